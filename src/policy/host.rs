@@ -1,0 +1,227 @@
+//! Host patterns: `host`, `*.host` (sub-domains), `**.host` (with the apex), `*` (any), each with an optional port.
+
+use super::{Name, NameError, Origin};
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr, str::FromStr};
+
+/// Ports that a pattern without one stands for: HTTP and HTTPS, and SSH on git hosts is written out.
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+
+/// Which hosts and ports a rule is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostPattern {
+    hosts: Hosts,
+    port: Port,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Hosts {
+    Any,
+    Exactly(Name),
+    Below(Name),
+    BelowAndApex(Name),
+    Address(IpAddr),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Port {
+    Web,
+    Any,
+    Exactly(u16),
+}
+
+/// Why a text is not a host pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostPatternError {
+    /// The name part.
+    #[error("`{text}` is not a host pattern: {cause}")]
+    Name {
+        /// As written.
+        text: String,
+        /// What is wrong with the name.
+        cause: NameError,
+    },
+    /// The port part.
+    #[error("`{0}`: the port must be 1 to 65535 or `*`")]
+    Port(String),
+    /// A URL where a host was wanted.
+    #[error("`{0}` is a URL: write the host alone, as `example.com:443`")]
+    Url(String),
+}
+
+/// A pattern with its effect and place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRule {
+    /// Which hosts.
+    pub pattern: HostPattern,
+    /// Allowed or denied; a deny wins over every allow.
+    pub allow: bool,
+    /// Denials by this rule are expected (telemetry): they are logged but don't count as news for the user.
+    pub quiet: bool,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl HostPattern {
+    /// Whether a connection to `name` at `port` is meant. Without a port in the pattern 80 and 443 are meant for an
+    /// allow; for a deny every port is (`any_port`), so that a deny never is narrower than it looks.
+    #[must_use]
+    pub fn matches_name(&self, name: &Name, port: u16, any_port: bool) -> bool {
+        self.has_port(port, any_port) && self.has_name(name)
+    }
+
+    /// Whether an address that no name stands behind is meant. `*` means names only: an address must be written out.
+    #[must_use]
+    pub fn matches_address(&self, address: IpAddr, port: u16, any_port: bool) -> bool {
+        let here = match &self.hosts {
+            Hosts::Address(own) => *own == address.to_canonical(),
+            Hosts::Any => any_port,
+            Hosts::Exactly(_) | Hosts::Below(_) | Hosts::BelowAndApex(_) => false,
+        };
+        here && self.has_port(port, any_port)
+    }
+
+    /// Whether the name is meant, whatever the port: what a DNS question is judged by.
+    #[must_use]
+    pub fn has_name(&self, name: &Name) -> bool {
+        match &self.hosts {
+            Hosts::Any => true,
+            Hosts::Exactly(own) => own == name,
+            Hosts::Below(own) => is_below(name, own),
+            Hosts::BelowAndApex(own) => own == name || is_below(name, own),
+            Hosts::Address(_) => false,
+        }
+    }
+
+    /// Ports that the pattern names one by one; what listeners the `ports` capture needs.
+    #[must_use]
+    pub fn listed_port(&self) -> Option<u16> {
+        match self.port {
+            Port::Exactly(port) => Some(port),
+            Port::Web | Port::Any => None,
+        }
+    }
+
+    fn has_port(&self, port: u16, any_port: bool) -> bool {
+        match self.port {
+            Port::Any => true,
+            Port::Exactly(own) => own == port,
+            Port::Web => any_port || DEFAULT_PORTS.contains(&port),
+        }
+    }
+}
+
+fn is_below(name: &Name, apex: &Name) -> bool {
+    name.as_str().strip_suffix(apex.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+impl FromStr for HostPattern {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        if text.contains("://") || text.contains('/') {
+            return Err(HostPatternError::Url(text.to_owned()));
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self { hosts: Hosts::Address(address.to_canonical()), port: Port::Web });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            None => (text, Port::Web),
+            Some((host, "*")) => (host, Port::Any),
+            Some((host, digits)) => match digits.parse::<u16>() {
+                Ok(port) if port > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => (host, Port::Exactly(port)),
+                _ => return Err(HostPatternError::Port(text.to_owned())),
+            },
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Ok(Self { hosts: Hosts::Address(address.to_canonical()), port });
+        }
+        let name = |text: &str| text.parse::<Name>();
+        let hosts = if host == "*" {
+            Ok(Hosts::Any)
+        } else if let Some(apex) = host.strip_prefix("**.") {
+            name(apex).map(Hosts::BelowAndApex)
+        } else if let Some(apex) = host.strip_prefix("*.") {
+            name(apex).map(Hosts::Below)
+        } else {
+            name(host).map(Hosts::Exactly)
+        };
+        match hosts {
+            Ok(hosts) => Ok(Self { hosts, port }),
+            Err(cause) => Err(HostPatternError::Name { text: text.to_owned(), cause }),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hosts {
+            Hosts::Any => write!(formatter, "*")?,
+            Hosts::Exactly(name) => write!(formatter, "{name}")?,
+            Hosts::Below(name) => write!(formatter, "*.{name}")?,
+            Hosts::BelowAndApex(name) => write!(formatter, "**.{name}")?,
+            Hosts::Address(IpAddr::V6(address)) if self.port != Port::Web => write!(formatter, "[{address}]")?,
+            Hosts::Address(address) => write!(formatter, "{address}")?,
+        }
+        match self.port {
+            Port::Web => Ok(()),
+            Port::Any => write!(formatter, ":*"),
+            Port::Exactly(port) => write!(formatter, ":{port}"),
+        }
+    }
+}
+
+impl TryFrom<String> for HostPattern {
+    type Error = HostPatternError;
+    fn try_from(text: String) -> Result<Self, HostPatternError> {
+        text.parse()
+    }
+}
+
+impl From<HostPattern> for String {
+    fn from(pattern: HostPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, name: &str, port: u16) -> bool {
+        pattern.parse::<HostPattern>().unwrap().matches_name(&name.parse().unwrap(), port, false)
+    }
+
+    #[test]
+    fn n04_subdomain_patterns() {
+        assert!(matches("*.github.com", "api.github.com", 443));
+        assert!(!matches("*.github.com", "github.com", 443));
+        assert!(!matches("*.github.com", "evilgithub.com", 443));
+        assert!(matches("**.github.com", "github.com", 443));
+        assert!(!matches("**.github.com", "evilgithub.com", 443));
+    }
+
+    #[test]
+    fn n07_n18_ports() {
+        assert!(matches("a.test", "a.test", 80));
+        assert!(!matches("a.test", "a.test", 25));
+        assert!(!matches("a.test:443", "a.test", 80));
+        assert!(matches("a.test:*", "a.test", 25));
+    }
+
+    #[test]
+    fn refuses_what_is_no_pattern() {
+        for text in ["", "https://a.test", "a.test:0", "a.test:70000", "a.test:+1", "*a.test", "a.*.test", "a test"] {
+            assert!(text.parse::<HostPattern>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shown_as_read() {
+        for text in ["*", "a.test", "*.a.test:22", "**.a.test:*", "127.0.0.1:80", "[::1]:80", "::1"] {
+            assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What is wanted: pure data, and the one decision over it.
+//!
+//! Files and flags are the only way in (`crate::config`), [`Policy::decide`] the only way to ask. Nothing here reads
+//! a file, a clock or the environment; `tests/layers.rs` holds that.
+
+mod action;
+mod decide;
+mod host;
+mod name;
+mod path;
+
+pub use action::{Action, Protocol};
+pub use decide::{Deny, Verdict};
+pub use host::{HostPattern, HostPatternError, HostRule};
+pub use name::{Name, NameError};
+pub use path::{Access, PathRule};
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr, path::PathBuf};
+
+/// All that the user, the agent's file and the built-in data want of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Which home the program sees.
+    pub home: Home,
+    /// Path rules, in any order: the longest path wins, on a tie the stricter.
+    pub paths: Vec<PathRule>,
+    /// Which names and addresses may be reached.
+    pub network: NetworkPolicy,
+    /// What of the environment is kept or set.
+    pub environment: EnvironmentPolicy,
+    /// Kernel facilities that are off by default and were granted by name.
+    pub grants: Vec<Grant>,
+    /// Resource limits.
+    pub limits: Limits,
+}
+
+/// Which home directory the program sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Home {
+    /// A temporary one with the tool chains and the agent's own state: the default.
+    Private,
+    /// The user's own, read-only, secrets masked.
+    Host,
+}
+
+/// A kernel facility that is refused unless it is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// Nested user namespaces and mounts in them; the Landlock file-system domain is left out, since it forbids mounts.
+    NestedUserns,
+    /// `io_uring_setup(2)` and its companions.
+    IoUring,
+    /// `/dev/fuse`.
+    Fuse,
+}
+
+impl Grant {
+    /// Every grant, for tables and tests.
+    pub const ALL: [Self; 3] = [Self::NestedUserns, Self::IoUring, Self::Fuse];
+
+    /// The word that stands for it in configuration and flags.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NestedUserns => "nested-userns",
+            Self::IoUring => "io-uring",
+            Self::Fuse => "fuse",
+        }
+    }
+}
+
+/// Resource limits; `None` leaves what the caller had.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory for the whole run (cgroup v2 `memory.max`, where delegated).
+    pub memory_bytes: Option<u64>,
+    /// Number of processes and threads (cgroup v2 `pids.max` where delegated, and `RLIMIT_NPROC`, counted in the
+    /// run's own user namespace).
+    pub processes: Option<u64>,
+    /// Largest file in bytes (`RLIMIT_FSIZE`).
+    pub file_bytes: Option<u64>,
+    /// Open descriptors of one process (`RLIMIT_NOFILE`).
+    pub open_files: Option<u64>,
+    /// Percent of one processor (cgroup v2 `cpu.max`, where delegated).
+    pub cpu_percent: Option<u32>,
+}
+
+/// What may be reached over the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPolicy {
+    /// The base that the rules refine.
+    pub preset: NetworkPreset,
+    /// Rules of the preset, the agent, the user's file and the flags. A deny wins over every allow.
+    pub rules: Vec<HostRule>,
+    /// Fixed answers for names, from trusted layers only; the address may be non-public.
+    pub resolve: Vec<ResolveOverride>,
+    /// How connections are captured.
+    pub capture: Capture,
+}
+
+/// A named set of network rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkPreset {
+    /// Nothing: no listener, no DNS.
+    None,
+    /// The agent's own API hosts.
+    Agent,
+    /// The agent's, package registries and git hosts: the default.
+    Dev,
+    /// Any public host, all logged.
+    Open,
+}
+
+/// How outgoing connections reach the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capture {
+    /// Redirect by nf_tables where the kernel has it, else `ports`.
+    Auto,
+    /// Redirect of every TCP port to one listener.
+    Redirect,
+    /// Catch-all routes and one listener a port.
+    Ports,
+}
+
+/// A fixed answer for a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolveOverride {
+    /// The name as asked inside.
+    pub name: Name,
+    /// Where it is dialled; may be loopback or private, since a trusted layer granted it.
+    pub address: IpAddr,
+    /// Dialled port; `None` keeps the port asked for.
+    pub port: Option<u16>,
+    /// Where this was written.
+    pub origin: Origin,
+}
+
+/// What of the caller's environment goes inside.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentPolicy {
+    /// Names kept when set outside; a trailing `*` stands for any rest.
+    pub keep: Vec<String>,
+    /// Variables set to a value.
+    pub set: Vec<(String, String)>,
+}
+
+/// Where a rule was written: shown with every denial.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Origin {
+    /// Built into the program; the word names the data file.
+    BuiltIn(String),
+    /// A line of a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u32,
+        /// Column in characters, from 1.
+        column: u32,
+    },
+    /// A command-line flag, as typed.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn(file) => write!(formatter, "built-in {file}"),
+            Self::File { path, line, column } => write!(formatter, "{}:{line}:{column}", path.display()),
+            Self::Flag(flag) => write!(formatter, "flag {flag}"),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
+
+use crate::policy::{Deny, Name, Protocol};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{net::IpAddr, path::PathBuf};
+
+/// Version of the line format.
+pub const EVENT_VERSION: u32 = 1;
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// [`EVENT_VERSION`].
+    pub v: u32,
+    /// When it was written.
+    pub time: Timestamp,
+    /// Running number from 0.
+    pub seq: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A run begins.
+    SessionStart {
+        /// The session's id.
+        session: String,
+        /// Version of aca.
+        version: String,
+        /// The agent's name, `generic` for a plain command.
+        agent: String,
+        /// The command inside, as text (lossy).
+        argv: Vec<String>,
+        /// The project's directory.
+        project: PathBuf,
+        /// SHA-256 of the plan, hexadecimal.
+        plan_hash: String,
+        /// Protections that this machine doesn't give, in the plan's words.
+        degraded: Vec<String>,
+    },
+    /// A run ends.
+    SessionEnd {
+        /// Exit code, where it exited.
+        code: Option<i32>,
+        /// Signal, where it was killed.
+        signal: Option<i32>,
+        /// How long it took.
+        duration_ms: u64,
+        /// How many events were denials.
+        denied: u64,
+    },
+    /// A program was started inside. Path and arguments are as the caller claimed them.
+    ProcessStart {
+        /// Process id on the host.
+        pid: i32,
+        /// What was passed to `execve(2)`.
+        path: String,
+        /// The first arguments, cut to a bound.
+        argv: Vec<String>,
+    },
+    /// A name was asked for.
+    Lookup {
+        /// As asked (sanitised when it was no host name).
+        name: String,
+        /// Record type, such as `A`.
+        kind: String,
+        /// `None` when answered, else why not.
+        denied: Option<Deny>,
+    },
+    /// A connection was judged; written when it ends, or when it is refused.
+    Connection {
+        /// The name behind the address, if one was leased.
+        name: Option<Name>,
+        /// The address as dialled inside.
+        address: IpAddr,
+        /// The port as dialled inside.
+        port: u16,
+        /// What it spoke.
+        protocol: Option<Protocol>,
+        /// The address that was really dialled.
+        upstream: Option<IpAddr>,
+        /// `None` when it was allowed.
+        denied: Option<Deny>,
+        /// An error of the far end, when the policy allowed it and it failed.
+        failed: Option<String>,
+        /// Bytes from inside to outside.
+        sent: u64,
+        /// Bytes from outside to inside.
+        received: u64,
+        /// How long it was open.
+        duration_ms: u64,
+    },
+    /// A system call was refused.
+    SyscallRefused {
+        /// Process id on the host.
+        pid: i32,
+        /// Its name, such as `mount`.
+        name: String,
+        /// The errno that it got, by name.
+        errno: String,
+        /// How many times since the last such event of that name.
+        count: u64,
+    },
+    /// A file that the host runs or trusts later appeared or changed.
+    TrustChange {
+        /// Path in the project.
+        path: PathBuf,
+        /// What changed.
+        change: TrustChange,
+        /// When it would run, such as `you run git`.
+        runs_when: String,
+    },
+    /// A secret that appeared or was replaced during the run was masked.
+    Masked {
+        /// The path.
+        path: PathBuf,
+    },
+    /// State that the agent wrote was not carried over to the host.
+    StateNotKept {
+        /// The path in the private home.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Events were left out because there were too many of one kind.
+    Dropped {
+        /// How many.
+        count: u64,
+        /// The kind, such as `process_start`.
+        kind: String,
+    },
+}
+
+/// How a trust-sensitive file changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustChange {
+    /// Not there before.
+    Appeared,
+    /// Other content, type or mode.
+    Changed,
+    /// Gone.
+    Removed,
+}
+
+impl Event {
+    /// Whether the policy stood in the way of something that the user may want to know of.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        match self {
+            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => denied.as_ref().is_some_and(|deny| !deny.quiet),
+            Self::SyscallRefused { .. } => true,
+            Self::SessionStart { .. }
+            | Self::SessionEnd { .. }
+            | Self::ProcessStart { .. }
+            | Self::TrustChange { .. }
+            | Self::Masked { .. }
+            | Self::StateNotKept { .. }
+            | Self::Dropped { .. } => false,
+        }
+    }
+}
+
+/// Takes events; shared by every part of the supervisor, from any thread.
+pub trait Emit: Send + Sync {
+    /// Takes one. Never blocks on anything but the log's own write, and never fails: the log counts what it lost.
+    fn emit(&self, event: Event);
+}
