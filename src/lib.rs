@@ -1,3 +1,6 @@
 //! aca runs AI coding agents in a sandbox that the kernel enforces.
+pub mod launch;
+pub mod plan;
 pub mod policy;
 pub mod supervise;
+mod sys;

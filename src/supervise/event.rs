@@ -153,7 +153,9 @@ impl Event {
     #[must_use]
     pub fn is_denial(&self) -> bool {
         match self {
-            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => denied.as_ref().is_some_and(|deny| !deny.quiet),
+            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => {
+                denied.as_ref().is_some_and(|deny| !deny.quiet)
+            }
             Self::SyscallRefused { .. } => true,
             Self::SessionStart { .. }
             | Self::SessionEnd { .. }

@@ -1,0 +1,132 @@
+//! The program's own process, from the fork to the exec.
+
+use super::During;
+use super::step::Executor;
+use crate::launch::Channel;
+use crate::launch::protocol::{FromStage, StageError};
+use crate::plan::linux::{Program, StagePlan};
+use crate::sys::process::{Disposition, close_on_exec_above_stdio, exit_now, set_disposition};
+use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Does the last steps and executes the program; never returns.
+pub(super) fn become_program(channel: &Channel, plan: &StagePlan, mut executor: Executor) -> ! {
+    match prepare(channel, plan, &mut executor) {
+        Ok(()) => {}
+        Err(error) => {
+            drop(channel.send(&FromStage::Failed(error), &[]));
+            exit_now(125);
+        }
+    }
+    let errno = execute(&plan.program);
+    drop(channel.send(&FromStage::NotExecuted(errno.raw_os_error()), &[]));
+    exit_now(127)
+}
+
+fn prepare(channel: &Channel, plan: &StagePlan, executor: &mut Executor) -> Result<(), StageError> {
+    // The standard library ignores SIGPIPE in every program of its own; the program inside expects the default.
+    set_disposition(rustix::process::Signal::PIPE.as_raw(), Disposition::Default);
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .during("sigprocmask")?;
+    rustix::process::chdir(&plan.program.directory)
+        .during("chdir")
+        .map_err(|error| StageError {
+            action: format!("enter {}", plan.program.directory.display()),
+            ..error
+        })?;
+    // Undumpable was for the first process alone: the program must be able to look at itself and be debugged.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+        .during("prctl PR_SET_DUMPABLE")?;
+    close_on_exec_above_stdio().during("close_range")?;
+    for step in &plan.last {
+        executor.execute(step)?;
+    }
+    if let Some(listener) = executor.listener.take() {
+        channel
+            .send(&FromStage::Notify, &[listener.as_fd()])
+            .map_err(super::stage::broken)?;
+    }
+    Ok(())
+}
+
+/// Executes; returns only with the reason why not. A bare name is looked up in the program's own `PATH` by looking,
+/// not by trying, since each try would be reported as a start.
+fn execute(program: &Program) -> Errno {
+    let Some(arguments) = strings(&program.argv) else {
+        return Errno::INVAL;
+    };
+    let Some(environment) = strings(&program.environment) else {
+        return Errno::INVAL;
+    };
+    let Some(command) = program.argv.first() else {
+        return Errno::NOENT;
+    };
+    let path = match find(command, &program.environment) {
+        Ok(path) => path,
+        Err(errno) => return errno,
+    };
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return Errno::INVAL;
+    };
+    let errno = match nix::unistd::execve(&path, &arguments, &environment) {
+        Ok(never) => match never {},
+        Err(errno) => errno,
+    };
+    if errno == nix::errno::Errno::ENOEXEC {
+        // A script without `#!`: execvp(3) and every shell give it to sh.
+        let mut shell = vec![c"sh".to_owned(), path];
+        shell.extend(arguments.into_iter().skip(1));
+        return match nix::unistd::execve(c"/bin/sh", &shell, &environment) {
+            Ok(never) => match never {},
+            Err(errno) => Errno::from_raw_os_error(errno as i32),
+        };
+    }
+    Errno::from_raw_os_error(errno as i32)
+}
+
+fn strings(list: &[Vec<u8>]) -> Option<Vec<CString>> {
+    list.iter()
+        .map(|bytes| CString::new(bytes.clone()).ok())
+        .collect()
+}
+
+/// The search of execvp(3): the first executable file; a file that may not be executed is remembered as `EACCES`.
+fn find(command: &[u8], environment: &[Vec<u8>]) -> Result<PathBuf, Errno> {
+    if command.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    let command = OsStr::from_bytes(command);
+    if command.as_bytes().contains(&b'/') {
+        return Ok(PathBuf::from(command));
+    }
+    let path = environment
+        .iter()
+        .find_map(|pair| pair.strip_prefix(b"PATH="))
+        .unwrap_or(b"/usr/bin:/bin");
+    let mut outcome = Errno::NOENT;
+    for directory in path.split(|byte| *byte == b':') {
+        let directory = if directory.is_empty() {
+            Path::new(".")
+        } else {
+            Path::new(OsStr::from_bytes(directory))
+        };
+        let candidate = directory.join(command);
+        match rustix::fs::access(&candidate, rustix::fs::Access::EXEC_OK) {
+            Ok(()) if is_directory(&candidate) => outcome = Errno::ACCESS,
+            Ok(()) => return Ok(candidate),
+            Err(Errno::ACCESS) => outcome = Errno::ACCESS,
+            Err(_) => {}
+        }
+    }
+    Err(outcome)
+}
+
+fn is_directory(path: &Path) -> bool {
+    rustix::fs::stat(path).is_ok_and(|status| {
+        rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::Directory
+    })
+}
