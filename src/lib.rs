@@ -1,4 +1,5 @@
 //! aca runs AI coding agents in a sandbox that the kernel enforces.
+pub mod facts;
 pub mod launch;
 pub mod plan;
 pub mod policy;

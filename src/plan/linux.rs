@@ -128,6 +128,11 @@ pub enum Step {
         /// File or directory.
         kind: Kind,
     },
+    /// A scratch space becomes read-only.
+    Seal {
+        /// Which.
+        at: PathBuf,
+    },
     /// `/proc` of the own pid namespace.
     Proc,
     /// `/sys` of the own network namespace, read-only.
@@ -325,6 +330,7 @@ fn view(view: &View, steps: &mut Vec<Step>) {
             },
             Entry::Cover { at, content, .. } => Step::Cover { at, content },
             Entry::Mask { at, kind, .. } => Step::Mask { at, kind },
+            Entry::Seal { at } => Step::Seal { at },
             Entry::Proc => Step::Proc,
             Entry::Sys => Step::Sys,
             Entry::Devices {

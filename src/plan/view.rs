@@ -1,26 +1,9 @@
 //! The file system as the program will see it: an ordered list, later entries on top of earlier ones.
 
+use crate::facts::{Identity, Kind};
 use crate::policy::Origin;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// What an inode is, as far as a mount cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// Anything else that can be bound on a file.
-    File,
-}
-
-/// Which inode a path was when the plan was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Identity {
-    /// Device number.
-    pub device: u64,
-    /// Inode number.
-    pub inode: u64,
-}
 
 /// The whole view.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +103,11 @@ pub enum Entry {
         /// Which rule.
         origin: Origin,
     },
+    /// A scratch space becomes read-only, once all that lies in it stands.
+    Seal {
+        /// Which.
+        at: PathBuf,
+    },
     /// `/proc` with the run's own processes only.
     Proc,
     /// `/sys`, read-only.
@@ -153,6 +141,7 @@ impl Entry {
             | Self::Grant { at, .. }
             | Self::Protect { at, .. }
             | Self::Pin { at }
+            | Self::Seal { at }
             | Self::Cover { at, .. }
             | Self::Mask { at, .. } => at,
             Self::Proc => Path::new("/proc"),

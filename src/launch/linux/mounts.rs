@@ -231,6 +231,11 @@ impl NewRoot {
         attach_on(&tree, &target)
     }
 
+    /// Closes a scratch space against writing.
+    pub(super) fn seal(&self, at: &Path) -> Result<(), StageError> {
+        set_attributes(self.open(at)?, read_only(), Reach::One).during("mount_setattr")
+    }
+
     /// Lets the host's tree go and closes the root against writing.
     pub(super) fn enter(self) -> Result<(), StageError> {
         let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;

@@ -91,6 +91,7 @@ impl Executor {
                 .during("no root yet")?
                 .cover(at, content),
             Step::Mask { at, kind } => self.root()?.mask(at, *kind),
+            Step::Seal { at } => self.root()?.seal(at),
             Step::Proc => self.proc(),
             Step::Sys => self.sys(),
             Step::Devices {
@@ -219,6 +220,7 @@ fn describe(step: &Step) -> String {
         }
         Step::Cover { at, .. } => format!("cover {}", at.display()),
         Step::Mask { at, .. } => format!("mask {}", at.display()),
+        Step::Seal { at } => format!("close {} against writing", at.display()),
         Step::Proc => "mount /proc".into(),
         Step::Sys => "mount /sys".into(),
         Step::Devices { .. } => "build /dev".into(),
