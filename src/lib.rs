@@ -4,4 +4,4 @@ pub mod launch;
 pub mod plan;
 pub mod policy;
 pub mod supervise;
-mod sys;
+pub mod sys;

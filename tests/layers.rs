@@ -1,5 +1,9 @@
 //! Guards the shape of the source: direction of data, purity, and where unsafe, cfg, async and printing may stand.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper may stop the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test helper may stop the test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,27 +11,117 @@ use std::path::{Path, PathBuf};
 /// Modules that read nothing and do nothing.
 const PURE: &[&str] = &["src/policy", "src/plan"];
 const IMPURE: &[&str] = &[
-    "std::fs", "std::env", "std::net::Tcp", "std::net::Udp", "std::process", "SystemTime", "Instant", "tokio::", "nix::",
-    "libc::", "rustix::", "unsafe ", "cfg(target_os",
+    "std::fs",
+    "std::env",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::process",
+    "SystemTime",
+    "Instant",
+    "tokio::",
+    "nix::",
+    "libc::",
+    "rustix::",
+    "unsafe ",
+    "cfg(target_os",
 ];
 /// A layer, and what it may not name: nothing flows back.
 const UPWARD: &[(&str, &[&str])] = &[
-    ("src/policy", &["crate::facts", "crate::plan", "crate::config", "crate::cli", "crate::launch", "crate::supervise", "crate::audit", "crate::ui", "crate::proxy"]),
-    ("src/config", &["crate::plan", "crate::launch", "crate::supervise", "crate::audit", "crate::proxy"]),
-    ("src/facts", &["crate::plan::linux", "crate::launch", "crate::supervise", "crate::audit", "crate::cli", "crate::proxy"]),
-    ("src/plan", &["crate::launch", "crate::supervise", "crate::audit", "crate::cli", "crate::ui", "crate::proxy"]),
-    ("src/launch", &["crate::supervise", "crate::audit", "crate::cli", "crate::ui", "crate::proxy", "crate::config"]),
-    ("src/sys", &["crate::policy", "crate::facts", "crate::plan", "crate::launch", "crate::supervise"]),
-    ("src/proxy", &["crate::launch", "crate::cli", "crate::ui", "crate::config", "crate::facts"]),
+    (
+        "src/policy",
+        &[
+            "crate::facts",
+            "crate::plan",
+            "crate::config",
+            "crate::cli",
+            "crate::launch",
+            "crate::supervise",
+            "crate::audit",
+            "crate::ui",
+            "crate::proxy",
+        ],
+    ),
+    (
+        "src/config",
+        &[
+            "crate::plan",
+            "crate::launch",
+            "crate::supervise",
+            "crate::audit",
+            "crate::proxy",
+        ],
+    ),
+    (
+        "src/facts",
+        &[
+            "crate::plan::linux",
+            "crate::launch",
+            "crate::supervise",
+            "crate::audit",
+            "crate::cli",
+            "crate::proxy",
+        ],
+    ),
+    (
+        "src/plan",
+        &[
+            "crate::launch",
+            "crate::supervise",
+            "crate::audit",
+            "crate::cli",
+            "crate::ui",
+            "crate::proxy",
+        ],
+    ),
+    (
+        "src/launch",
+        &[
+            "crate::supervise",
+            "crate::audit",
+            "crate::cli",
+            "crate::ui",
+            "crate::proxy",
+            "crate::config",
+        ],
+    ),
+    (
+        "src/sys",
+        &[
+            "crate::policy",
+            "crate::facts",
+            "crate::plan",
+            "crate::launch",
+            "crate::supervise",
+        ],
+    ),
+    (
+        "src/proxy",
+        &[
+            "crate::launch",
+            "crate::cli",
+            "crate::ui",
+            "crate::config",
+            "crate::facts",
+        ],
+    ),
     ("src/supervise", &["crate::cli", "crate::ui"]),
     ("src/audit", &["crate::cli", "crate::ui", "crate::launch"]),
 ];
 /// Words, and the only places where they may stand.
 const PLACES: &[(&[&str], &[&str])] = &[
     (&["unsafe {", "unsafe fn", "unsafe impl"], &["src/sys/"]),
-    (&["cfg(target_os"], &["src/facts/mod.rs", "src/launch/mod.rs", "src/sys/mod.rs"]),
-    (&["println!", "eprintln!", "print!(", "eprint!("], &["src/ui/", "src/main.rs"]),
-    (&["async fn", "async move", ".await"], &["src/supervise/", "src/proxy/"]),
+    (
+        &["cfg(target_os"],
+        &["src/facts/mod.rs", "src/launch/mod.rs", "src/sys/mod.rs"],
+    ),
+    (
+        &["println!", "eprintln!", "print!(", "eprint!("],
+        &["src/ui/", "src/main.rs"],
+    ),
+    (
+        &["async fn", "async move", ".await"],
+        &["src/supervise/", "src/proxy/"],
+    ),
 ];
 const LINES_MAX: usize = 800;
 
@@ -50,7 +144,12 @@ fn rust_files(root: &str) -> Vec<(String, String)> {
     assert!(!files.is_empty(), "{root} holds no Rust file: was it moved?");
     files
         .into_iter()
-        .map(|path| (path.strip_prefix(top).unwrap().display().to_string(), fs::read_to_string(&path).unwrap()))
+        .map(|path| {
+            (
+                path.strip_prefix(top).unwrap().display().to_string(),
+                fs::read_to_string(&path).unwrap(),
+            )
+        })
         .collect()
 }
 
@@ -112,6 +211,9 @@ fn files_are_short() {
 #[test]
 fn the_guard_bites() {
     let text = "//! std::fs in a comment\nuse std::fs;\n#[cfg(test)]\nuse std::env;\n";
-    let hits: Vec<usize> = code(text).filter(|(_, line)| line.contains("std::")).map(|(number, _)| number + 1).collect();
+    let hits: Vec<usize> = code(text)
+        .filter(|(_, line)| line.contains("std::"))
+        .map(|(number, _)| number + 1)
+        .collect();
     assert_eq!(hits, [2]);
 }

@@ -28,7 +28,9 @@ pub enum AmbientError {
     #[error("the current directory can't be told: {0}")]
     Directory(std::io::Error),
     /// No home.
-    #[error("the home directory can't be told: HOME is not set to an absolute path, and uid {0} has no entry in /etc/passwd")]
+    #[error(
+        "the home directory can't be told: HOME is not set to an absolute path, and uid {0} has no entry in /etc/passwd"
+    )]
     Home(u32),
     /// The home isn't there.
     #[error("the home directory {path} can't be looked at: {source}")]
@@ -49,19 +51,32 @@ impl Ambient {
         let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let directory = std::env::current_dir().map_err(AmbientError::Directory)?;
         let uid = getuid().as_raw();
-        let named = environment.iter().find(|(name, _)| name == "HOME").map(|(_, value)| PathBuf::from(value));
+        let named = environment
+            .iter()
+            .find(|(name, _)| name == "HOME")
+            .map(|(_, value)| PathBuf::from(value));
         let home = match named {
             Some(home) if home.is_absolute() => home,
             _ => passwd_home(uid).ok_or(AmbientError::Home(uid))?,
         };
-        let home = super::paths::real(&home).map_err(|source| AmbientError::HomeGone { path: home, source })?;
-        Ok(Self { environment, home, directory, uid, gid: getgid().as_raw() })
+        let home =
+            super::paths::real(&home).map_err(|source| AmbientError::HomeGone { path: home, source })?;
+        Ok(Self {
+            environment,
+            home,
+            directory,
+            uid,
+            gid: getgid().as_raw(),
+        })
     }
 
     /// A variable's value, if it is set.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&OsString> {
-        self.environment.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+        self.environment
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value)
     }
 
     /// A directory of the XDG base directory specification: the variable if it is absolute, else below the home.
@@ -113,7 +128,12 @@ pub(super) fn passwd_with_user(ambient: &Ambient) -> Option<Vec<u8>> {
     let name = ambient
         .variable("USER")
         .and_then(|name| name.to_str())
-        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)))
+        .filter(|name| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        })
         .unwrap_or("user");
     text.extend_from_slice(format!("{name}:x:{}:{}::", ambient.uid, ambient.gid).as_bytes());
     text.extend_from_slice(ambient.home.as_os_str().as_bytes());

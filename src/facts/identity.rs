@@ -52,10 +52,17 @@ impl GitIdentity {
         for line in text.lines() {
             let line = line.trim();
             if let Some(rest) = line.strip_prefix('[') {
-                section = rest.split(']').next().unwrap_or_default().trim().to_ascii_lowercase();
+                section = rest
+                    .split(']')
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_ascii_lowercase();
                 continue;
             }
-            let Some((key, value)) = line.split_once('=') else { continue };
+            let Some((key, value)) = line.split_once('=') else {
+                continue;
+            };
             let value = unquoted(value.trim());
             match (section.as_str(), key.trim().to_ascii_lowercase().as_str()) {
                 ("user", "name") => self.name = Some(value),
@@ -122,7 +129,17 @@ mod tests {
 
     #[test]
     fn a_value_cannot_break_out_of_its_line() {
-        let identity = GitIdentity { name: Some("a\n[core]\nfsmonitor = x".into()), ..GitIdentity::default() };
-        assert_eq!(identity.configuration().lines().filter(|line| line.starts_with('[')).count(), 1);
+        let identity = GitIdentity {
+            name: Some("a\n[core]\nfsmonitor = x".into()),
+            ..GitIdentity::default()
+        };
+        assert_eq!(
+            identity
+                .configuration()
+                .lines()
+                .filter(|line| line.starts_with('['))
+                .count(),
+            1
+        );
     }
 }

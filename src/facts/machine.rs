@@ -53,7 +53,10 @@ pub fn terminal() -> Option<Terminal> {
         {
             use std::os::unix::ffi::OsStringExt;
             let path = PathBuf::from(std::ffi::OsString::from_vec(name.into_bytes()));
-            return Some(Terminal { path, device: status.st_rdev });
+            return Some(Terminal {
+                path,
+                device: status.st_rdev,
+            });
         }
     }
     None
@@ -70,12 +73,17 @@ fn cgroup() -> Option<Cgroup> {
         .find(|root| root.join("cgroup.controllers").try_exists().unwrap_or(false))?;
     let mut directory = root.join(own);
     loop {
-        let controllers = std::fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap_or_default();
-        let writable = rustix::fs::access(directory.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok()
+        let controllers =
+            std::fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap_or_default();
+        let writable = rustix::fs::access(directory.join("cgroup.procs"), rustix::fs::Access::WRITE_OK)
+            .is_ok()
             && rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK).is_ok();
         if writable && !controllers.trim().is_empty() {
             let controllers = controllers.split_whitespace().map(str::to_owned).collect();
-            return Some(Cgroup { directory, controllers });
+            return Some(Cgroup {
+                directory,
+                controllers,
+            });
         }
         if !directory.starts_with(&root) || directory == root || !directory.pop() {
             return None;

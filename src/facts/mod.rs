@@ -43,7 +43,11 @@ pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits:
         machine: machine(limits),
         terminal: terminal(),
         git_identity: GitIdentity::read(&ambient.home),
-        dangling_resolver: if paths.get(resolver).is_none() { std::fs::read_link(resolver).ok() } else { None },
+        dangling_resolver: if paths.get(resolver).is_none() {
+            std::fs::read_link(resolver).ok()
+        } else {
+            None
+        },
         passwd_with_user: ambient::passwd_with_user(&ambient),
         paths,
         ambient,

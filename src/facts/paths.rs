@@ -43,7 +43,12 @@ pub struct Paths(BTreeMap<PathBuf, PathFact>);
 impl Paths {
     /// Looks at each.
     pub fn look(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self(paths.into_iter().filter_map(|path| look(&path).map(|fact| (path, fact))).collect())
+        Self(
+            paths
+                .into_iter()
+                .filter_map(|path| look(&path).map(|fact| (path, fact)))
+                .collect(),
+        )
     }
 
     /// What is known of a path.
@@ -63,16 +68,31 @@ impl Paths {
 fn look(path: &Path) -> Option<PathFact> {
     let metadata = std::fs::metadata(path).ok()?;
     let link = std::fs::read_link(path).ok();
-    let kind = if metadata.is_dir() { Kind::Directory } else { Kind::File };
-    let identity = Identity { device: metadata.dev(), inode: metadata.ino() };
-    Some(PathFact { kind, real: real(path).ok()?, link, identity })
+    let kind = if metadata.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::File
+    };
+    let identity = Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    };
+    Some(PathFact {
+        kind,
+        real: real(path).ok()?,
+        link,
+        identity,
+    })
 }
 
 /// The path without symbolic links.
 ///
 /// # Errors
 /// Those of realpath(3).
-#[expect(clippy::disallowed_methods, reason = "this is the one place that resolves paths")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that resolves paths"
+)]
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }

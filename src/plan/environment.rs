@@ -8,15 +8,27 @@ use std::path::Path;
 
 /// Never passed on, whatever a pattern says, unless it is named in full: they load code, or are sockets and tokens of
 /// the host.
-const NEVER_BY_PATTERN: [&str; 8] =
-    ["LD_*", "DYLD_*", "BASH_ENV", "ENV", "BASH_FUNC_*", "*_SOCK", "PROMPT_COMMAND", "GCONV_PATH"];
+const NEVER_BY_PATTERN: [&str; 8] = [
+    "LD_*",
+    "DYLD_*",
+    "BASH_ENV",
+    "ENV",
+    "BASH_FUNC_*",
+    "*_SOCK",
+    "PROMPT_COMMAND",
+    "GCONV_PATH",
+];
 /// Never passed on at all: the dynamic loader reads them before the program's first line.
 const NEVER: [&str; 2] = ["LD_*", "DYLD_*"];
 /// Where programs are looked for when the caller has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// `NAME=VALUE` for the program, and the names of what was dropped.
-pub(super) fn environment(policy: &EnvironmentPolicy, facts: &Facts, directory: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
+pub(super) fn environment(
+    policy: &EnvironmentPolicy,
+    facts: &Facts,
+    directory: &Path,
+) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut inside: Vec<(OsString, OsString)> = Vec::new();
     let mut dropped = Vec::new();
     for (name, value) in &facts.ambient.environment {
@@ -29,9 +41,17 @@ pub(super) fn environment(policy: &EnvironmentPolicy, facts: &Facts, directory: 
     if !inside.iter().any(|(name, _)| name == "PATH") {
         put(&mut inside, "PATH".into(), DEFAULT_PATH.into());
     }
-    put(&mut inside, "HOME".into(), facts.ambient.home.clone().into_os_string());
+    put(
+        &mut inside,
+        "HOME".into(),
+        facts.ambient.home.clone().into_os_string(),
+    );
     put(&mut inside, "PWD".into(), directory.as_os_str().to_owned());
-    put(&mut inside, "XDG_RUNTIME_DIR".into(), super::system::runtime_directory(facts).into_os_string());
+    put(
+        &mut inside,
+        "XDG_RUNTIME_DIR".into(),
+        super::system::runtime_directory(facts).into_os_string(),
+    );
     // Programs, and people, can tell that they are inside.
     put(&mut inside, "ACA".into(), "1".into());
     for (name, value) in &policy.set {
@@ -58,7 +78,8 @@ fn is_kept(keep: &[String], name: &OsStr) -> bool {
     if keep.iter().any(|own| OsStr::new(own) == name) {
         return true;
     }
-    keep.iter().any(|pattern| matches(pattern, name)) && !NEVER_BY_PATTERN.iter().any(|pattern| matches(pattern, name))
+    keep.iter().any(|pattern| matches(pattern, name))
+        && !NEVER_BY_PATTERN.iter().any(|pattern| matches(pattern, name))
 }
 
 fn matches(pattern: &str, name: &OsStr) -> bool {

@@ -115,13 +115,19 @@ pub(super) fn guarantees(
     let scopes = abi >= 6;
     let mut degraded = Vec::new();
     let mut lose = |guarantee, lost: &str, because: String, remedy: &str| {
-        degraded.push(Degraded { guarantee, lost: lost.into(), because, remedy: remedy.into() });
+        degraded.push(Degraded {
+            guarantee,
+            lost: lost.into(),
+            because,
+            remedy: remedy.into(),
+        });
     };
     if nested {
         lose(
             Guarantee::WritesConfined,
             "the second wall against writing (Landlock)",
-            "nested user namespaces are granted, and a Landlock file-system domain forbids every mount".into(),
+            "nested user namespaces are granted, and a Landlock file-system domain forbids every mount"
+                .into(),
             "run without `--grant nested-userns`",
         );
         lose(
@@ -134,7 +140,10 @@ pub(super) fn guarantees(
         lose(
             Guarantee::WritesConfined,
             "the second wall against writing (Landlock)",
-            format!("kernel {} has no Landlock, or it isn't switched on", facts.machine.kernel),
+            format!(
+                "kernel {} has no Landlock, or it isn't switched on",
+                facts.machine.kernel
+            ),
             "add `landlock` to the kernel's `lsm=` list, or take a kernel of 5.13 or later",
         );
     }
@@ -164,7 +173,11 @@ pub(super) fn guarantees(
     }
     let second_wall = files.then_some(Mechanism::LandlockWrites);
     let with = |first: &[Mechanism], more: &[Option<Mechanism>]| -> Vec<Mechanism> {
-        first.iter().copied().chain(more.iter().copied().flatten()).collect()
+        first
+            .iter()
+            .copied()
+            .chain(more.iter().copied().flatten())
+            .collect()
     };
     let network = match network.preset {
         NetworkPreset::None => vec![Mechanism::NetworkNamespace],
@@ -174,12 +187,24 @@ pub(super) fn guarantees(
     };
     let wants_cgroup = facts.machine.cgroup.is_some();
     let enforced = vec![
-        (Guarantee::SecretsAbsent, vec![Mechanism::MountView, Mechanism::Masks]),
+        (
+            Guarantee::SecretsAbsent,
+            vec![Mechanism::MountView, Mechanism::Masks],
+        ),
         (Guarantee::EnvironmentFiltered, vec![Mechanism::AllowList]),
-        (Guarantee::WritesConfined, with(&[Mechanism::MountView], &[second_wall])),
-        (Guarantee::LaterRunProtected, vec![Mechanism::ReadOnlyBinds, Mechanism::EventLog]),
+        (
+            Guarantee::WritesConfined,
+            with(&[Mechanism::MountView], &[second_wall]),
+        ),
+        (
+            Guarantee::LaterRunProtected,
+            vec![Mechanism::ReadOnlyBinds, Mechanism::EventLog],
+        ),
         (Guarantee::NetworkMediated, network),
-        (Guarantee::NoPrivileges, vec![Mechanism::NoNewPrivileges, Mechanism::CapabilitiesDropped]),
+        (
+            Guarantee::NoPrivileges,
+            vec![Mechanism::NoNewPrivileges, Mechanism::CapabilitiesDropped],
+        ),
         (Guarantee::SurfaceSmall, vec![Mechanism::Seccomp]),
         (
             Guarantee::ProcessesApart,
@@ -188,10 +213,16 @@ pub(super) fn guarantees(
                 &[scopes.then_some(Mechanism::LandlockScopes)],
             ),
         ),
-        (Guarantee::EndsWithRun, vec![Mechanism::PidNamespace, Mechanism::ParentDeath]),
+        (
+            Guarantee::EndsWithRun,
+            vec![Mechanism::PidNamespace, Mechanism::ParentDeath],
+        ),
         (
             Guarantee::ResourcesBounded,
-            with(&[Mechanism::ResourceLimits], &[wants_cgroup.then_some(Mechanism::Cgroup)]),
+            with(
+                &[Mechanism::ResourceLimits],
+                &[wants_cgroup.then_some(Mechanism::Cgroup)],
+            ),
         ),
         (Guarantee::Recorded, vec![Mechanism::EventLog]),
     ];

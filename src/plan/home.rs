@@ -19,9 +19,21 @@ pub(super) fn add(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<
 }
 
 fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
-    entries.push(Entry::Scratch { at: root.to_owned(), size_bytes: SIZE_BYTES, mode: 0o700 });
-    if let Some(text) = facts.git_identity.as_ref().map(crate::facts::GitIdentity::configuration) {
-        entries.push(Entry::File { at: root.join(".gitconfig"), content: text.into_bytes(), mode: 0o644 });
+    entries.push(Entry::Scratch {
+        at: root.to_owned(),
+        size_bytes: SIZE_BYTES,
+        mode: 0o700,
+    });
+    if let Some(text) = facts
+        .git_identity
+        .as_ref()
+        .map(crate::facts::GitIdentity::configuration)
+    {
+        entries.push(Entry::File {
+            at: root.join(".gitconfig"),
+            content: text.into_bytes(),
+            mode: 0o644,
+        });
     }
     for shown in &extras.toolchains {
         if let Some(fact) = facts.paths.get(&shown.path) {
@@ -62,7 +74,11 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
     // The caches need a place to be put on: only where the host has the directory.
     for cache in &extras.caches {
-        if facts.paths.get(&cache.at).is_some_and(|fact| fact.kind == Kind::Directory && fact.link.is_none()) {
+        if facts
+            .paths
+            .get(&cache.at)
+            .is_some_and(|fact| fact.kind == Kind::Directory && fact.link.is_none())
+        {
             entries.push(Entry::Grant {
                 source: cache.store.clone(),
                 at: cache.at.clone(),
@@ -77,10 +93,16 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
 fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     let agent = &extras.agent;
     for path in &agent.private {
-        entries.push(Entry::Directory { at: path.clone(), mode: 0o700 });
+        entries.push(Entry::Directory {
+            at: path.clone(),
+            mode: 0o700,
+        });
     }
     for path in &agent.share {
-        let source = facts.paths.get(path).map_or_else(|| path.clone(), |fact| fact.real.clone());
+        let source = facts
+            .paths
+            .get(path)
+            .map_or_else(|| path.clone(), |fact| fact.real.clone());
         entries.push(Entry::Grant {
             source,
             at: path.clone(),
@@ -101,7 +123,11 @@ fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
     for copy in &agent.files {
         if let Some(content) = &copy.content {
-            entries.push(Entry::File { at: copy.at.clone(), content: content.clone(), mode: 0o600 });
+            entries.push(Entry::File {
+                at: copy.at.clone(),
+                content: content.clone(),
+                mode: 0o600,
+            });
         }
     }
 }

@@ -180,13 +180,63 @@ pub enum Step {
     },
     /// The filters, and the listener for what is reported.
     Seccomp {
-        /// Nested user namespaces and mounts stay open.
-        nested_userns: bool,
-        /// io_uring stays open.
-        io_uring: bool,
-        /// Executions and refusals are reported to the supervisor.
-        observe: bool,
+        /// Which.
+        choice: SeccompChoice,
     },
+}
+
+/// Whether a group of calls is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permission {
+    /// Refused: the default.
+    Refused,
+    /// Open by a grant.
+    Granted,
+}
+
+impl Permission {
+    fn from_grants(grants: &[Grant], grant: Grant) -> Self {
+        if grants.contains(&grant) {
+            Self::Granted
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Whether the supervisor sees process starts and refused calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observation {
+    /// It does, where the kernel gives a listener.
+    Observed,
+    /// The kernel answers everything.
+    Unobserved,
+}
+
+/// Which filter is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeccompChoice {
+    /// New namespaces, and mounts in them.
+    pub nested_userns: Permission,
+    /// `io_uring`.
+    pub io_uring: Permission,
+    /// Who answers the reported calls.
+    pub observe: Observation,
+}
+
+impl SeccompChoice {
+    /// The filter for a policy's grants.
+    #[must_use]
+    pub fn from_grants(grants: &[Grant], observe: Observation) -> Self {
+        Self {
+            nested_userns: Permission::from_grants(grants, Grant::NestedUserns),
+            io_uring: Permission::from_grants(grants, Grant::IoUring),
+            observe,
+        }
+    }
 }
 
 /// What a bind whose source is gone means.
@@ -241,10 +291,13 @@ impl Plan {
                 value: *value,
             })
             .collect();
+        let observe = if self.observe {
+            Observation::Observed
+        } else {
+            Observation::Unobserved
+        };
         last.push(Step::Seccomp {
-            nested_userns: nested,
-            io_uring: self.grants.contains(&Grant::IoUring),
-            observe: self.observe,
+            choice: SeccompChoice::from_grants(&self.grants, observe),
         });
         StagePlan {
             setup,

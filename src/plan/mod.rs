@@ -110,7 +110,12 @@ pub enum PlanError {
 ///
 /// # Errors
 /// When something that the policy wants can't be had as it asks.
-pub fn plan(policy: &Policy, facts: &Facts, needs: &ProjectNeeds, extras: &Extras) -> Result<Plan, PlanError> {
+pub fn plan(
+    policy: &Policy,
+    facts: &Facts,
+    needs: &ProjectNeeds,
+    extras: &Extras,
+) -> Result<Plan, PlanError> {
     let mut policy = policy.clone();
     if extras.agent.nested_sandbox && !policy.grants.contains(&Grant::NestedUserns) {
         policy.grants.push(Grant::NestedUserns);
@@ -124,7 +129,11 @@ pub fn plan(policy: &Policy, facts: &Facts, needs: &ProjectNeeds, extras: &Extra
             && is_shown(&entries, &fact.real)
         {
             let origin = Origin::BuiltIn("aca's own files".into());
-            entries.push(Entry::Mask { at: fact.real.clone(), kind: fact.kind, origin });
+            entries.push(Entry::Mask {
+                at: fact.real.clone(),
+                kind: fact.kind,
+                origin,
+            });
         }
     }
     let directory = directory(facts, needs, &entries)?;
@@ -132,12 +141,24 @@ pub fn plan(policy: &Policy, facts: &Facts, needs: &ProjectNeeds, extras: &Extra
     let network = NetworkPlan {
         preset: policy.network.preset,
         capture: policy.network.capture,
-        ports: policy.network.rules.iter().filter_map(|rule| rule.pattern.listed_port()).collect(),
+        ports: policy
+            .network
+            .rules
+            .iter()
+            .filter_map(|rule| rule.pattern.listed_port())
+            .collect(),
         rules: policy
             .network
             .rules
             .iter()
-            .map(|rule| format!("{} {} ({})", if rule.allow { "allow" } else { "deny" }, rule.pattern, rule.origin))
+            .map(|rule| {
+                format!(
+                    "{} {} ({})",
+                    if rule.allow { "allow" } else { "deny" },
+                    rule.pattern,
+                    rule.origin
+                )
+            })
             .collect(),
     };
     let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network);
@@ -169,7 +190,10 @@ fn directory(facts: &Facts, needs: &ProjectNeeds, entries: &[Entry]) -> Result<P
     if directory.starts_with(&needs.root) || is_shown(entries, directory) {
         return Ok(directory.clone());
     }
-    Err(PlanError::Directory { directory: directory.clone(), project: needs.root.clone() })
+    Err(PlanError::Directory {
+        directory: directory.clone(),
+        project: needs.root.clone(),
+    })
 }
 
 /// Whether a path of the host is part of the view, as itself.
@@ -213,9 +237,29 @@ fn cgroup(policy: &Policy, delegated: Option<&Cgroup>) -> Result<Option<CgroupPl
     let limits = &policy.limits;
     let period_us = 100_000_u64;
     let wanted = [
-        ("memory", "memory", "memory.max", limits.memory_bytes.map(|bytes| bytes.to_string()), true),
-        ("the processor", "cpu", "cpu.max", limits.cpu_percent.map(|p| format!("{} {period_us}", u64::from(p) * period_us / 100)), true),
-        ("processes", "pids", "pids.max", Some(limits.processes.unwrap_or(PROCESSES).to_string()), false),
+        (
+            "memory",
+            "memory",
+            "memory.max",
+            limits.memory_bytes.map(|bytes| bytes.to_string()),
+            true,
+        ),
+        (
+            "the processor",
+            "cpu",
+            "cpu.max",
+            limits
+                .cpu_percent
+                .map(|p| format!("{} {period_us}", u64::from(p) * period_us / 100)),
+            true,
+        ),
+        (
+            "processes",
+            "pids",
+            "pids.max",
+            Some(limits.processes.unwrap_or(PROCESSES).to_string()),
+            false,
+        ),
     ];
     let mut settings = Vec::new();
     for (what, controller, file, value, must) in wanted {
@@ -227,5 +271,10 @@ fn cgroup(policy: &Policy, delegated: Option<&Cgroup>) -> Result<Option<CgroupPl
             return Err(PlanError::NoCgroup { what });
         }
     }
-    Ok(delegated.filter(|_| !settings.is_empty()).map(|group| CgroupPlan { parent: group.directory.clone(), settings }))
+    Ok(delegated
+        .filter(|_| !settings.is_empty())
+        .map(|group| CgroupPlan {
+            parent: group.directory.clone(),
+            settings,
+        }))
 }

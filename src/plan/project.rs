@@ -19,7 +19,11 @@ pub(super) fn add(
         protections(rules, needs, &mut inner);
     }
     for (at, kind, origin) in &needs.masks {
-        inner.push(Entry::Mask { at: at.clone(), kind: *kind, origin: origin.clone() });
+        inner.push(Entry::Mask {
+            at: at.clone(),
+            kind: *kind,
+            origin: origin.clone(),
+        });
     }
     let mut hollow = Vec::new();
     for rule in rules {
@@ -45,10 +49,25 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
     for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {
         let (source, at, kind) = (path.clone(), path.clone(), Kind::Directory);
         entries.push(if writable {
-            let identity = if *path == needs.root { identity } else { facts.paths.get(path).map(|fact| fact.identity) };
-            Entry::Grant { source, at, kind, identity, why: "the project".into() }
+            let identity = if *path == needs.root {
+                identity
+            } else {
+                facts.paths.get(path).map(|fact| fact.identity)
+            };
+            Entry::Grant {
+                source,
+                at,
+                kind,
+                identity,
+                why: "the project".into(),
+            }
         } else {
-            Entry::Show { source, at, kind, why: "the project, read-only by a rule".into() }
+            Entry::Show {
+                source,
+                at,
+                kind,
+                why: "the project, read-only by a rule".into(),
+            }
         });
     }
     writable
@@ -67,7 +86,11 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
         kept.push(protected);
     }
     for (at, kind, why) in &kept {
-        inner.push(Entry::Protect { at: at.clone(), kind: *kind, why: why.clone() });
+        inner.push(Entry::Protect {
+            at: at.clone(),
+            kind: *kind,
+            why: why.clone(),
+        });
         pins.extend(between(at, needs));
     }
     for pin in &needs.pins {
@@ -76,22 +99,36 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
             pins.extend(between(pin, needs));
         }
     }
-    let roots: Vec<&PathBuf> = std::iter::once(&needs.root).chain(&needs.extra_writable).collect();
-    inner.extend(pins.into_iter().filter(|pin| !roots.contains(&pin)).map(|at| Entry::Pin { at }));
+    let roots: Vec<&PathBuf> = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .collect();
+    inner.extend(
+        pins.into_iter()
+            .filter(|pin| !roots.contains(&pin))
+            .map(|at| Entry::Pin { at }),
+    );
 }
 
 /// A rule of the user opens exactly this, or something in the project that holds it.
 fn is_opened(rules: &[PathRule], at: &Path, needs: &ProjectNeeds) -> bool {
-    PathRule::nearest(rules, at)
-        .is_some_and(|rule| rule.access == Access::Write && rule.path != needs.root && rule.path.starts_with(&needs.root))
+    PathRule::nearest(rules, at).is_some_and(|rule| {
+        rule.access == Access::Write && rule.path != needs.root && rule.path.starts_with(&needs.root)
+    })
 }
 
 /// The directories strictly between a writable root and `path`.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let Some(root) = std::iter::once(&needs.root).chain(&needs.extra_writable).find(|root| path.starts_with(root)) else {
+    let Some(root) = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .find(|root| path.starts_with(root))
+    else {
         return Vec::new();
     };
-    path.ancestors().skip(1).take_while(|ancestor| *ancestor != root.as_path()).map(Path::to_owned).collect()
+    path.ancestors()
+        .skip(1)
+        .take_while(|ancestor| *ancestor != root.as_path())
+        .map(Path::to_owned)
+        .collect()
 }
 
 fn ruled(
@@ -113,18 +150,29 @@ fn ruled(
             identity: Some(fact.identity),
             why,
         })),
-        (Access::Read, Some(fact)) => {
-            Ok(Some(Entry::Show { source: fact.real.clone(), at: rule.path.clone(), kind: fact.kind, why }))
-        }
+        (Access::Read, Some(fact)) => Ok(Some(Entry::Show {
+            source: fact.real.clone(),
+            at: rule.path.clone(),
+            kind: fact.kind,
+            why,
+        })),
         (Access::Hide, Some(fact)) => {
             let reopened = rules.iter().any(|other| {
                 other.access != Access::Hide && other.path != rule.path && other.path.starts_with(&rule.path)
             });
             if reopened && fact.kind == Kind::Directory {
                 hollow.push(fact.real.clone());
-                return Ok(Some(Entry::Scratch { at: fact.real.clone(), size_bytes: 1 << 20, mode: 0o755 }));
+                return Ok(Some(Entry::Scratch {
+                    at: fact.real.clone(),
+                    size_bytes: 1 << 20,
+                    mode: 0o755,
+                }));
             }
-            Ok(Some(Entry::Mask { at: fact.real.clone(), kind: fact.kind, origin: rule.origin.clone() }))
+            Ok(Some(Entry::Mask {
+                at: fact.real.clone(),
+                kind: fact.kind,
+                origin: rule.origin.clone(),
+            }))
         }
         // Nothing there is nothing to see; in the project it is masked when it appears.
         (Access::Hide, None) => Ok(None),
@@ -137,7 +185,10 @@ fn ruled(
 
 /// Whether a path holds a glob.
 pub(super) fn is_glob(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'))
+    path.as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 const fn strictness(entry: &Entry) -> u8 {

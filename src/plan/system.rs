@@ -21,9 +21,14 @@ protocols: files\nservices: files\nethers: files\nrpc: files\n";
 /// Adds the system to the view.
 pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mut Vec<Entry>) {
     for shown in &extras.system {
-        let Some(fact) = facts.paths.get(&shown.path) else { continue };
+        let Some(fact) = facts.paths.get(&shown.path) else {
+            continue;
+        };
         match &fact.link {
-            Some(target) => entries.push(Entry::Link { at: shown.path.clone(), target: target.clone() }),
+            Some(target) => entries.push(Entry::Link {
+                at: shown.path.clone(),
+                target: target.clone(),
+            }),
             None => entries.push(Entry::Show {
                 source: shown.path.clone(),
                 at: shown.path.clone(),
@@ -34,19 +39,46 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
     }
     entries.push(Entry::Proc);
     entries.push(Entry::Sys);
-    let granted = if grants.contains(&Grant::Fuse) { vec![PathBuf::from("/dev/fuse")] } else { Vec::new() };
-    entries.push(Entry::Devices { granted, shared_memory_bytes: SHARED_MEMORY_BYTES });
+    let granted = if grants.contains(&Grant::Fuse) {
+        vec![PathBuf::from("/dev/fuse")]
+    } else {
+        Vec::new()
+    };
+    entries.push(Entry::Devices {
+        granted,
+        shared_memory_bytes: SHARED_MEMORY_BYTES,
+    });
     if let Some(terminal) = &facts.terminal {
-        entries.push(Entry::Terminal { path: terminal.path.clone(), device: terminal.device });
+        entries.push(Entry::Terminal {
+            path: terminal.path.clone(),
+            device: terminal.device,
+        });
     }
     for at in ["/tmp", "/var/tmp"] {
-        entries.push(Entry::Scratch { at: at.into(), size_bytes: SCRATCH_BYTES, mode: 0o1777 });
+        entries.push(Entry::Scratch {
+            at: at.into(),
+            size_bytes: SCRATCH_BYTES,
+            mode: 0o1777,
+        });
     }
-    entries.push(Entry::Scratch { at: "/run".into(), size_bytes: RUN_BYTES, mode: 0o755 });
-    entries.push(Entry::Directory { at: "/run/lock".into(), mode: 0o1777 });
-    entries.push(Entry::Directory { at: runtime_directory(facts), mode: 0o700 });
+    entries.push(Entry::Scratch {
+        at: "/run".into(),
+        size_bytes: RUN_BYTES,
+        mode: 0o755,
+    });
+    entries.push(Entry::Directory {
+        at: "/run/lock".into(),
+        mode: 0o1777,
+    });
+    entries.push(Entry::Directory {
+        at: runtime_directory(facts),
+        mode: 0o700,
+    });
     for (at, target) in [("/var/run", "/run"), ("/var/lock", "/run/lock")] {
-        entries.push(Entry::Link { at: at.into(), target: target.into() });
+        entries.push(Entry::Link {
+            at: at.into(),
+            target: target.into(),
+        });
     }
     names(facts, entries);
 }
@@ -60,14 +92,28 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
     for (path, text, why) in [
         ("/etc/resolv.conf", RESOLVER, "names are answered by aca"),
         ("/etc/hosts", HOSTS, "the host's own names stay outside"),
-        ("/etc/nsswitch.conf", SWITCH, "no daemon of the host is asked for names"),
+        (
+            "/etc/nsswitch.conf",
+            SWITCH,
+            "no daemon of the host is asked for names",
+        ),
     ] {
-        let Some(fact) = facts.paths.get(Path::new(path)) else { continue };
+        let Some(fact) = facts.paths.get(Path::new(path)) else {
+            continue;
+        };
         if fact.real.starts_with("/run") {
             // The usual link of a system's own resolver: its target is ours to make.
-            entries.push(Entry::File { at: fact.real.clone(), content: text.into(), mode: 0o644 });
+            entries.push(Entry::File {
+                at: fact.real.clone(),
+                content: text.into(),
+                mode: 0o644,
+            });
         } else if fact.kind == Kind::File {
-            entries.push(Entry::Cover { at: fact.real.clone(), content: text.into(), why: why.into() });
+            entries.push(Entry::Cover {
+                at: fact.real.clone(),
+                content: text.into(),
+                why: why.into(),
+            });
         }
     }
     // A resolver's link to a file that the look-up above found nothing behind still needs its target.
@@ -75,7 +121,11 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
         && let Some(target) = &facts.dangling_resolver
         && target.starts_with("/run")
     {
-        entries.push(Entry::File { at: target.clone(), content: RESOLVER.into(), mode: 0o644 });
+        entries.push(Entry::File {
+            at: target.clone(),
+            content: RESOLVER.into(),
+            mode: 0o644,
+        });
     }
     if let Some(passwd) = &facts.passwd_with_user {
         entries.push(Entry::Cover {

@@ -1,5 +1,6 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+pub mod notify;
 pub mod session;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 

@@ -4,7 +4,13 @@
 pub(crate) fn interface_version() -> u32 {
     const VERSION: u32 = 1;
     // SAFETY: with a null pointer, size 0 and this flag the call reads no memory and makes no descriptor.
-    let result =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0_usize,
+            VERSION,
+        )
+    };
     u32::try_from(result).unwrap_or(0)
 }

@@ -8,3 +8,4 @@ pub(crate) mod landlock;
 pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod process;
+pub mod seccomp;

@@ -11,7 +11,7 @@ mod nftables;
 pub mod parent;
 mod program;
 pub(crate) mod remask;
-mod seccomp;
+pub mod seccomp;
 mod stage;
 mod step;
 

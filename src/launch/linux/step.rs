@@ -137,12 +137,10 @@ impl Executor {
                 Ok(())
             }
             Step::Limit { resource, value } => limit(*resource, *value),
-            Step::Seccomp {
-                nested_userns,
-                io_uring,
-                observe,
-            } => {
-                self.listener = seccomp::apply(*nested_userns, *io_uring, *observe)?;
+            Step::Seccomp { choice } => {
+                self.listener = seccomp::apply(choice)
+                    .map_err(|error| error.source)
+                    .during("seccomp")?;
                 Ok(())
             }
         }
