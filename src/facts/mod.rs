@@ -5,10 +5,12 @@ mod ambient;
 mod identity;
 mod machine;
 mod paths;
+mod refusal;
 
 pub use ambient::{Ambient, AmbientError};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
+pub use refusal::{Refusal, apparmor_profile};
 pub use paths::{Identity, Kind, PathFact, Paths, real};
 
 use serde::{Deserialize, Serialize};

@@ -172,4 +172,7 @@ impl Event {
 pub trait Emit: Send + Sync {
     /// Takes one. Never blocks on anything but the log's own write, and never fails: the log counts what it lost.
     fn emit(&self, event: Event);
+
+    /// How many denials it has taken so far.
+    fn denied(&self) -> u64;
 }

@@ -1,7 +1,9 @@
 //! The supervisor: what happens while the command runs.
 mod event;
 pub mod notify;
+pub mod run;
 pub mod session;
+pub mod state;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 
 mod terminal;

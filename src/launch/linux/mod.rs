@@ -1,6 +1,7 @@
 //! The native backend: namespaces, mounts, Landlock and seccomp by direct calls, no other program.
 
 mod capabilities;
+pub mod cgroup;
 mod device;
 mod init;
 mod landlock;
@@ -9,6 +10,7 @@ mod netlink;
 mod network;
 mod nftables;
 pub mod parent;
+pub mod probe;
 mod program;
 pub(crate) mod remask;
 pub mod seccomp;
