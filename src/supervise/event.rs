@@ -43,6 +43,11 @@ pub enum Event {
         /// Protections that this machine doesn't give, in the plan's words.
         degraded: Vec<String>,
     },
+    /// The kernel did not give what was tried.
+    Degraded {
+        /// What, in words.
+        lost: Vec<String>,
+    },
     /// A run ends.
     SessionEnd {
         /// Exit code, where it exited.
@@ -158,6 +163,7 @@ impl Event {
             }
             Self::SyscallRefused { .. } => true,
             Self::SessionStart { .. }
+            | Self::Degraded { .. }
             | Self::SessionEnd { .. }
             | Self::ProcessStart { .. }
             | Self::TrustChange { .. }
@@ -174,5 +180,7 @@ pub trait Emit: Send + Sync {
     fn emit(&self, event: Event);
 
     /// How many denials it has taken so far.
-    fn denied(&self) -> u64;
+    fn denied(&self) -> u64 {
+        0
+    }
 }

@@ -1,5 +1,6 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+mod network;
 pub mod notify;
 pub mod run;
 pub mod session;

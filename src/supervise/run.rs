@@ -7,6 +7,7 @@ use super::state::{StateError, StateFile};
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
 use crate::launch::protocol::{Ending, Role, StageError};
+use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{NetworkPreset, Policy};
 use sha2::{Digest, Sha256};
@@ -84,6 +85,20 @@ pub fn plan_hash(plan: &Plan) -> String {
     Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The first event of a session: written before anything starts.
+#[must_use]
+pub fn first_event(plan: &Plan, session: &str) -> Event {
+    Event::SessionStart {
+        session: session.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: plan.agent.clone(),
+        argv: plan.program.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        project: plan.project.clone(),
+        plan_hash: plan_hash(plan),
+        degraded: plan.degraded.iter().map(|entry| format!("{}: {}", entry.lost, entry.because)).collect(),
+    }
+}
+
 impl Run<'_> {
     /// Starts the program in the sandbox that `stage` becomes, and stays until all of it is gone.
     ///
@@ -96,9 +111,10 @@ impl Run<'_> {
             Some(plan) => Some(Group::make(plan, self.session, stage.pid())?),
             None => None,
         };
-        let mut standing = stage.build(&self.plan.stage())?;
+        let steps = self.plan.stage();
+        let mut standing = stage.build(&steps)?;
         let home = take_home(&mut standing);
-        self.emit_start(&standing);
+        self.emit_lost(&standing, &steps);
         let mut network = self.network(&mut standing);
         let mut watchers: Vec<JoinHandle<std::io::Result<()>>> = Vec::new();
         let events = Arc::clone(&self.events);
@@ -140,25 +156,16 @@ impl Run<'_> {
             .then(|| Network::new(Arc::clone(&self.policy), Arc::clone(&self.events), standing.outcome.redirected, sockets))
     }
 
-    fn emit_start(&self, standing: &Standing) {
-        let mut degraded: Vec<String> =
-            self.plan.degraded.iter().map(|entry| format!("{}: {}", entry.lost, entry.because)).collect();
-        degraded.extend(standing.outcome.lost.iter().cloned());
-        let files = self.plan.stage().lockdown.iter().any(|step| {
-            matches!(step, crate::plan::linux::Step::Landlock { files: true, .. })
-        });
-        if files && standing.outcome.landlock != "full" {
-            degraded.push(format!("Landlock: {}", standing.outcome.landlock));
+    /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.
+    fn emit_lost(&self, standing: &Standing, stage: &StagePlan) {
+        let mut lost = standing.outcome.lost.clone();
+        let files = stage.lockdown.iter().any(|step| matches!(step, Step::Landlock { files: true, .. }));
+        if files && standing.outcome.landlock != "full" && self.plan.degraded.is_empty() {
+            lost.push(format!("Landlock is {}", standing.outcome.landlock));
         }
-        self.events.emit(Event::SessionStart {
-            session: self.session.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            agent: self.plan.agent.clone(),
-            argv: self.plan.program.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            project: self.plan.project.clone(),
-            plan_hash: plan_hash(self.plan),
-            degraded,
-        });
+        if !lost.is_empty() {
+            self.events.emit(Event::Degraded { lost });
+        }
     }
 
     fn emit_end(&self, finished: Finished, started: Instant) {

@@ -5,6 +5,7 @@
 //! and renamed over it.
 
 use super::event::{Emit, Event};
+use crate::agents::{MergeError, MergeFormat, merge_append, merge_json, merge_whole};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::io::{Read, Write};
@@ -16,10 +17,6 @@ use std::sync::Arc;
 /// Largest state file in bytes.
 const SIZE_MAX: u64 = 64 << 20;
 
-/// How a state file goes back: what the host has now, what the agent was given, what it left; the result is written
-/// unless it is `None`.
-pub type Merge = fn(host: Option<&[u8]>, start: Option<&[u8]>, end: &[u8], host_keeps: &[String]) -> Option<Vec<u8>>;
-
 /// One file of the agent's state.
 #[derive(Debug, Clone)]
 pub struct StateFile {
@@ -30,7 +27,7 @@ pub struct StateFile {
     /// As it was copied in.
     pub start: Option<Vec<u8>>,
     /// How it goes back.
-    pub merge: Merge,
+    pub format: MergeFormat,
     /// Keys whose host value always wins.
     pub host_keeps: Vec<String>,
 }
@@ -45,8 +42,11 @@ pub enum StateError {
     #[error("it is larger than {SIZE_MAX} bytes")]
     TooLarge,
     /// It can't be understood.
-    #[error("its content can't be merged")]
-    Malformed,
+    #[error("its content is no JSON")]
+    Malformed(#[from] serde_json::Error),
+    /// It can't be merged.
+    #[error("{0}")]
+    Merge(#[from] MergeError),
     /// A call failed.
     #[error("{call}: {source}")]
     Call {
@@ -82,11 +82,29 @@ fn carry(home: &OwnedFd, file: &StateFile) -> Result<(), StateError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(StateError::Call { call: "read", source }),
     };
-    let merged = (file.merge)(host.as_deref(), file.start.as_deref(), &end, &file.host_keeps).ok_or(StateError::Malformed)?;
-    if host.as_deref() == Some(merged.as_slice()) {
-        return Ok(());
+    match merged(file, host.as_deref(), &end)? {
+        Some(merged) if host.as_deref() != Some(merged.as_slice()) => replace(&file.host, &merged),
+        Some(_) | None => Ok(()),
     }
-    replace(&file.host, &merged)
+}
+
+/// What the host's file shall hold; `None` leaves it as it is.
+fn merged(file: &StateFile, host: Option<&[u8]>, end: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+    match file.format {
+        MergeFormat::Json => {
+            let parse = |bytes: Option<&[u8]>| match bytes {
+                Some(bytes) if !bytes.trim_ascii().is_empty() => serde_json::from_slice(bytes),
+                Some(_) | None => Ok(serde_json::Value::Object(serde_json::Map::new())),
+            };
+            let merged = merge_json(&parse(host)?, &parse(file.start.as_deref())?, &parse(Some(end))?, &file.host_keeps)?;
+            Ok(if merged.changed { Some(serde_json::to_vec_pretty(&merged.value)?) } else { None })
+        }
+        MergeFormat::Whole => Ok(merge_whole(host, file.start.as_deref(), Some(end))?),
+        MergeFormat::Append => {
+            let added = merge_append(file.start.as_deref().unwrap_or_default(), end)?;
+            Ok((!added.is_empty()).then(|| [host.unwrap_or_default(), added].concat()))
+        }
+    }
 }
 
 /// The file as the agent left it; `None` when there is none.

@@ -12,7 +12,7 @@ mod nftables;
 pub mod parent;
 pub mod probe;
 mod program;
-pub(crate) mod remask;
+pub mod remask;
 pub mod seccomp;
 mod stage;
 mod step;

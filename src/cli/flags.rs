@@ -1,0 +1,200 @@
+//! The clap types: every command and flag, and what `--` means.
+
+use crate::{
+    config::{
+        FixedAddress, Settings,
+        layer::Located,
+        value::{self, EnvironmentEntry},
+    },
+    failure::{Failure, FailureKind},
+    policy::{Grant, Home, HostPattern, Limits, NetworkPreset, Origin},
+};
+use clap::{Args, Subcommand};
+use std::{ffi::OsString, path::PathBuf};
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run an agent, or any command, in the sandbox
+    Run(RunArgs),
+    /// Print what a run would do, without doing it
+    Plan(PlanArgs),
+    /// Say what this machine gives, and how to get the rest
+    Doctor(DoctorArgs),
+    /// Show what happened in a session
+    Log(LogArgs),
+    /// Try known escapes on this machine
+    Selftest(SelftestArgs),
+}
+
+/// Arguments of `aca run`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    override_usage = "aca run [FLAGS] AGENT [ARGS]…\n       aca run [FLAGS] -- COMMAND [ARGS]…",
+    after_help = "The first word that isn't a flag ends aca's flags: all that follows goes to the command as it is.\n\
+                  The exit status is the command's; 125 is aca's own, 126 not executable, 127 not found."
+)]
+pub struct RunArgs {
+    /// Flags of aca.
+    #[command(flatten)]
+    pub flags: RunFlags,
+    /// An agent (`claude`) or a command, with its arguments
+    #[arg(value_name = "AGENT", trailing_var_arg = true)]
+    pub words: Vec<OsString>,
+    /// Whether `--` stood before the words: then they are a command, whatever its name.
+    #[arg(skip)]
+    pub after_separator: bool,
+}
+
+/// Arguments of `aca plan`: those of `aca run`, and the form of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(override_usage = "aca plan [--json] [FLAGS] AGENT [ARGS]…\n       aca plan [--json] [FLAGS] -- COMMAND [ARGS]…")]
+pub struct PlanArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// As for `aca run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Arguments of `aca doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `aca selftest`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SelftestArgs {}
+
+/// Arguments of `aca log`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LogArgs {
+    /// Session, or the beginning of its id; the newest if left out
+    pub session: Option<String>,
+    /// Print the lines as they were written
+    #[arg(long)]
+    pub json: bool,
+    /// Only what was denied
+    #[arg(long)]
+    pub denied: bool,
+}
+
+/// Flags that refine the policy of one run. They win over every file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct RunFlags {
+    /// What may be reached: none, agent (its own hosts), dev (also package registries and git hosts), open
+    #[arg(long, value_name = "PRESET", value_parser = value::network_preset)]
+    pub net: Option<NetworkPreset>,
+    /// Allow a host: `host`, `*.host` (sub-domains), `**.host` (and itself); ports 80 and 443 unless one is given
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow: Vec<HostPattern>,
+    /// Deny a host; wins over every allow
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub deny: Vec<HostPattern>,
+    /// Answer for a name with a fixed address, which may be private
+    #[arg(long, value_name = "HOST=ADDR[:PORT]")]
+    pub resolve: Vec<FixedAddress>,
+    /// Keep a variable, or set it
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<EnvironmentEntry>,
+    /// Show a path, read-only
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<PathBuf>,
+    /// Let a path be written
+    #[arg(long, value_name = "PATH")]
+    pub write: Vec<PathBuf>,
+    /// Hide a path, or what a glob finds in the project (`**/*.key`)
+    #[arg(long, value_name = "PATH|GLOB")]
+    pub hide: Vec<PathBuf>,
+    /// Which home is seen: private (the default), host (the real one, read-only, secrets masked)
+    #[arg(long, value_name = "HOME", value_parser = value::home)]
+    pub home: Option<Home>,
+    /// Grant a kernel facility: nested-userns, io-uring, fuse
+    #[arg(long, value_name = "NAME", value_parser = value::grant)]
+    pub grant: Vec<Grant>,
+    /// Most memory of the whole run, such as 4G
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub memory: Option<u64>,
+    /// Most processes and threads
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub processes: Option<u64>,
+    /// Share of one processor, such as 150%
+    #[arg(long, value_name = "PERCENT", value_parser = value::percent)]
+    pub cpu: Option<u32>,
+    /// Largest file that can be written, such as 1G
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub file_size: Option<u64>,
+    /// Directory to work on instead of the git work tree around the current directory
+    #[arg(long, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Configuration file instead of the user's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Treat the command as this agent
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+}
+
+impl RunFlags {
+    /// The flags as the topmost layer of the configuration.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            preset: self.net.map(|preset| flagged("--net", preset.word(), preset)),
+            allow: self.allow.iter().map(|host| flagged("--allow", host, host.clone())).collect(),
+            deny: self.deny.iter().map(|host| flagged("--deny", host, host.clone())).collect(),
+            resolve: self.resolve.iter().map(|fixed| flagged("--resolve", fixed, fixed.clone())).collect(),
+            capture: None,
+            environment: self.env.iter().map(|entry| flagged("--env", entry.name(), entry.clone())).collect(),
+            read: self.read.iter().map(|path| flagged("--read", path.display(), path.clone())).collect(),
+            write: self.write.iter().map(|path| flagged("--write", path.display(), path.clone())).collect(),
+            hide: self.hide.iter().map(|path| flagged("--hide", path.display(), path.clone())).collect(),
+            home: self.home.map(|home| flagged("--home", value::home_word(home), home)),
+            grants: self.grant.iter().map(|grant| flagged("--grant", grant.word(), *grant)).collect(),
+            limits: Limits {
+                memory_bytes: self.memory,
+                processes: self.processes,
+                file_bytes: self.file_size,
+                open_files: None,
+                cpu_percent: self.cpu,
+            },
+        }
+    }
+}
+
+fn flagged<T>(flag: &str, shown: impl std::fmt::Display, value: T) -> Located<T> {
+    Located { value, origin: Origin::Flag(format!("{flag} {shown}")) }
+}
+
+impl Command {
+    /// Finds out whether `--` stood before the command's words, which clap doesn't tell, and refuses a run of nothing.
+    pub(super) fn note_separator(&mut self, argv: &[OsString]) -> Result<(), Failure> {
+        let (run, name) = match self {
+            Self::Run(run) => (run, "run"),
+            Self::Plan(plan) => (&mut plan.run, "plan"),
+            Self::Doctor(_) | Self::Log(_) | Self::Selftest(_) => return Ok(()),
+        };
+        // The words are the end of argv, and nothing of aca's stands among them.
+        let before = argv.len().checked_sub(run.words.len() + 1).and_then(|index| argv.get(index));
+        run.after_separator = before.is_some_and(|word| word == "--");
+        if run.words.is_empty() {
+            return Err(Failure::new(FailureKind::Usage, format!("`aca {name}` needs an agent or a command"))
+                .hint(format!("`aca {name} claude`, or `aca {name} -- make test`")));
+        }
+        Ok(())
+    }
+}
+
+/// clap's message in aca's shape.
+pub(super) fn usage_failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let failure = Failure::new(FailureKind::Usage, first.to_owned());
+    let rest = rest.trim_start_matches('\n');
+    if rest.is_empty() { failure } else { failure.excerpt(rest) }
+}

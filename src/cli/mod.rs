@@ -1,0 +1,72 @@
+//! The command line: what was typed, nothing resolved; one file a command.
+
+pub mod doctor;
+pub mod flags;
+pub mod log;
+pub mod plan;
+mod prepare;
+pub mod run;
+pub mod selftest;
+
+pub use flags::{Command, RunArgs, RunFlags};
+
+use crate::{
+    failure::{Failure, FailureKind},
+    ui,
+};
+use clap::Parser;
+use std::{ffi::OsString, process::ExitCode};
+
+/// aca runs AI coding agents in a sandbox that the kernel enforces.
+#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[command(name = "aca", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the arguments ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// A command.
+    Args(Box<Args>),
+    /// Help or the version: text for standard output.
+    Text(String),
+}
+
+/// Reads the arguments, the program's own name first.
+///
+/// # Errors
+/// [`FailureKind::Usage`] with clap's message.
+pub fn parse(argv: &[OsString]) -> Result<Parsed, Failure> {
+    match Args::try_parse_from(argv) {
+        Ok(mut args) => {
+            args.command.note_separator(argv)?;
+            Ok(Parsed::Args(Box::new(args)))
+        }
+        Err(error) if !error.use_stderr() => Ok(Parsed::Text(error.render().to_string())),
+        Err(error) => Err(flags::usage_failure(&error)),
+    }
+}
+
+/// Parses the arguments and does what they ask; the exit code is the command's.
+///
+/// # Errors
+/// What the command failed at, to be rendered by the caller.
+pub fn main(argv: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let args = match parse(&argv)? {
+        Parsed::Args(args) => args,
+        Parsed::Text(text) => {
+            ui::write_out(&text).map_err(|error| Failure::new(FailureKind::Machine, error))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    match args.command {
+        Command::Run(args) => run::execute(&args),
+        Command::Plan(args) => plan::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args),
+        Command::Selftest(args) => selftest::execute(&args),
+        Command::Log(args) => log::execute(&args),
+    }
+}

@@ -1,0 +1,54 @@
+//! What one layer (a file, an agent's section, the flags) says, each value with the place where it was written.
+
+use super::value::{EnvironmentEntry, FixedAddress};
+use crate::policy::{Capture, Grant, Home, HostPattern, Limits, NetworkPreset, Origin};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What one layer says; all of it may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `[network] preset`.
+    pub preset: Option<Located<NetworkPreset>>,
+    /// `[network] allow`.
+    pub allow: Vec<Located<HostPattern>>,
+    /// `[network] deny`.
+    pub deny: Vec<Located<HostPattern>>,
+    /// `[network] resolve`.
+    pub resolve: Vec<Located<FixedAddress>>,
+    /// `[network] capture`.
+    pub capture: Option<Located<Capture>>,
+    /// `[environment] keep` and `set`.
+    pub environment: Vec<Located<EnvironmentEntry>>,
+    /// `[files] read`, as written.
+    pub read: Vec<Located<PathBuf>>,
+    /// `[files] write`, as written.
+    pub write: Vec<Located<PathBuf>>,
+    /// `[files] hide`, as written.
+    pub hide: Vec<Located<PathBuf>>,
+    /// `[files] home`.
+    pub home: Option<Located<Home>>,
+    /// `grants`.
+    pub grants: Vec<Located<Grant>>,
+    /// `[limits]`.
+    pub limits: Limits,
+}
+
+/// A configuration file that was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileLayer {
+    /// The file.
+    pub path: PathBuf,
+    /// What holds for every run.
+    pub settings: Settings,
+    /// What holds for runs of one agent, by its name.
+    pub agents: BTreeMap<String, Settings>,
+}

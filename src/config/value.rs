@@ -1,0 +1,320 @@
+//! Values that stand in flags and in files: each has one form, parsed once.
+
+use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+/// Why a text is no such value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// None of the words that are known.
+    #[error("`{text}` is none of {known}")]
+    Word {
+        /// As written.
+        text: String,
+        /// The words, for people.
+        known: &'static str,
+    },
+    /// No size.
+    #[error("`{0}` is not a size: write bytes, or a number with K, M, G or T, such as `4G`")]
+    Size(String),
+    /// No count.
+    #[error("`{0}` is not a number from 1 on")]
+    Count(String),
+    /// No percentage.
+    #[error("`{0}` is not a percentage from 1 to 100000, such as `150%`")]
+    Percent(String),
+    /// The address of a fixed answer.
+    #[error("`{0}` is not an address with an optional port, such as `127.0.0.1:8080` or `[::1]:8080`")]
+    Address(String),
+    /// A fixed answer without `=`.
+    #[error("`{0}` has no `=`: write HOST=ADDR[:PORT]")]
+    NoAddress(String),
+    /// The name of a fixed answer.
+    #[error("`{text}` is not a host name: {cause}")]
+    HostName {
+        /// As written.
+        text: String,
+        /// What is wrong.
+        cause: NameError,
+    },
+    /// The name of a variable.
+    #[error("`{0}` is not a variable's name: letters, digits and `_`, with one `*` at the end at most")]
+    Variable(String),
+    /// Every variable.
+    #[error("`*` would keep every variable, secrets too: name those that are needed")]
+    EveryVariable,
+    /// A value for a pattern.
+    #[error("`{0}` stands for many variables and can't be set")]
+    PatternSet(String),
+    /// A value with a NUL byte, which no environment can hold.
+    #[error("the value of `{0}` has a NUL byte")]
+    VariableNul(String),
+}
+
+/// `none`, `agent`, `dev` or `open`.
+///
+/// # Errors
+/// Any other word.
+pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
+    match text {
+        "none" => Ok(NetworkPreset::None),
+        "agent" => Ok(NetworkPreset::Agent),
+        "dev" => Ok(NetworkPreset::Dev),
+        "open" => Ok(NetworkPreset::Open),
+        other => Err(ValueError::Word { text: other.to_owned(), known: "`none`, `agent`, `dev`, `open`" }),
+    }
+}
+
+/// `auto`, `redirect` or `ports`.
+///
+/// # Errors
+/// Any other word.
+pub fn capture(text: &str) -> Result<Capture, ValueError> {
+    match text {
+        "auto" => Ok(Capture::Auto),
+        "redirect" => Ok(Capture::Redirect),
+        "ports" => Ok(Capture::Ports),
+        other => Err(ValueError::Word { text: other.to_owned(), known: "`auto`, `redirect`, `ports`" }),
+    }
+}
+
+/// `private` or `host`.
+///
+/// # Errors
+/// Any other word.
+pub fn home(text: &str) -> Result<Home, ValueError> {
+    match text {
+        "private" => Ok(Home::Private),
+        "host" => Ok(Home::Host),
+        other => Err(ValueError::Word { text: other.to_owned(), known: "`private`, `host`" }),
+    }
+}
+
+/// The word of [`home`].
+#[must_use]
+pub const fn home_word(home: Home) -> &'static str {
+    match home {
+        Home::Private => "private",
+        Home::Host => "host",
+    }
+}
+
+/// The word of a [`Grant`].
+///
+/// # Errors
+/// Any other word.
+pub fn grant(text: &str) -> Result<Grant, ValueError> {
+    Grant::ALL.into_iter().find(|grant| grant.word() == text).ok_or_else(|| ValueError::Word {
+        text: text.to_owned(),
+        known: "`nested-userns`, `io-uring`, `fuse`",
+    })
+}
+
+/// Bytes: a number, with `K`, `M`, `G` or `T` in steps of 1024; `B` and `iB` may follow.
+///
+/// # Errors
+/// No such form, zero, or more than 64 bits.
+pub fn size(text: &str) -> Result<u64, ValueError> {
+    let wrong = || ValueError::Size(text.to_owned());
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
+/// A number from 1 on.
+///
+/// # Errors
+/// Anything else.
+pub fn count(text: &str) -> Result<u64, ValueError> {
+    let wrong = || ValueError::Count(text.to_owned());
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)
+}
+
+/// Percent of one processor, `%` allowed.
+///
+/// # Errors
+/// Anything else, zero, or more than 100000.
+pub fn percent(text: &str) -> Result<u32, ValueError> {
+    count(text.strip_suffix('%').unwrap_or(text))
+        .ok()
+        .filter(|number| *number <= 100_000)
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| ValueError::Percent(text.to_owned()))
+}
+
+/// A fixed answer for a name: `HOST=ADDR[:PORT]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedAddress {
+    /// The name.
+    pub name: Name,
+    /// Where it is dialled.
+    pub address: IpAddr,
+    /// Dialled port; `None` keeps the port asked for.
+    pub port: Option<u16>,
+}
+
+impl FixedAddress {
+    /// From the two sides of the `=`.
+    ///
+    /// # Errors
+    /// A name that is none, an address that is none.
+    pub fn new(name: &str, address: &str) -> Result<Self, ValueError> {
+        let parsed = name.parse().map_err(|cause| ValueError::HostName { text: name.to_owned(), cause })?;
+        let (address, port) = match (address.parse::<SocketAddr>(), address.parse::<IpAddr>()) {
+            (Ok(socket), _) if socket.port() != 0 => (socket.ip(), Some(socket.port())),
+            (Err(_), Ok(ip)) => (ip, None),
+            _ => return Err(ValueError::Address(address.to_owned())),
+        };
+        Ok(Self { name: parsed, address: address.to_canonical(), port })
+    }
+}
+
+impl FromStr for FixedAddress {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let (name, address) = text.split_once('=').ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
+        Self::new(name, address)
+    }
+}
+
+impl fmt::Display for FixedAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => write!(formatter, "{}={}", self.name, self.address),
+            Some(port) => write!(formatter, "{}={}", self.name, SocketAddr::new(self.address, port)),
+        }
+    }
+}
+
+/// A variable kept from outside, or set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvironmentEntry {
+    /// Kept when set outside; a trailing `*` stands for any rest.
+    Keep(String),
+    /// Set to a value.
+    Set {
+        /// The name.
+        name: String,
+        /// The value.
+        value: String,
+    },
+}
+
+impl EnvironmentEntry {
+    /// The variable's name or pattern.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Keep(name) | Self::Set { name, .. } => name,
+        }
+    }
+
+    /// A variable to keep.
+    ///
+    /// # Errors
+    /// No name or pattern of names.
+    pub fn keep(name: &str) -> Result<Self, ValueError> {
+        if name == "*" {
+            return Err(ValueError::EveryVariable);
+        }
+        variable(name.strip_suffix('*').unwrap_or(name)).map_err(|_| ValueError::Variable(name.to_owned()))?;
+        Ok(Self::Keep(name.to_owned()))
+    }
+
+    /// A variable to set.
+    ///
+    /// # Errors
+    /// No name, or a value that no environment can hold.
+    pub fn set(name: &str, value: &str) -> Result<Self, ValueError> {
+        if name.ends_with('*') {
+            return Err(ValueError::PatternSet(name.to_owned()));
+        }
+        variable(name)?;
+        if value.contains('\0') {
+            return Err(ValueError::VariableNul(name.to_owned()));
+        }
+        Ok(Self::Set { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// Names as POSIX has them (XBD 8.1): what a shell can hand on.
+fn variable(name: &str) -> Result<(), ValueError> {
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        Ok(())
+    } else {
+        Err(ValueError::Variable(name.to_owned()))
+    }
+}
+
+impl FromStr for EnvironmentEntry {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text.split_once('=') {
+            None => Self::keep(text),
+            Some((name, value)) => Self::set(name, value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("4G"), Ok(4 << 30));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        for text in ["", "0", "-1", "1.5G", "G", "1X", "99999999999999999999", "18446744073709551615K", "ä"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn counts_and_percentages() {
+        assert_eq!(count("7"), Ok(7));
+        assert_eq!(percent("150%"), Ok(150));
+        for text in ["", "0", "+1", "-1", "1e3"] {
+            assert!(count(text).is_err() && percent(text).is_err(), "{text:?}");
+        }
+        assert!(percent("100001").is_err());
+    }
+
+    #[test]
+    fn fixed_addresses() {
+        for text in ["a.test=127.0.0.1:80", "a.test=10.0.0.1", "a.test=[::1]:8080", "a.test=::1"] {
+            assert_eq!(text.parse::<FixedAddress>().unwrap().to_string(), text);
+        }
+        for text in ["a.test", "a.test=", "a.test=b.test", "a.test=127.0.0.1:0", "a.test=127.0.0.1:x", "1.2.3.4=::1", "=::1"] {
+            assert!(text.parse::<FixedAddress>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn variables() {
+        assert_eq!("A=b=c".parse(), Ok(EnvironmentEntry::Set { name: "A".into(), value: "b=c".into() }));
+        assert_eq!("LC_*".parse(), Ok(EnvironmentEntry::Keep("LC_*".into())));
+        for text in ["", "=x", "*", "A B", "1A", "A*=x", "A*B", "**", "A=\0"] {
+            assert!(text.parse::<EnvironmentEntry>().is_err(), "{text:?}");
+        }
+    }
+}
