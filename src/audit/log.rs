@@ -42,6 +42,7 @@ impl Log {
     /// # Errors
     /// When either can't be done: then nothing may be started.
     pub fn begin(sessions: &Path, session: &SessionId, first: Event) -> Result<Self, LogError> {
+        std::fs::create_dir_all(sessions).unwrap();
         let path = sessions.join(format!("{session}.jsonl"));
         let file = File::create_new(&path).map_err(|source| LogError::Write { path: path.clone(), source })?;
         drop(first);
@@ -70,6 +71,7 @@ impl Log {
 impl Emit for Log {
     fn emit(&self, event: Event) {
         let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _ = (&inner.file, event);
+        use std::io::Write;
+        writeln!(&inner.file, "{}", serde_json::to_string(&event).unwrap()).unwrap();
     }
 }

