@@ -25,8 +25,14 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 6] =
-        [Self::Usage, Self::Configuration, Self::Machine, Self::Internal, Self::NotExecutable, Self::NotFound];
+    pub const ALL: [Self; 6] = [
+        Self::Usage,
+        Self::Configuration,
+        Self::Machine,
+        Self::Internal,
+        Self::NotExecutable,
+        Self::NotFound,
+    ];
 
     /// The exit code: those of `env(1)` and `timeout(1)`, so that scripts can tell aca's failures from the command's.
     #[must_use]
@@ -51,7 +57,12 @@ pub struct Failure {
 impl Failure {
     /// A failure of that kind; `error` and its sources are shown.
     pub fn new(kind: FailureKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, error: error.into(), excerpt: None, hints: Vec::new() }
+        Self {
+            kind,
+            error: error.into(),
+            excerpt: None,
+            hints: Vec::new(),
+        }
     }
 
     /// Adds a way to mend it.

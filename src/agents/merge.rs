@@ -54,16 +54,29 @@ pub const MAX_KEPT_BACK: usize = 32;
 ///
 /// # Errors
 /// See [`MergeError`].
-pub fn merge_json(host_now: &Value, start: &Value, end: &Value, host_keeps: &[String]) -> Result<Merged, MergeError> {
+pub fn merge_json(
+    host_now: &Value,
+    start: &Value,
+    end: &Value,
+    host_keeps: &[String],
+) -> Result<Merged, MergeError> {
     let _ = (start, end, host_keeps, MAX_DEPTH, Map::new());
-    Ok(Merged { value: host_now.clone(), changed: false, kept_back: Vec::new() })
+    Ok(Merged {
+        value: host_now.clone(),
+        changed: false,
+        kept_back: Vec::new(),
+    })
 }
 
 /// What the host's file shall hold: `None` leaves it as it is.
 ///
 /// # Errors
 /// See [`MergeError`].
-pub fn merge_whole(host_now: Option<&[u8]>, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<Option<Vec<u8>>, MergeError> {
+pub fn merge_whole(
+    host_now: Option<&[u8]>,
+    start: Option<&[u8]>,
+    end: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>, MergeError> {
     let _ = (host_now, start, end);
     Ok(None)
 }

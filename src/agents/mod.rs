@@ -129,8 +129,16 @@ struct Embedded {
 
 /// Every file in this folder; a test fails when one is missing here.
 const EMBEDDED: &[Embedded] = &[
-    Embedded { name: "claude", commands: &["claude"], text: include_str!("claude.toml") },
-    Embedded { name: GENERIC, commands: &[], text: include_str!("generic.toml") },
+    Embedded {
+        name: "claude",
+        commands: &["claude"],
+        text: include_str!("claude.toml"),
+    },
+    Embedded {
+        name: GENERIC,
+        commands: &[],
+        text: include_str!("generic.toml"),
+    },
 ];
 
 /// The names of all agents.
@@ -142,7 +150,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// agent, since a project could bring a file of that name; `--agent` says so where it is one.
 #[must_use]
 pub fn name_of_command(word: &OsStr) -> Option<&'static str> {
-    EMBEDDED.iter().find(|embedded| embedded.commands.iter().any(|command| word == *command)).map(|found| found.name)
+    EMBEDDED
+        .iter()
+        .find(|embedded| embedded.commands.iter().any(|command| word == *command))
+        .map(|found| found.name)
 }
 
 /// The definition of the agent of that name.
@@ -150,9 +161,18 @@ pub fn name_of_command(word: &OsStr) -> Option<&'static str> {
 /// # Errors
 /// No such agent.
 pub fn load(name: &str) -> Result<AgentDefinition, AgentError> {
-    let found = EMBEDDED.iter().find(|embedded| embedded.name == name).ok_or_else(|| AgentError::Unknown {
-        name: name.to_owned(),
-        known: names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-    })?;
-    toml::from_str(found.text).map_err(|source| AgentError::BuiltIn { name: found.name, source: Box::new(source) })
+    let found = EMBEDDED
+        .iter()
+        .find(|embedded| embedded.name == name)
+        .ok_or_else(|| AgentError::Unknown {
+            name: name.to_owned(),
+            known: names()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+    toml::from_str(found.text).map_err(|source| AgentError::BuiltIn {
+        name: found.name,
+        source: Box::new(source),
+    })
 }

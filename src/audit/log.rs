@@ -44,9 +44,19 @@ impl Log {
     pub fn begin(sessions: &Path, session: &SessionId, first: Event) -> Result<Self, LogError> {
         std::fs::create_dir_all(sessions).unwrap();
         let path = sessions.join(format!("{session}.jsonl"));
-        let file = File::create_new(&path).map_err(|source| LogError::Write { path: path.clone(), source })?;
+        let file = File::create_new(&path).map_err(|source| LogError::Write {
+            path: path.clone(),
+            source,
+        })?;
         drop(first);
-        Ok(Self { path, inner: Mutex::new(Inner { file, denied: 0, lost: 0 }) })
+        Ok(Self {
+            path,
+            inner: Mutex::new(Inner {
+                file,
+                denied: 0,
+                lost: 0,
+            }),
+        })
     }
 
     /// The file.
@@ -58,19 +68,28 @@ impl Log {
     /// How many events were denials so far.
     #[must_use]
     pub fn denied(&self) -> u64 {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).denied
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .denied
     }
 
     /// How many events could not be written so far.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).lost
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .lost
     }
 }
 
 impl Emit for Log {
     fn emit(&self, event: Event) {
-        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let inner = self
+            .inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         use std::io::Write;
         writeln!(&inner.file, "{}", serde_json::to_string(&event).unwrap()).unwrap();
     }

@@ -32,12 +32,18 @@ pub(super) struct Beginning {
 /// Reads the surroundings, the agent's file and the configuration: all that can be wrong cheaply.
 pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     let ambient = Ambient::read().map_err(|error| {
-        Failure::new(FailureKind::Machine, error).hint("go to a directory that exists, and see that HOME is one")
+        Failure::new(FailureKind::Machine, error)
+            .hint("go to a directory that exists, and see that HOME is one")
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let agent = agent(args)?;
     let file = config::load(&places, args.flags.config.as_deref()).map_err(config_failure)?;
-    Ok(Beginning { ambient, places, agent, file })
+    Ok(Beginning {
+        ambient,
+        places,
+        agent,
+        file,
+    })
 }
 
 /// The definition of the agent that the words name.
@@ -45,24 +51,52 @@ fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
     let named = match &args.flags.agent {
         Some(name) => name.as_str(),
         None if args.after_separator => agents::GENERIC,
-        None => args.words.first().and_then(|word| agents::name_of_command(word)).unwrap_or(agents::GENERIC),
+        None => args
+            .words
+            .first()
+            .and_then(|word| agents::name_of_command(word))
+            .unwrap_or(agents::GENERIC),
     };
-    agents::load(named).map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
+    agents::load(named)
+        .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
 }
 
 /// Looks at the project and the machine, and makes the plan.
 pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
-    let Beginning { ambient, places, agent, file } = beginning;
-    let root = args.flags.project.clone().unwrap_or_else(|| ambient.directory.clone());
-    let bases = Bases { home: &ambient.home, project: &root, current: &ambient.directory };
-    let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(config_failure)?;
-    let needs = ProjectNeeds { root: root.clone(), ..ProjectNeeds::default() };
+    let Beginning {
+        ambient,
+        places,
+        agent,
+        file,
+    } = beginning;
+    let root = args
+        .flags
+        .project
+        .clone()
+        .unwrap_or_else(|| ambient.directory.clone());
+    let bases = Bases {
+        home: &ambient.home,
+        project: &root,
+        current: &ambient.directory,
+    };
+    let policy =
+        config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(config_failure)?;
+    let needs = ProjectNeeds {
+        root: root.clone(),
+        ..ProjectNeeds::default()
+    };
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
-    Ok(Prepared { plan, policy, places, state, needs })
+    Ok(Prepared {
+        plan,
+        policy,
+        places,
+        state,
+        needs,
+    })
 }
 
 fn plan_failure(error: PlanError) -> Failure {
@@ -81,7 +115,13 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     let mut paths: Vec<PathBuf> = vec![needs.root.clone()];
     paths.extend(needs.extra_writable.iter().cloned());
     paths.extend(policy.paths.iter().map(|rule| rule.path.clone()));
-    paths.extend(extras.system.iter().chain(&extras.toolchains).map(|shown| shown.path.clone()));
+    paths.extend(
+        extras
+            .system
+            .iter()
+            .chain(&extras.toolchains)
+            .map(|shown| shown.path.clone()),
+    );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
     paths.extend(extras.own.iter().cloned());
     if policy.home == Home::Host {
@@ -103,22 +143,41 @@ fn extras(
     let home = &ambient.home;
     let toolchains = presets::toolchains().map_err(wrong)?;
     let system = presets::system().map_err(wrong)?;
-    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> { paths.iter().map(|path| path.within(home)).collect() };
+    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
+        paths.iter().map(|path| path.within(home)).collect()
+    };
     let mut read = within(&agent.state.read);
     read.extend(within(&agent.install.roots));
     Ok(Extras {
-        system: system.show.into_iter().map(|shown| Shown { path: shown.path, why: shown.why }).collect(),
+        system: system
+            .show
+            .into_iter()
+            .map(|shown| Shown {
+                path: shown.path,
+                why: shown.why,
+            })
+            .collect(),
         toolchains: toolchains
             .read_paths(home, &ambient.environment)
             .into_iter()
-            .map(|path| Shown { path, why: "a tool chain of the user's".into() })
+            .map(|path| Shown {
+                path,
+                why: "a tool chain of the user's".into(),
+            })
             .collect(),
         caches: toolchains
             .cache_places(home, &ambient.environment)
             .into_iter()
-            .map(|cache| Cache { at: cache.path, store: places.stores().join(cache.store) })
+            .map(|cache| Cache {
+                at: cache.path,
+                store: places.stores().join(cache.store),
+            })
             .collect(),
-        home_secrets: if policy.home == Home::Host { home_secrets(home) } else { Vec::new() },
+        home_secrets: if policy.home == Home::Host {
+            home_secrets(home)
+        } else {
+            Vec::new()
+        },
         own: places.own().into(),
         agent: AgentNeeds {
             name: agent.name.clone(),
@@ -128,7 +187,10 @@ fn extras(
                 .state
                 .merge
                 .iter()
-                .map(|file| StateCopy { at: file.path.within(home), content: small_file(&file.path.within(home)) })
+                .map(|file| StateCopy {
+                    at: file.path.within(home),
+                    content: small_file(&file.path.within(home)),
+                })
                 .collect(),
             private: within(&agent.state.private),
             nested_sandbox: agent.nested_sandbox,

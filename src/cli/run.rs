@@ -23,9 +23,17 @@ pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let stage = Stage::spawn().map_err(|error| launch_failure(error))?;
     let prepared = prepare(args, beginning)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
-    let log = Arc::new(Log::begin(&prepared.places.sessions(), &session, first_event(&prepared.plan, session.as_str())).map_err(|error| {
-        Failure::new(FailureKind::Machine, error).hint("nothing was started: a run without its log would leave no trace")
-    })?);
+    let log = Arc::new(
+        Log::begin(
+            &prepared.places.sessions(),
+            &session,
+            first_event(&prepared.plan, session.as_str()),
+        )
+        .map_err(|error| {
+            Failure::new(FailureKind::Machine, error)
+                .hint("nothing was started: a run without its log would leave no trace")
+        })?,
+    );
     let run = Run {
         plan: &prepared.plan,
         policy: Arc::new(prepared.policy.clone()),
@@ -37,7 +45,11 @@ pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
     told(&outcome, &log);
-    let command = args.words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+    let command = args
+        .words
+        .first()
+        .map(|word| word.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match outcome.finished {
         Finished::Ended(Ending::Exited(code)) => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(255))),
         Finished::Ended(Ending::Signaled(signal)) => Ok(ExitCode::from(end_alike(signal))),
@@ -65,10 +77,16 @@ fn told(outcome: &Outcome, log: &Log) {
 fn not_executed(command: &str, errno: i32) -> Failure {
     let error = std::io::Error::from_raw_os_error(errno);
     if error.kind() == std::io::ErrorKind::NotFound {
-        Failure::new(FailureKind::NotFound, format!("`{command}` was not found inside the sandbox"))
-            .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another")
+        Failure::new(
+            FailureKind::NotFound,
+            format!("`{command}` was not found inside the sandbox"),
+        )
+        .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another")
     } else {
-        Failure::new(FailureKind::NotExecutable, format!("`{command}` can't be executed: {error}"))
+        Failure::new(
+            FailureKind::NotExecutable,
+            format!("`{command}` can't be executed: {error}"),
+        )
     }
 }
 
@@ -99,6 +117,9 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
 fn chance() -> [u8; 6] {
     let mut bytes = [0_u8; 6];
     // A name that isn't random still is exclusive: the log is made with O_EXCL.
-    drop(rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()));
+    drop(rustix::rand::getrandom(
+        &mut bytes,
+        rustix::rand::GetRandomFlags::empty(),
+    ));
     bytes
 }

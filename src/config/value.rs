@@ -65,7 +65,10 @@ pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
         "agent" => Ok(NetworkPreset::Agent),
         "dev" => Ok(NetworkPreset::Dev),
         "open" => Ok(NetworkPreset::Open),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`none`, `agent`, `dev`, `open`" }),
+        other => Err(ValueError::Word {
+            text: other.to_owned(),
+            known: "`none`, `agent`, `dev`, `open`",
+        }),
     }
 }
 
@@ -78,7 +81,10 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "auto" => Ok(Capture::Auto),
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`auto`, `redirect`, `ports`" }),
+        other => Err(ValueError::Word {
+            text: other.to_owned(),
+            known: "`auto`, `redirect`, `ports`",
+        }),
     }
 }
 
@@ -90,7 +96,10 @@ pub fn home(text: &str) -> Result<Home, ValueError> {
     match text {
         "private" => Ok(Home::Private),
         "host" => Ok(Home::Host),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`private`, `host`" }),
+        other => Err(ValueError::Word {
+            text: other.to_owned(),
+            known: "`private`, `host`",
+        }),
     }
 }
 
@@ -108,10 +117,13 @@ pub const fn home_word(home: Home) -> &'static str {
 /// # Errors
 /// Any other word.
 pub fn grant(text: &str) -> Result<Grant, ValueError> {
-    Grant::ALL.into_iter().find(|grant| grant.word() == text).ok_or_else(|| ValueError::Word {
-        text: text.to_owned(),
-        known: "`nested-userns`, `io-uring`, `fuse`",
-    })
+    Grant::ALL
+        .into_iter()
+        .find(|grant| grant.word() == text)
+        .ok_or_else(|| ValueError::Word {
+            text: text.to_owned(),
+            known: "`nested-userns`, `io-uring`, `fuse`",
+        })
 }
 
 /// Bytes: a number, with `K`, `M`, `G` or `T` in steps of 1024; `B` and `iB` may follow.
@@ -131,7 +143,10 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
         "t" | "tb" | "tib" => 1 << 40,
         _ => return Err(wrong()),
     };
-    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+    number
+        .checked_mul(factor)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
 }
 
 /// A number from 1 on.
@@ -175,13 +190,20 @@ impl FixedAddress {
     /// # Errors
     /// A name that is none, an address that is none.
     pub fn new(name: &str, address: &str) -> Result<Self, ValueError> {
-        let parsed = name.parse().map_err(|cause| ValueError::HostName { text: name.to_owned(), cause })?;
+        let parsed = name.parse().map_err(|cause| ValueError::HostName {
+            text: name.to_owned(),
+            cause,
+        })?;
         let (address, port) = match (address.parse::<SocketAddr>(), address.parse::<IpAddr>()) {
             (Ok(socket), _) if socket.port() != 0 => (socket.ip(), Some(socket.port())),
             (Err(_), Ok(ip)) => (ip, None),
             _ => return Err(ValueError::Address(address.to_owned())),
         };
-        Ok(Self { name: parsed, address: address.to_canonical(), port })
+        Ok(Self {
+            name: parsed,
+            address: address.to_canonical(),
+            port,
+        })
     }
 }
 
@@ -189,7 +211,9 @@ impl FromStr for FixedAddress {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, address) = text.split_once('=').ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
+        let (name, address) = text
+            .split_once('=')
+            .ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
         Self::new(name, address)
     }
 }
@@ -234,7 +258,8 @@ impl EnvironmentEntry {
         if name == "*" {
             return Err(ValueError::EveryVariable);
         }
-        variable(name.strip_suffix('*').unwrap_or(name)).map_err(|_| ValueError::Variable(name.to_owned()))?;
+        variable(name.strip_suffix('*').unwrap_or(name))
+            .map_err(|_| ValueError::Variable(name.to_owned()))?;
         Ok(Self::Keep(name.to_owned()))
     }
 
@@ -250,14 +275,24 @@ impl EnvironmentEntry {
         if value.contains('\0') {
             return Err(ValueError::VariableNul(name.to_owned()));
         }
-        Ok(Self::Set { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self::Set {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 }
 
 /// Names as POSIX has them (XBD 8.1): what a shell can hand on.
 fn variable(name: &str) -> Result<(), ValueError> {
-    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    let starts = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if starts
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         Ok(())
     } else {
         Err(ValueError::Variable(name.to_owned()))
@@ -284,7 +319,17 @@ mod tests {
         assert_eq!(size("512"), Ok(512));
         assert_eq!(size("4G"), Ok(4 << 30));
         assert_eq!(size("1MiB"), Ok(1 << 20));
-        for text in ["", "0", "-1", "1.5G", "G", "1X", "99999999999999999999", "18446744073709551615K", "ä"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "1.5G",
+            "G",
+            "1X",
+            "99999999999999999999",
+            "18446744073709551615K",
+            "ä",
+        ] {
             assert!(size(text).is_err(), "{text:?}");
         }
     }
@@ -301,17 +346,36 @@ mod tests {
 
     #[test]
     fn fixed_addresses() {
-        for text in ["a.test=127.0.0.1:80", "a.test=10.0.0.1", "a.test=[::1]:8080", "a.test=::1"] {
+        for text in [
+            "a.test=127.0.0.1:80",
+            "a.test=10.0.0.1",
+            "a.test=[::1]:8080",
+            "a.test=::1",
+        ] {
             assert_eq!(text.parse::<FixedAddress>().unwrap().to_string(), text);
         }
-        for text in ["a.test", "a.test=", "a.test=b.test", "a.test=127.0.0.1:0", "a.test=127.0.0.1:x", "1.2.3.4=::1", "=::1"] {
+        for text in [
+            "a.test",
+            "a.test=",
+            "a.test=b.test",
+            "a.test=127.0.0.1:0",
+            "a.test=127.0.0.1:x",
+            "1.2.3.4=::1",
+            "=::1",
+        ] {
             assert!(text.parse::<FixedAddress>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn variables() {
-        assert_eq!("A=b=c".parse(), Ok(EnvironmentEntry::Set { name: "A".into(), value: "b=c".into() }));
+        assert_eq!(
+            "A=b=c".parse(),
+            Ok(EnvironmentEntry::Set {
+                name: "A".into(),
+                value: "b=c".into()
+            })
+        );
         assert_eq!("LC_*".parse(), Ok(EnvironmentEntry::Keep("LC_*".into())));
         for text in ["", "=x", "*", "A B", "1A", "A*=x", "A*B", "**", "A=\0"] {
             assert!(text.parse::<EnvironmentEntry>().is_err(), "{text:?}");

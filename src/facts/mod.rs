@@ -10,8 +10,8 @@ mod refusal;
 pub use ambient::{Ambient, AmbientError};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
-pub use refusal::{Refusal, apparmor_profile};
 pub use paths::{Identity, Kind, PathFact, Paths, real};
+pub use refusal::{Refusal, apparmor_profile};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

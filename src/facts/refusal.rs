@@ -23,14 +23,21 @@ impl Refusal {
     /// Reads the settings.
     #[must_use]
     pub fn look() -> Self {
-        let setting = |path: &str| std::fs::read_to_string(format!("/proc/sys/{path}")).ok().map(|text| text.trim().to_owned());
+        let setting = |path: &str| {
+            std::fs::read_to_string(format!("/proc/sys/{path}"))
+                .ok()
+                .map(|text| text.trim().to_owned())
+        };
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let there = |path: &str| Path::new(path).try_exists().unwrap_or(false);
         Self {
-            apparmor_restricts: setting("kernel/apparmor_restrict_unprivileged_userns").map(|text| text == "1"),
+            apparmor_restricts: setting("kernel/apparmor_restrict_unprivileged_userns")
+                .map(|text| text == "1"),
             unprivileged_clone: setting("kernel/unprivileged_userns_clone").map(|text| text != "0"),
             namespaces_max: setting("user/max_user_namespaces").and_then(|text| text.parse().ok()),
-            filtered: status.lines().any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
+            filtered: status
+                .lines()
+                .any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
             container: there("/.dockerenv") || there("/run/.containerenv"),
         }
     }
@@ -47,10 +54,15 @@ impl Refusal {
             ));
         }
         if self.unprivileged_clone == Some(false) {
-            remedies.push("user namespaces are off for users: as root, `sysctl -w kernel.unprivileged_userns_clone=1`".into());
+            remedies.push(
+                "user namespaces are off for users: as root, `sysctl -w kernel.unprivileged_userns_clone=1`"
+                    .into(),
+            );
         }
         if self.namespaces_max == Some(0) {
-            remedies.push("user.max_user_namespaces is 0: as root, `sysctl -w user.max_user_namespaces=10000`".into());
+            remedies.push(
+                "user.max_user_namespaces is 0: as root, `sysctl -w user.max_user_namespaces=10000`".into(),
+            );
         }
         if self.container || self.filtered {
             remedies.push(
@@ -84,10 +96,34 @@ mod tests {
     fn each_cause_has_its_remedy() {
         let program = Path::new("/opt/aca");
         let text = |refusal: Refusal| refusal.remedies(program).join("\n");
-        assert!(text(Refusal { apparmor_restricts: Some(true), ..Refusal::default() }).contains("profile aca /opt/aca"));
-        assert!(text(Refusal { unprivileged_clone: Some(false), ..Refusal::default() }).contains("unprivileged_userns_clone=1"));
-        assert!(text(Refusal { namespaces_max: Some(0), ..Refusal::default() }).contains("max_user_namespaces=10000"));
-        assert!(text(Refusal { container: true, ..Refusal::default() }).contains("--security-opt"));
+        assert!(
+            text(Refusal {
+                apparmor_restricts: Some(true),
+                ..Refusal::default()
+            })
+            .contains("profile aca /opt/aca")
+        );
+        assert!(
+            text(Refusal {
+                unprivileged_clone: Some(false),
+                ..Refusal::default()
+            })
+            .contains("unprivileged_userns_clone=1")
+        );
+        assert!(
+            text(Refusal {
+                namespaces_max: Some(0),
+                ..Refusal::default()
+            })
+            .contains("max_user_namespaces=10000")
+        );
+        assert!(
+            text(Refusal {
+                container: true,
+                ..Refusal::default()
+            })
+            .contains("--security-opt")
+        );
         assert!(!Refusal::default().remedies(program).is_empty());
     }
 }

@@ -18,8 +18,10 @@ pub enum ToStage {
 /// From the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStage {
-    /// The sandbox stands; the descriptors that come along have these roles, in order.
-    Ready(Vec<Role>, Outcome),
+    /// The network stands; the descriptors that come along have these roles, in order.
+    Network(Vec<Role>, NetworkOutcome),
+    /// The view stands, and the first process is locked down; the private home comes along.
+    Ready(Outcome),
     /// A step failed; nothing of the program ran.
     Failed(StageError),
     /// The seccomp listener comes along, just before the exec.
@@ -39,17 +41,20 @@ pub enum Role {
     Tcp,
     /// A UDP socket that gets DNS questions.
     Dns,
-    /// The private home, as a directory.
-    Home,
 }
 
-/// What best-effort protections came to on this kernel.
+/// What the network came to on this kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct NetworkOutcome {
     /// Whether connections are redirected (else one listener a port).
     pub redirected: bool,
-    /// Whether `/proc` is the sandbox's own.
-    pub own_proc: bool,
+    /// What was lost, in words.
+    pub lost: Vec<String>,
+}
+
+/// What the other best-effort protections came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
     /// Landlock's answer: `full`, `partial` or `none`.
     pub landlock: String,
     /// What was lost, in words.

@@ -14,14 +14,21 @@ pub const CAPTURE_PORT: u16 = 15001;
 pub const DNS_PORT: u16 = 15053;
 
 /// All that the stage needs; it reads nothing else.
+///
+/// Two processes share the work, since both halves take about as long: the first one builds the view, the one that
+/// becomes the program sets the network up and goes under its filter meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagePlan {
-    /// Namespaces, network and mounts: done with the capabilities of the new user namespace.
-    pub setup: Vec<Step>,
-    /// Done by the first process once all stands; it and every program inside are bound by it.
+    /// The network, with the capabilities of the new user namespace; done by the process that becomes the program.
+    pub network: Vec<Step>,
+    /// Names and mounts; done by the first process.
+    pub view: Vec<Step>,
+    /// What each of the two then gives up.
     pub lockdown: Vec<Step>,
-    /// Done by the program's own process just before the exec.
-    pub last: Vec<Step>,
+    /// Limits and filters of the program.
+    pub program_only: Vec<Step>,
+    /// The Landlock domain, which names paths of the finished view.
+    pub wall: Vec<Step>,
     /// What to execute.
     pub program: Program,
 }
@@ -265,25 +272,17 @@ impl Plan {
     /// The plan as the stage executes it.
     #[must_use]
     pub fn stage(&self) -> StagePlan {
-        let mut setup = vec![Step::Hostname("aca".into())];
-        network(self, &mut setup);
-        setup.push(Step::NewRoot);
-        view(&self.view, &mut setup);
-        setup.push(Step::HandOut {
+        let mut network = Vec::new();
+        network_steps(self, &mut network);
+        let mut view = vec![Step::Hostname("aca".into()), Step::NewRoot];
+        view_steps(&self.view, &mut view);
+        view.push(Step::HandOut {
             at: self.home.clone(),
         });
-        setup.push(Step::Enter);
+        view.push(Step::Enter);
         let nested = self.grants.contains(&Grant::NestedUserns);
-        let lockdown = vec![
-            Step::Keyring,
-            Step::DropCapabilities,
-            Step::NoNewPrivileges,
-            Step::Landlock {
-                writable: self.view.writable(),
-                files: !nested,
-            },
-        ];
-        let mut last: Vec<Step> = self
+        let lockdown = vec![Step::Keyring, Step::DropCapabilities, Step::NoNewPrivileges];
+        let mut program_only: Vec<Step> = self
             .limits
             .iter()
             .map(|(resource, value)| Step::Limit {
@@ -296,19 +295,25 @@ impl Plan {
         } else {
             Observation::Unobserved
         };
-        last.push(Step::Seccomp {
+        program_only.push(Step::Seccomp {
             choice: SeccompChoice::from_grants(&self.grants, observe),
         });
+        let wall = vec![Step::Landlock {
+            writable: self.view.writable(),
+            files: !nested,
+        }];
         StagePlan {
-            setup,
+            network,
+            view,
             lockdown,
-            last,
+            program_only,
+            wall,
             program: self.program.clone(),
         }
     }
 }
 
-fn network(plan: &Plan, steps: &mut Vec<Step>) {
+fn network_steps(plan: &Plan, steps: &mut Vec<Step>) {
     if plan.network.preset == NetworkPreset::None {
         steps.push(Step::Loopback);
         return;
@@ -336,7 +341,7 @@ fn network(plan: &Plan, steps: &mut Vec<Step>) {
     }
 }
 
-fn view(view: &View, steps: &mut Vec<Step>) {
+fn view_steps(view: &View, steps: &mut Vec<Step>) {
     for entry in &view.entries {
         steps.push(match entry.clone() {
             Entry::Directory { at, mode } => Step::Directory { at, mode },

@@ -157,7 +157,10 @@ pub fn environment() -> Result<Environment, PresetError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(file: &'static str, text: &str) -> Result<T, PresetError> {
-    toml::from_str(text).map_err(|source| PresetError { file, source: Box::new(source) })
+    toml::from_str(text).map_err(|source| PresetError {
+        file,
+        source: Box::new(source),
+    })
 }
 
 /// A cache with its places.
@@ -181,7 +184,11 @@ impl Toolchains {
     /// Where the caches are for this home and environment. Only places in the home: a cache that was moved out of it
     /// is no part of the private home.
     #[must_use]
-    pub fn cache_places(&self, home: &std::path::Path, environment: &[(OsString, OsString)]) -> Vec<CachePlace> {
+    pub fn cache_places(
+        &self,
+        home: &std::path::Path,
+        environment: &[(OsString, OsString)],
+    ) -> Vec<CachePlace> {
         let _ = (home, environment);
         Vec::new()
     }

@@ -22,17 +22,31 @@ pub struct Network {
 
 impl Network {
     /// Takes the sockets that the sandbox handed out.
-    pub fn new(policy: Arc<Policy>, events: Arc<dyn Emit>, redirected: bool, sockets: Vec<(Role, OwnedFd)>) -> Self {
+    pub fn new(
+        policy: Arc<Policy>,
+        events: Arc<dyn Emit>,
+        redirected: bool,
+        sockets: Vec<(Role, OwnedFd)>,
+    ) -> Self {
         let (mut listeners, mut questions) = (Vec::new(), Vec::new());
         for (role, descriptor) in sockets {
             match role {
                 Role::Tcp => listeners.push(TcpListener::from(descriptor)),
                 Role::Dns => questions.push(UdpSocket::from(descriptor)),
-                Role::Home => {}
             }
         }
-        let captured = if redirected { Captured::Redirect } else { Captured::Ports };
-        Self { policy, events, captured, idle: Some((listeners, questions)), serving: None }
+        let captured = if redirected {
+            Captured::Redirect
+        } else {
+            Captured::Ports
+        };
+        Self {
+            policy,
+            events,
+            captured,
+            idle: Some((listeners, questions)),
+            serving: None,
+        }
     }
 
     /// Ends the thread, so that the events of its last connections are written.
@@ -46,12 +60,20 @@ impl Network {
 
 impl Source for Network {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let Some((listeners, questions)) = &self.idle else { return Vec::new() };
-        listeners.iter().map(AsFd::as_fd).chain(questions.iter().map(AsFd::as_fd)).collect()
+        let Some((listeners, questions)) = &self.idle else {
+            return Vec::new();
+        };
+        listeners
+            .iter()
+            .map(AsFd::as_fd)
+            .chain(questions.iter().map(AsFd::as_fd))
+            .collect()
     }
 
     fn ready(&mut self) {
-        let Some((listeners, questions)) = self.idle.take() else { return };
+        let Some((listeners, questions)) = self.idle.take() else {
+            return;
+        };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let proxy = Arc::new(Proxy::new(Arc::clone(&self.policy), Arc::clone(&self.events)));
         let captured = self.captured;

@@ -6,7 +6,7 @@ use super::session::{self, Finished, SessionError, Source};
 use super::state::{StateError, StateFile};
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
-use crate::launch::protocol::{Ending, Role, StageError};
+use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{NetworkPreset, Policy};
@@ -82,7 +82,10 @@ pub struct Outcome {
 #[must_use]
 pub fn plan_hash(plan: &Plan) -> String {
     let bytes = serde_json::to_vec(plan).unwrap_or_default();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The first event of a session: written before anything starts.
@@ -92,10 +95,19 @@ pub fn first_event(plan: &Plan, session: &str) -> Event {
         session: session.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         agent: plan.agent.clone(),
-        argv: plan.program.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        argv: plan
+            .program
+            .argv
+            .iter()
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect(),
         project: plan.project.clone(),
         plan_hash: plan_hash(plan),
-        degraded: plan.degraded.iter().map(|entry| format!("{}: {}", entry.lost, entry.because)).collect(),
+        degraded: plan
+            .degraded
+            .iter()
+            .map(|entry| format!("{}: {}", entry.lost, entry.because))
+            .collect(),
     }
 }
 
@@ -113,16 +125,18 @@ impl Run<'_> {
         };
         let steps = self.plan.stage();
         let mut standing = stage.build(&steps)?;
-        let home = take_home(&mut standing);
+        let home = standing.home.take();
         self.emit_lost(&standing, &steps);
         let mut network = self.network(&mut standing);
         let mut watchers: Vec<JoinHandle<std::io::Result<()>>> = Vec::new();
         let events = Arc::clone(&self.events);
-        let take_listener = Box::new(|listener| match super::notify::spawn(listener, Arc::clone(&events)) {
-            Ok(thread) => watchers.push(thread),
-            // Without its thread the listener closes: every reported call fails inside, the exec too. Fail closed.
-            Err(_) => {}
-        });
+        let take_listener = Box::new(
+            |listener| match super::notify::spawn(listener, Arc::clone(&events)) {
+                Ok(thread) => watchers.push(thread),
+                // Without its thread the listener closes: every reported call fails inside, the exec too. Fail closed.
+                Err(_) => {}
+            },
+        );
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
@@ -151,15 +165,25 @@ impl Run<'_> {
     }
 
     fn network(&self, standing: &mut Standing) -> Option<Network> {
-        let sockets = std::mem::take(&mut standing.passed);
-        (self.plan.network.preset != NetworkPreset::None)
-            .then(|| Network::new(Arc::clone(&self.policy), Arc::clone(&self.events), standing.outcome.redirected, sockets))
+        let sockets = std::mem::take(&mut standing.sockets);
+        (self.plan.network.preset != NetworkPreset::None).then(|| {
+            Network::new(
+                Arc::clone(&self.policy),
+                Arc::clone(&self.events),
+                standing.network.redirected,
+                sockets,
+            )
+        })
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.
     fn emit_lost(&self, standing: &Standing, stage: &StagePlan) {
         let mut lost = standing.outcome.lost.clone();
-        let files = stage.lockdown.iter().any(|step| matches!(step, Step::Landlock { files: true, .. }));
+        lost.extend(standing.network.lost.iter().cloned());
+        let files = stage
+            .wall
+            .iter()
+            .any(|step| matches!(step, Step::Landlock { files: true, .. }));
         if files && standing.outcome.landlock != "full" && self.plan.degraded.is_empty() {
             lost.push(format!("Landlock is {}", standing.outcome.landlock));
         }
@@ -183,18 +207,16 @@ impl Run<'_> {
     }
 }
 
-fn take_home(standing: &mut Standing) -> Option<OwnedFd> {
-    let index = standing.passed.iter().position(|(role, _)| *role == Role::Home)?;
-    Some(standing.passed.remove(index).1)
-}
-
 fn make_directories(paths: &[PathBuf]) -> Result<(), RunError> {
     for path in paths {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|source| RunError::Directory { path: path.clone(), source })?;
+            .map_err(|source| RunError::Directory {
+                path: path.clone(),
+                source,
+            })?;
     }
     Ok(())
 }
@@ -206,7 +228,12 @@ pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBu
         .entries
         .iter()
         .filter_map(|entry| match entry {
-            Entry::Grant { source, kind: Kind::Directory, identity: None, .. } if source != project => Some(source.clone()),
+            Entry::Grant {
+                source,
+                kind: Kind::Directory,
+                identity: None,
+                ..
+            } if source != project => Some(source.clone()),
             Entry::Directory { .. }
             | Entry::Link { .. }
             | Entry::File { .. }

@@ -170,7 +170,9 @@ impl State<'_> {
                 self.stop(signal, signals);
                 Ok(None)
             }
-            Ok((FromStage::Ready(..), _)) => Err(SessionError::Channel(ChannelError::Malformed)),
+            Ok((FromStage::Ready(_) | FromStage::Network(..), _)) => {
+                Err(SessionError::Channel(ChannelError::Malformed))
+            }
             Err(ChannelError::Gone) => Err(SessionError::Lost),
             Err(error) => Err(SessionError::Channel(error)),
         }

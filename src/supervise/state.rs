@@ -64,7 +64,10 @@ pub fn carry_back(home: &OwnedFd, files: &[StateFile], events: &Arc<dyn Emit>) -
         match carry(home, file) {
             Ok(()) => {}
             Err(error) => {
-                events.emit(Event::StateNotKept { path: file.below_home.clone(), reason: error.to_string() });
+                events.emit(Event::StateNotKept {
+                    path: file.below_home.clone(),
+                    reason: error.to_string(),
+                });
                 lost.push((file.below_home.clone(), error));
             }
         }
@@ -73,7 +76,9 @@ pub fn carry_back(home: &OwnedFd, files: &[StateFile], events: &Arc<dyn Emit>) -
 }
 
 fn carry(home: &OwnedFd, file: &StateFile) -> Result<(), StateError> {
-    let Some(end) = read_below(home, &file.below_home)? else { return Ok(()) };
+    let Some(end) = read_below(home, &file.below_home)? else {
+        return Ok(());
+    };
     if file.start.as_deref() == Some(end.as_slice()) {
         return Ok(());
     }
@@ -96,8 +101,17 @@ fn merged(file: &StateFile, host: Option<&[u8]>, end: &[u8]) -> Result<Option<Ve
                 Some(bytes) if !bytes.trim_ascii().is_empty() => serde_json::from_slice(bytes),
                 Some(_) | None => Ok(serde_json::Value::Object(serde_json::Map::new())),
             };
-            let merged = merge_json(&parse(host)?, &parse(file.start.as_deref())?, &parse(Some(end))?, &file.host_keeps)?;
-            Ok(if merged.changed { Some(serde_json::to_vec_pretty(&merged.value)?) } else { None })
+            let merged = merge_json(
+                &parse(host)?,
+                &parse(file.start.as_deref())?,
+                &parse(Some(end))?,
+                &file.host_keeps,
+            )?;
+            Ok(if merged.changed {
+                Some(serde_json::to_vec_pretty(&merged.value)?)
+            } else {
+                None
+            })
         }
         MergeFormat::Whole => Ok(merge_whole(host, file.start.as_deref(), Some(end))?),
         MergeFormat::Append => {
@@ -115,15 +129,25 @@ fn read_below(home: &OwnedFd, path: &Path) -> Result<Option<Vec<u8>>, StateError
         Ok(descriptor) => descriptor,
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(StateError::NotRegular),
-        Err(errno) => return Err(StateError::Call { call: "openat2", source: errno.into() }),
+        Err(errno) => {
+            return Err(StateError::Call {
+                call: "openat2",
+                source: errno.into(),
+            });
+        }
     };
-    let status = fstat(&descriptor).map_err(|errno| StateError::Call { call: "fstat", source: errno.into() })?;
+    let status = fstat(&descriptor).map_err(|errno| StateError::Call {
+        call: "fstat",
+        source: errno.into(),
+    })?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(StateError::NotRegular);
     }
     let mut content = Vec::new();
     let mut reader = std::fs::File::from(descriptor).take(SIZE_MAX + 1);
-    reader.read_to_end(&mut content).map_err(|source| StateError::Call { call: "read", source })?;
+    reader
+        .read_to_end(&mut content)
+        .map_err(|source| StateError::Call { call: "read", source })?;
     if u64::try_from(content.len()).unwrap_or(u64::MAX) > SIZE_MAX {
         return Err(StateError::TooLarge);
     }
@@ -144,14 +168,21 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StateError> {
     if written.is_err() {
         drop(rustix::fs::unlinkat(rustix::fs::CWD, &beside, AtFlags::empty()));
     }
-    written.map_err(|source| StateError::Call { call: "write", source })
+    written.map_err(|source| StateError::Call {
+        call: "write",
+        source,
+    })
 }
 
 fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

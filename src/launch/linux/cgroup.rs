@@ -25,7 +25,9 @@ impl Group {
         std::fs::create_dir(&directory).during("mkdir").map_err(action)?;
         let group = Self { directory };
         for (file, value) in &plan.settings {
-            std::fs::write(group.directory.join(file), value).during(&format!("write {file}")).map_err(action)?;
+            std::fs::write(group.directory.join(file), value)
+                .during(&format!("write {file}"))
+                .map_err(action)?;
         }
         std::fs::write(group.directory.join("cgroup.procs"), pid.to_string())
             .during("write cgroup.procs")

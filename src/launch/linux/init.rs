@@ -4,13 +4,11 @@
 //! It is undumpable, without capabilities, under the same Landlock domain, and holds no secret.
 
 use super::During;
-use super::program::become_program;
 use super::stage::broken;
 use super::step::Executor;
 use crate::launch::protocol::{Ending, FromStage, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
-use crate::plan::linux::StagePlan;
-use crate::sys::process::{Forked, exit_now, fork};
+use crate::sys::process::exit_now;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -18,19 +16,28 @@ use nix::unistd::{Pid, getpgid, getpgrp, tcgetpgrp, tcsetpgrp};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
 
-/// Starts the program and stays until it ends.
-pub(super) fn run(channel: &Channel, plan: &StagePlan, executor: Executor) -> Result<(), StageError> {
+/// Holds SIGCHLD back for the descriptor that [`run`] reads it from.
+pub(super) fn block_child_signal() -> Result<(), StageError> {
+    child_signal().thread_block().during("sigprocmask")
+}
+
+fn child_signal() -> SigSet {
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
-    // Blocked before the fork, so that no child's end is missed; the program's own process unblocks it again.
-    children.thread_block().during("sigprocmask")?;
-    let signals =
-        SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).during("signalfd")?;
-    let program = match fork().during("fork")? {
-        Forked::Child => become_program(channel, plan, executor),
-        Forked::Parent(pid) => Pid::from_raw(pid),
-    };
-    // `executor.kept` stays open here: the terminal's node lives as long as this descriptor.
+    children
+}
+
+/// Stays until the program ends. `executor` holds what must stay open meanwhile: the terminal's node lives as long as
+/// its descriptor.
+pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result<(), StageError> {
+    let program = Pid::from_raw(program);
+    let _kept = executor.kept;
+    let signals = SignalFd::with_flags(&child_signal(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .during("signalfd")?;
+    if let Some(ending) = reap(channel, program)? {
+        channel.send(&FromStage::Ended(ending), &[]).map_err(broken)?;
+        exit_now(0);
+    }
     loop {
         let mut waiting = [
             PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),

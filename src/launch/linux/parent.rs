@@ -1,6 +1,6 @@
 //! The supervisor's half of the start: makes the stage, gives it the plan, takes the descriptors.
 
-use crate::launch::protocol::{FromStage, Outcome, Role, StageError, ToStage};
+use crate::launch::protocol::{FromStage, NetworkOutcome, Outcome, Role, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
 use crate::sys::process::{NAMESPACES, Spawned, spawn_self};
@@ -30,9 +30,13 @@ pub struct Standing {
     pub pidfd: OwnedFd,
     /// Its id outside.
     pub pid: i32,
-    /// What the sandbox handed out.
-    pub passed: Vec<(Role, OwnedFd)>,
-    /// What best-effort steps came to.
+    /// The network's sockets.
+    pub sockets: Vec<(Role, OwnedFd)>,
+    /// What the network came to.
+    pub network: NetworkOutcome,
+    /// The private home.
+    pub home: Option<OwnedFd>,
+    /// What the other best-effort steps came to.
     pub outcome: Outcome,
 }
 
@@ -102,21 +106,34 @@ impl Stage {
             Ok(()) | Err(ChannelError::Gone) => {}
             Err(error) => return Err(LaunchError::Channel(error)),
         }
-        match self.channel.receive() {
-            Ok((FromStage::Ready(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
-                Ok(Standing {
-                    channel: self.channel,
-                    pidfd: self.spawned.pidfd,
-                    pid: self.spawned.pid,
-                    passed: roles.into_iter().zip(descriptors).collect(),
-                    outcome,
-                })
+        let (mut network, mut ready) = (None, None);
+        while network.is_none() || ready.is_none() {
+            match self.channel.receive() {
+                Ok((FromStage::Network(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
+                    network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
+                }
+                Ok((FromStage::Ready(outcome), mut descriptors)) => {
+                    ready = Some((descriptors.pop(), outcome))
+                }
+                Ok((FromStage::Failed(error), _)) => return Err(LaunchError::Step(error)),
+                Ok(_) => return Err(LaunchError::Channel(ChannelError::Malformed)),
+                Err(ChannelError::Gone) => return Err(LaunchError::Lost),
+                Err(error) => return Err(LaunchError::Channel(error)),
             }
-            Ok((FromStage::Failed(error), _)) => Err(LaunchError::Step(error)),
-            Ok(_) => Err(LaunchError::Channel(ChannelError::Malformed)),
-            Err(ChannelError::Gone) => Err(LaunchError::Lost),
-            Err(error) => Err(LaunchError::Channel(error)),
         }
+        let (Some((sockets, network)), Some((home, outcome))) = (network, ready) else {
+            return Err(LaunchError::Lost);
+        };
+        let Spawned { pid, pidfd } = self.spawned;
+        Ok(Standing {
+            channel: self.channel,
+            pidfd,
+            pid,
+            sockets,
+            network,
+            home,
+            outcome,
+        })
     }
 }
 

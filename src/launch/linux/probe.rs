@@ -1,8 +1,8 @@
 //! Tries what a run needs, by doing it: a whole sandbox is built and thrown away before any program would start.
 
 use super::parent::{LaunchError, Stage};
-use crate::launch::protocol::Outcome;
-use crate::plan::linux::{Program, StagePlan, Step};
+use crate::launch::protocol::{NetworkOutcome, Outcome};
+use crate::plan::linux::{Observation, Program, SeccompChoice, StagePlan, Step};
 use crate::plan::{Kind, linux};
 use std::path::PathBuf;
 
@@ -10,14 +10,19 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// The first step that this machine refuses.
-pub fn probe() -> Result<Outcome, LaunchError> {
+pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
     let at = |path: &str| PathBuf::from(path);
-    let setup = vec![
-        Step::Hostname("aca".into()),
+    let network = vec![
         Step::Loopback,
         Step::CatchAllRoutes,
         Step::Redirect { must: false },
-        Step::Listen { ports: Vec::new(), redirect: true },
+        Step::Listen {
+            ports: Vec::new(),
+            redirect: true,
+        },
+    ];
+    let view = vec![
+        Step::Hostname("aca".into()),
         Step::NewRoot,
         Step::Bind {
             source: at("/usr"),
@@ -29,18 +34,37 @@ pub fn probe() -> Result<Outcome, LaunchError> {
         },
         Step::Proc,
         Step::Sys,
-        Step::Devices { granted: Vec::new(), shared_memory_bytes: 1 << 20 },
-        Step::Scratch { at: at("/tmp"), size_bytes: 1 << 20, mode: 0o1777 },
+        Step::Devices {
+            granted: Vec::new(),
+            shared_memory_bytes: 1 << 20,
+        },
+        Step::Scratch {
+            at: at("/tmp"),
+            size_bytes: 1 << 20,
+            mode: 0o1777,
+        },
         Step::Enter,
     ];
-    let lockdown = vec![
-        Step::Keyring,
-        Step::DropCapabilities,
-        Step::NoNewPrivileges,
-        Step::Landlock { writable: vec![at("/tmp")], files: true },
-    ];
-    let program = Program { argv: Vec::new(), environment: Vec::new(), directory: at("/") };
-    let standing = Stage::spawn()?.build(&StagePlan { setup, lockdown, last: Vec::new(), program })?;
-    Ok(standing.outcome)
+    let lockdown = vec![Step::Keyring, Step::DropCapabilities, Step::NoNewPrivileges];
+    let wall = vec![Step::Landlock {
+        writable: vec![at("/tmp")],
+        files: true,
+    }];
+    let choice = SeccompChoice::from_grants(&[], Observation::Observed);
+    let program_only = vec![Step::Seccomp { choice }];
+    let program = Program {
+        argv: Vec::new(),
+        environment: Vec::new(),
+        directory: at("/"),
+    };
+    let standing = Stage::spawn()?.build(&StagePlan {
+        network,
+        view,
+        lockdown,
+        program_only,
+        wall,
+        program,
+    })?;
+    Ok((standing.network, standing.outcome))
     // Dropping the control socket ends the first process, which waits for `Go`.
 }

@@ -1,54 +1,70 @@
 //! The program's own process, from the fork to the exec.
 
 use super::During;
+use super::stage::broken;
 use super::step::Executor;
 use crate::launch::Channel;
 use crate::launch::protocol::{FromStage, StageError};
 use crate::plan::linux::{Program, StagePlan};
 use crate::sys::process::{Disposition, close_on_exec_above_stdio, exit_now, set_disposition};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Does the last steps and executes the program; never returns.
-pub(super) fn become_program(channel: &Channel, plan: &StagePlan, mut executor: Executor) -> ! {
-    match prepare(channel, plan, &mut executor) {
-        Ok(()) => {}
-        Err(error) => {
-            drop(channel.send(&FromStage::Failed(error), &[]));
-            exit_now(125);
-        }
+/// Sets the network up, goes under its filter, waits for the view, and executes the program; never returns.
+pub(super) fn become_program(channel: &Channel, plan: &StagePlan, released: &OwnedFd, umask: Mode) -> ! {
+    if let Err(error) = prepare(channel, plan, released) {
+        drop(channel.send(&FromStage::Failed(error), &[]));
+        exit_now(125);
     }
+    rustix::process::umask(umask);
     let errno = execute(&plan.program);
     drop(channel.send(&FromStage::NotExecuted(errno.raw_os_error()), &[]));
     exit_now(127)
 }
 
-fn prepare(channel: &Channel, plan: &StagePlan, executor: &mut Executor) -> Result<(), StageError> {
+fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<(), StageError> {
+    let mut executor = Executor::default();
+    for step in &plan.network {
+        executor.execute(step)?;
+    }
+    let sockets = std::mem::take(&mut executor.sockets);
+    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    let roles = sockets.iter().map(|(role, _)| *role).collect();
+    channel
+        .send(&FromStage::Network(roles, executor.network.clone()), &descriptors)
+        .map_err(broken)?;
+    drop(sockets);
     // The standard library ignores SIGPIPE in every program of its own; the program inside expects the default.
     set_disposition(rustix::process::Signal::PIPE.as_raw(), Disposition::Default);
     nix::sys::signal::SigSet::empty()
         .thread_set_mask()
         .during("sigprocmask")?;
+    for step in plan.lockdown.iter().chain(&plan.program_only) {
+        executor.execute(step)?;
+    }
+    // The end of the pipe without a byte: the first process, or the supervisor, gave up.
+    let mut byte = [0_u8; 1];
+    if rustix::io::read(released, &mut byte).during("read")? != 1 {
+        exit_now(125);
+    }
+    for step in &plan.wall {
+        executor.execute(step)?;
+    }
     rustix::process::chdir(&plan.program.directory)
         .during("chdir")
         .map_err(|error| StageError {
             action: format!("enter {}", plan.program.directory.display()),
             ..error
         })?;
-    // Undumpable was for the first process alone: the program must be able to look at itself and be debugged.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-        .during("prctl PR_SET_DUMPABLE")?;
     close_on_exec_above_stdio().during("close_range")?;
-    for step in &plan.last {
-        executor.execute(step)?;
-    }
     if let Some(listener) = executor.listener.take() {
         channel
             .send(&FromStage::Notify, &[listener.as_fd()])
-            .map_err(super::stage::broken)?;
+            .map_err(broken)?;
     }
     Ok(())
 }

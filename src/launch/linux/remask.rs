@@ -35,7 +35,8 @@ pub fn mask(pidfd: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), StageError> 
         errno: errno.raw_os_error(),
     };
     for some in paths.chunks(PATHS_MAX) {
-        let words = std::iter::once(REMASK_WORD.as_bytes()).chain(some.iter().map(|path| path.as_os_str().as_bytes()));
+        let words = std::iter::once(REMASK_WORD.as_bytes())
+            .chain(some.iter().map(|path| path.as_os_str().as_bytes()));
         let arguments: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
         let spawned = spawn_self(pidfd, 0, &arguments).map_err(|errno| failed("clone3", errno))?;
         loop {

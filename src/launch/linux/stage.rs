@@ -1,14 +1,16 @@
 //! The stage: what this program does when it is started inside the new namespaces.
 //!
-//! It has one thread and an empty environment, reads one [`StagePlan`], executes it step by step, and becomes the first
-//! process of the sandbox ([`super::init`]). Whatever fails before the program starts is reported and ends it.
+//! It has one thread and an empty environment, reads one [`StagePlan`], forks the process that will be the program
+//! ([`super::program`]), executes its half step by step, and becomes the first process of the sandbox
+//! ([`super::init`]). Whatever fails before the program starts is reported and ends both.
 
+use super::program::become_program;
 use super::step::Executor;
 use super::{During, init};
 use crate::launch::protocol::{FromStage, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
-use crate::sys::process::take_control;
+use crate::sys::process::{Forked, fork, take_control};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,31 +37,39 @@ fn run(channel: &Channel) -> Result<(), StageError> {
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     map_identity()?;
     let plan = receive_plan(channel)?;
+    let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
+    // Blocked before the fork, so that no child's end is missed; the program unblocks it again.
+    init::block_child_signal()?;
+    let program = match fork().during("fork")? {
+        Forked::Child => {
+            drop(release);
+            become_program(channel, &plan, &released, umask)
+        }
+        Forked::Parent(pid) => pid,
+    };
+    drop(released);
     let mut executor = Executor::default();
-    for step in &plan.setup {
-        executor.execute(step)?;
-    }
-    for step in &plan.lockdown {
+    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.wall) {
         executor.execute(step)?;
     }
     // From here on the program is near: nobody inside may look into this process (ptrace(2), /proc/1).
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .during("prctl PR_SET_DUMPABLE")?;
-    let passed = std::mem::take(&mut executor.passed);
-    let descriptors: Vec<BorrowedFd<'_>> = passed.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
-    let roles = passed.iter().map(|(role, _)| *role).collect();
+    let home = executor.home.take();
+    let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
     channel
-        .send(&FromStage::Ready(roles, executor.outcome.clone()), &descriptors)
+        .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
-    drop(passed);
+    drop(home);
     match channel.receive().map_err(broken)? {
         (ToStage::Go, _) => {}
         (ToStage::Plan | ToStage::Continue | ToStage::Signal(_), _) => {
             return Err(broken(ChannelError::Malformed));
         }
     }
-    rustix::process::umask(umask);
-    init::run(channel, &plan, executor)
+    rustix::io::write(&release, b"!").during("write")?;
+    drop(release);
+    init::run(channel, program, executor)
 }
 
 /// Maps the own uid and gid to themselves (user_namespaces(7)).

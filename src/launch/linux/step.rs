@@ -2,7 +2,7 @@
 
 use super::mounts::{NewRoot, attributes, read_only};
 use super::{During, capabilities, device, landlock, network, nftables, seccomp};
-use crate::launch::protocol::{Outcome, Role, StageError};
+use crate::launch::protocol::{NetworkOutcome, Outcome, Role, StageError};
 use crate::plan::linux::{Missing, Resource, Step};
 use nix::sys::resource::{Resource as Kernel, setrlimit};
 use rustix::fs::OFlags;
@@ -15,14 +15,18 @@ use std::path::Path;
 #[derive(Default)]
 pub(super) struct Executor {
     root: Option<NewRoot>,
-    /// To be passed to the supervisor.
-    pub(super) passed: Vec<(Role, OwnedFd)>,
+    /// To be passed to the supervisor: the network's sockets.
+    pub(super) sockets: Vec<(Role, OwnedFd)>,
+    /// To be passed to the supervisor: the private home.
+    pub(super) home: Option<OwnedFd>,
     /// Kept open by the first process for as long as the run lasts.
     pub(super) kept: Vec<OwnedFd>,
     /// The seccomp listener.
     pub(super) listener: Option<OwnedFd>,
     /// What best-effort steps came to.
     pub(super) outcome: Outcome,
+    /// What the network came to.
+    pub(super) network: NetworkOutcome,
 }
 
 impl Executor {
@@ -41,20 +45,20 @@ impl Executor {
             Step::CatchAllRoutes => network::catch_all(),
             Step::Redirect { must } => match nftables::install() {
                 Ok(()) => {
-                    self.outcome.redirected = true;
+                    self.network.redirected = true;
                     Ok(())
                 }
                 Err(error) if *must => Err(error),
                 Err(error) => {
-                    self.outcome.lost.push(format!(
+                    self.network.lost.push(format!(
                         "redirect of all ports ({error}): one listener a port instead"
                     ));
                     Ok(())
                 }
             },
             Step::Listen { ports, .. } => {
-                self.passed
-                    .extend(network::listeners(self.outcome.redirected, ports)?);
+                self.sockets
+                    .extend(network::listeners(self.network.redirected, ports)?);
                 Ok(())
             }
             Step::Setting { path, value } => network::setting(path, value),
@@ -108,7 +112,7 @@ impl Executor {
                 let root = self.root()?.open(at)?;
                 let directory =
                     rustix::fs::openat(root, ".", flags, rustix::fs::Mode::empty()).during("openat")?;
-                self.passed.push((Role::Home, directory));
+                self.home = Some(directory);
                 Ok(())
             }
             Step::Enter => self
@@ -152,14 +156,12 @@ impl Executor {
 
     /// An own `/proc`; where the host's has covered parts (containers do that) the kernel refuses a fresh one, and the
     /// run fails rather than show the host's processes.
-    fn proc(&mut self) -> Result<(), StageError> {
+    fn proc(&self) -> Result<(), StageError> {
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         self.root()?
-            .filesystem("proc", &[], attributes, Path::new("/proc"))?;
-        self.outcome.own_proc = true;
-        Ok(())
+            .filesystem("proc", &[], attributes, Path::new("/proc"))
     }
 
     /// An own `/sys`, or the host's where the kernel refuses that; read-only both ways.
