@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 pub enum ToStage {
     /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along.
     Plan,
-    /// Everything stands outside: execute the program.
-    Go,
     /// The job was continued: continue the program.
     Continue,
     /// Send this signal to the program.
@@ -24,8 +22,8 @@ pub enum FromStage {
     Ready(Outcome),
     /// A step failed; nothing of the program ran.
     Failed(StageError),
-    /// The seccomp listener comes along, just before the exec.
-    Notify,
+    /// The program's process is under its filter; the seccomp listener comes along, where there is one.
+    Filtered,
     /// The program could not be executed.
     NotExecuted(i32),
     /// The program is stopped by this signal.

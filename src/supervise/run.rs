@@ -2,7 +2,7 @@
 
 use super::event::{Emit, Event};
 use super::network::Network;
-use super::session::{self, Finished, SessionError, Source};
+use super::session::{self, Finished, HeldSignals, SessionError, Source};
 use super::state::{StateError, StateFile};
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
@@ -15,7 +15,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// What a run needs besides its plan.
@@ -124,19 +123,16 @@ impl Run<'_> {
             None => None,
         };
         let steps = self.plan.stage();
+        let signals = HeldSignals::hold()?;
         let mut standing = stage.build(&steps)?;
+        let watcher = match standing.listener.take() {
+            // Without its thread the listener closes, and every reported call fails inside, the exec too.
+            Some(listener) => super::notify::spawn(listener, Arc::clone(&self.events)).ok(),
+            None => None,
+        };
         let home = standing.home.take();
-        self.emit_lost(&standing, &steps);
+        self.emit_lost(&standing, &steps, watcher.is_some());
         let mut network = self.network(&mut standing);
-        let mut watchers: Vec<JoinHandle<std::io::Result<()>>> = Vec::new();
-        let events = Arc::clone(&self.events);
-        let take_listener = Box::new(
-            |listener| match super::notify::spawn(listener, Arc::clone(&events)) {
-                Ok(thread) => watchers.push(thread),
-                // Without its thread the listener closes: every reported call fails inside, the exec too. Fail closed.
-                Err(_) => {}
-            },
-        );
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
@@ -146,12 +142,12 @@ impl Run<'_> {
                 watch.attach(standing.pidfd.try_clone().map_err(RunError::Descriptor)?);
                 sources.push(watch.as_mut());
             }
-            session::run(&standing, &mut sources, take_listener)
+            session::run(&standing, &signals, &mut sources)
         };
         if let Some(network) = &mut network {
             network.finish();
         }
-        for thread in watchers {
+        if let Some(thread) = watcher {
             drop(thread.join());
         }
         drop(group);
@@ -177,7 +173,7 @@ impl Run<'_> {
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.
-    fn emit_lost(&self, standing: &Standing, stage: &StagePlan) {
+    fn emit_lost(&self, standing: &Standing, stage: &StagePlan, observed: bool) {
         let mut lost = standing.outcome.lost.clone();
         lost.extend(standing.network.lost.iter().cloned());
         let files = stage
@@ -186,6 +182,11 @@ impl Run<'_> {
             .any(|step| matches!(step, Step::Landlock { files: true, .. }));
         if files && standing.outcome.landlock != "full" && self.plan.degraded.is_empty() {
             lost.push(format!("Landlock is {}", standing.outcome.landlock));
+        }
+        if !observed {
+            lost.push(
+                "the record of process starts and refused system calls (no seccomp listener here)".into(),
+            );
         }
         if !lost.is_empty() {
             self.events.emit(Event::Degraded { lost });

@@ -1,4 +1,4 @@
-//! The life of one run, seen from outside: from `Go` until nothing of it is left.
+//! The life of one run, seen from outside: from its start until nothing of it is left.
 //!
 //! One thread, one poll(2): the control socket, signals, and whatever else wants to be looked at ([`Source`]). Signals
 //! are blocked and read from a descriptor, so no handler runs and none is missed.
@@ -26,9 +26,6 @@ pub trait Source {
     /// One of them is ready.
     fn ready(&mut self);
 }
-
-/// Takes the seccomp listener when it comes.
-pub type TakeListener<'a> = Box<dyn FnMut(OwnedFd) + 'a>;
 
 /// How the run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,33 +74,43 @@ const HEARD: [Signal; 8] = [
 /// `si_code` of a signal that the kernel sent, as the terminal's does (sigaction(2)).
 const SI_KERNEL: i32 = 0x80;
 
-/// Lets the program start and stays with it until all inside is dead.
+/// The signals of this process, held back from the moment on when a program could be there that they are meant for.
+#[derive(Debug)]
+pub struct HeldSignals(SignalFd);
+
+impl HeldSignals {
+    /// Holds them back and reads them from a descriptor. After the stage was started, which must not inherit that.
+    ///
+    /// # Errors
+    /// When the kernel gives no descriptor.
+    pub fn hold() -> Result<Self, SessionError> {
+        let mut heard = SigSet::empty();
+        for signal in HEARD {
+            heard.add(signal);
+        }
+        heard.thread_block().map_err(|errno| call("sigprocmask", errno))?;
+        SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map(Self)
+            .map_err(|errno| call("signalfd", errno))
+    }
+}
+
+/// Stays with the program until all inside is dead.
 ///
 /// # Errors
 /// See [`SessionError`].
 pub fn run(
     standing: &Standing,
+    signals: &HeldSignals,
     sources: &mut [&mut dyn Source],
-    mut take_listener: TakeListener<'_>,
 ) -> Result<Finished, SessionError> {
-    let mut heard = SigSet::empty();
-    for signal in HEARD {
-        heard.add(signal);
-    }
-    heard.thread_block().map_err(|errno| call("sigprocmask", errno))?;
-    let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(|errno| call("signalfd", errno))?;
     let terminal = SavedTerminal::save();
     let mut state = State {
         standing,
         deadline: None,
         terminal: &terminal,
     };
-    standing
-        .channel
-        .send(&ToStage::Go, &[])
-        .map_err(SessionError::Channel)?;
-    let finished = state.watch(&signals, sources, &mut take_listener);
+    let finished = state.watch(&signals.0, sources);
     // However it went: nothing inside outlives this point.
     drop(pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL));
     reap(&standing.pidfd)?;
@@ -122,7 +129,6 @@ impl State<'_> {
         &mut self,
         signals: &SignalFd,
         sources: &mut [&mut dyn Source],
-        take_listener: &mut TakeListener<'_>,
     ) -> Result<Finished, SessionError> {
         loop {
             let timeout = match self.deadline {
@@ -144,33 +150,23 @@ impl State<'_> {
                 }
             }
             if ready.control
-                && let Some(finished) = self.message(signals, take_listener)?
+                && let Some(finished) = self.message(signals)?
             {
                 return Ok(finished);
             }
         }
     }
 
-    fn message(
-        &mut self,
-        signals: &SignalFd,
-        take_listener: &mut TakeListener<'_>,
-    ) -> Result<Option<Finished>, SessionError> {
+    fn message(&mut self, signals: &SignalFd) -> Result<Option<Finished>, SessionError> {
         match self.standing.channel.receive::<FromStage>() {
             Ok((FromStage::Ended(ending), _)) => Ok(Some(Finished::Ended(ending))),
             Ok((FromStage::NotExecuted(errno), _)) => Ok(Some(Finished::NotExecuted(errno))),
             Ok((FromStage::Failed(error), _)) => Err(error.into()),
-            Ok((FromStage::Notify, mut descriptors)) => {
-                if let Some(listener) = descriptors.pop() {
-                    take_listener(listener);
-                }
-                Ok(None)
-            }
             Ok((FromStage::Stopped(signal), _)) => {
                 self.stop(signal, signals);
                 Ok(None)
             }
-            Ok((FromStage::Ready(_) | FromStage::Network(..), _)) => {
+            Ok((FromStage::Ready(_) | FromStage::Network(..) | FromStage::Filtered, _)) => {
                 Err(SessionError::Channel(ChannelError::Malformed))
             }
             Err(ChannelError::Gone) => Err(SessionError::Lost),

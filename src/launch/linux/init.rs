@@ -56,7 +56,7 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
                         drop(kill(program, signal));
                     }
                 }
-                Ok((ToStage::Plan | ToStage::Go, _)) => return Err(broken(ChannelError::Malformed)),
+                Ok((ToStage::Plan, _)) => return Err(broken(ChannelError::Malformed)),
                 // The supervisor is gone: everything ends with this process.
                 Err(_) => exit_now(125),
             }

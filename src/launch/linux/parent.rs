@@ -21,7 +21,7 @@ pub struct Stage {
     spawned: Spawned,
 }
 
-/// A sandbox that stands; the program hasn't started yet.
+/// A sandbox that stands; the program starts at once.
 #[derive(Debug)]
 pub struct Standing {
     /// Speaks with the first process.
@@ -34,6 +34,8 @@ pub struct Standing {
     pub sockets: Vec<(Role, OwnedFd)>,
     /// What the network came to.
     pub network: NetworkOutcome,
+    /// The seccomp listener, where the kernel gives one.
+    pub listener: Option<OwnedFd>,
     /// The private home.
     pub home: Option<OwnedFd>,
     /// What the other best-effort steps came to.
@@ -106,12 +108,13 @@ impl Stage {
             Ok(()) | Err(ChannelError::Gone) => {}
             Err(error) => return Err(LaunchError::Channel(error)),
         }
-        let (mut network, mut ready) = (None, None);
-        while network.is_none() || ready.is_none() {
+        let (mut network, mut ready, mut filtered) = (None, None, None);
+        while network.is_none() || ready.is_none() || filtered.is_none() {
             match self.channel.receive() {
                 Ok((FromStage::Network(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
                     network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
                 }
+                Ok((FromStage::Filtered, mut descriptors)) => filtered = Some(descriptors.pop()),
                 Ok((FromStage::Ready(outcome), mut descriptors)) => {
                     ready = Some((descriptors.pop(), outcome))
                 }
@@ -121,7 +124,8 @@ impl Stage {
                 Err(error) => return Err(LaunchError::Channel(error)),
             }
         }
-        let (Some((sockets, network)), Some((home, outcome))) = (network, ready) else {
+        let (Some((sockets, network)), Some((home, outcome)), Some(listener)) = (network, ready, filtered)
+        else {
             return Err(LaunchError::Lost);
         };
         let Spawned { pid, pidfd } = self.spawned;
@@ -131,6 +135,7 @@ impl Stage {
             pid,
             sockets,
             network,
+            listener,
             home,
             outcome,
         })

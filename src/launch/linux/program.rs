@@ -46,6 +46,10 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
     for step in plan.lockdown.iter().chain(&plan.program_only) {
         executor.execute(step)?;
     }
+    let listener = executor.listener.take();
+    let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
+    channel.send(&FromStage::Filtered, &descriptors).map_err(broken)?;
+    drop(listener);
     // The end of the pipe without a byte: the first process, or the supervisor, gave up.
     let mut byte = [0_u8; 1];
     if rustix::io::read(released, &mut byte).during("read")? != 1 {
@@ -61,11 +65,6 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
             ..error
         })?;
     close_on_exec_above_stdio().during("close_range")?;
-    if let Some(listener) = executor.listener.take() {
-        channel
-            .send(&FromStage::Notify, &[listener.as_fd()])
-            .map_err(broken)?;
-    }
     Ok(())
 }
 

@@ -57,18 +57,13 @@ fn run(channel: &Channel) -> Result<(), StageError> {
         .during("prctl PR_SET_DUMPABLE")?;
     let home = executor.home.take();
     let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
+    // The supervisor has done its part before it sent the plan: nothing is left to wait for.
+    rustix::io::write(&release, b"!").during("write")?;
+    drop(release);
     channel
         .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
     drop(home);
-    match channel.receive().map_err(broken)? {
-        (ToStage::Go, _) => {}
-        (ToStage::Plan | ToStage::Continue | ToStage::Signal(_), _) => {
-            return Err(broken(ChannelError::Malformed));
-        }
-    }
-    rustix::io::write(&release, b"!").during("write")?;
-    drop(release);
     init::run(channel, program, executor)
 }
 
