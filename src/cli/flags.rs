@@ -4,12 +4,16 @@ use crate::{
     config::{
         FixedAddress, Settings,
         layer::Located,
+        path::WrittenPath,
         value::{self, EnvironmentEntry},
     },
     failure::{Failure, FailureKind},
     policy::{Grant, Home, HostPattern, Limits, NetworkPreset, Origin},
 };
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use std::{ffi::OsString, path::PathBuf};
 
 /// A command.
@@ -102,14 +106,14 @@ pub struct RunFlags {
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
     /// Show a path, read-only
-    #[arg(long, value_name = "PATH")]
-    pub read: Vec<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = written_path())]
+    pub read: Vec<WrittenPath>,
     /// Let a path be written
-    #[arg(long, value_name = "PATH")]
-    pub write: Vec<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = written_path())]
+    pub write: Vec<WrittenPath>,
     /// Hide a path, or what a glob finds in the project (`**/*.key`)
-    #[arg(long, value_name = "PATH|GLOB")]
-    pub hide: Vec<PathBuf>,
+    #[arg(long, value_name = "PATH|GLOB", value_parser = written_path())]
+    pub hide: Vec<WrittenPath>,
     /// Which home is seen: private (the default), host (the real one, read-only, secrets masked)
     #[arg(long, value_name = "HOME", value_parser = value::home)]
     pub home: Option<Home>,
@@ -150,9 +154,9 @@ impl RunFlags {
             resolve: self.resolve.iter().map(|fixed| flagged("--resolve", fixed, fixed.clone())).collect(),
             capture: None,
             environment: self.env.iter().map(|entry| flagged("--env", entry.name(), entry.clone())).collect(),
-            read: self.read.iter().map(|path| flagged("--read", path.display(), path.clone())).collect(),
-            write: self.write.iter().map(|path| flagged("--write", path.display(), path.clone())).collect(),
-            hide: self.hide.iter().map(|path| flagged("--hide", path.display(), path.clone())).collect(),
+            read: self.read.iter().map(|path| flagged("--read", path, path.clone())).collect(),
+            write: self.write.iter().map(|path| flagged("--write", path, path.clone())).collect(),
+            hide: self.hide.iter().map(|path| flagged("--hide", path, path.clone())).collect(),
             home: self.home.map(|home| flagged("--home", value::home_word(home), home)),
             grants: self.grant.iter().map(|grant| flagged("--grant", grant.word(), *grant)).collect(),
             limits: Limits {
@@ -164,6 +168,11 @@ impl RunFlags {
             },
         }
     }
+}
+
+/// Paths as bytes: a file's name need not be UTF-8.
+fn written_path() -> impl TypedValueParser<Value = WrittenPath> {
+    OsStringValueParser::new().try_map(|text| WrittenPath::parse(&text))
 }
 
 fn flagged<T>(flag: &str, shown: impl std::fmt::Display, value: T) -> Located<T> {

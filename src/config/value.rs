@@ -1,5 +1,6 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
+use super::suggest;
 use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset};
 use std::{
     fmt,
@@ -11,12 +12,12 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// None of the words that are known.
-    #[error("`{text}` is none of {known}")]
+    #[error("`{text}` is none of `{}`", known.join("`, `"))]
     Word {
         /// As written.
         text: String,
-        /// The words, for people.
-        known: &'static str,
+        /// The words.
+        known: &'static [&'static str],
     },
     /// No size.
     #[error("`{0}` is not a size: write bytes, or a number with K, M, G or T, such as `4G`")]
@@ -55,6 +56,30 @@ pub enum ValueError {
     VariableNul(String),
 }
 
+impl ValueError {
+    /// The known word that is nearest to what was written.
+    #[must_use]
+    pub fn near(&self) -> Option<&'static str> {
+        match self {
+            Self::Word { text, known } => suggest::nearest(text, known.iter().copied()),
+            Self::Size(_)
+            | Self::Count(_)
+            | Self::Percent(_)
+            | Self::Address(_)
+            | Self::NoAddress(_)
+            | Self::HostName { .. }
+            | Self::Variable(_)
+            | Self::EveryVariable
+            | Self::PatternSet(_)
+            | Self::VariableNul(_) => None,
+        }
+    }
+}
+
+fn word(text: &str, known: &'static [&'static str]) -> ValueError {
+    ValueError::Word { text: text.to_owned(), known }
+}
+
 /// `none`, `agent`, `dev` or `open`.
 ///
 /// # Errors
@@ -65,7 +90,7 @@ pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
         "agent" => Ok(NetworkPreset::Agent),
         "dev" => Ok(NetworkPreset::Dev),
         "open" => Ok(NetworkPreset::Open),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`none`, `agent`, `dev`, `open`" }),
+        other => Err(word(other, &["none", "agent", "dev", "open"])),
     }
 }
 
@@ -78,7 +103,7 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "auto" => Ok(Capture::Auto),
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`auto`, `redirect`, `ports`" }),
+        other => Err(word(other, &["auto", "redirect", "ports"])),
     }
 }
 
@@ -90,7 +115,7 @@ pub fn home(text: &str) -> Result<Home, ValueError> {
     match text {
         "private" => Ok(Home::Private),
         "host" => Ok(Home::Host),
-        other => Err(ValueError::Word { text: other.to_owned(), known: "`private`, `host`" }),
+        other => Err(word(other, &["private", "host"])),
     }
 }
 
@@ -108,10 +133,12 @@ pub const fn home_word(home: Home) -> &'static str {
 /// # Errors
 /// Any other word.
 pub fn grant(text: &str) -> Result<Grant, ValueError> {
-    Grant::ALL.into_iter().find(|grant| grant.word() == text).ok_or_else(|| ValueError::Word {
-        text: text.to_owned(),
-        known: "`nested-userns`, `io-uring`, `fuse`",
-    })
+    match text {
+        "nested-userns" => Ok(Grant::NestedUserns),
+        "io-uring" => Ok(Grant::IoUring),
+        "fuse" => Ok(Grant::Fuse),
+        other => Err(word(other, &["nested-userns", "io-uring", "fuse"])),
+    }
 }
 
 /// Bytes: a number, with `K`, `M`, `G` or `T` in steps of 1024; `B` and `iB` may follow.
@@ -278,6 +305,15 @@ impl FromStr for EnvironmentEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_grant_has_its_word() {
+        for known in Grant::ALL {
+            assert_eq!(grant(known.word()), Ok(known));
+        }
+        assert_eq!(grant("iouring").unwrap_err().near(), Some("io-uring"));
+        assert_eq!(network_preset("devel").unwrap_err().to_string(), "`devel` is none of `none`, `agent`, `dev`, `open`");
+    }
 
     #[test]
     fn sizes() {
