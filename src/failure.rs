@@ -3,7 +3,13 @@
 //! Errors are made where they happen and rendered here alone: what happened, why (`cause:` for each link of the
 //! chain), how to mend it (`hint:`).
 
-use crate::ui::sanitize;
+use crate::{
+    agents::AgentError,
+    audit::LogError,
+    config::ConfigError,
+    presets::PresetError,
+    ui::sanitize,
+};
 use std::{error::Error, fmt, process::ExitCode};
 
 /// Whose fault it is, which also fixes the exit code.
@@ -115,6 +121,46 @@ impl fmt::Display for Failure {
             writeln!(formatter, "hint: {}", sanitize::line(hint))?;
         }
         Ok(())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let (hints, excerpt) = match &error {
+            ConfigError::InFile { problem, excerpt } => (problem.hints(), Some(excerpt.to_string())),
+            ConfigError::InFlag { problem, .. } => (problem.hints(), None),
+            ConfigError::Agent(_) => return Self::new(FailureKind::Usage, error),
+            ConfigError::Preset(_) => return Self::new(FailureKind::Internal, error),
+            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => (Vec::new(), None),
+        };
+        let failure = Self { hints, ..Self::new(FailureKind::Configuration, error) };
+        match excerpt {
+            Some(excerpt) => failure.excerpt(excerpt),
+            None => failure,
+        }
+    }
+}
+
+impl From<PresetError> for Failure {
+    fn from(error: PresetError) -> Self {
+        Self::new(FailureKind::Internal, error)
+    }
+}
+
+impl From<AgentError> for Failure {
+    fn from(error: AgentError) -> Self {
+        let kind = match &error {
+            AgentError::Unknown { .. } => FailureKind::Usage,
+            AgentError::BuiltIn { .. } => FailureKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<LogError> for Failure {
+    /// Without a log nothing runs: what can't be told later isn't done.
+    fn from(error: LogError) -> Self {
+        Self::new(FailureKind::Machine, error)
     }
 }
 

@@ -176,3 +176,83 @@ pub fn load(name: &str) -> Result<AgentDefinition, AgentError> {
         source: Box::new(source),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A file that nobody lists would never be used.
+    #[test]
+    fn every_file_is_listed_and_reads_back() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agents");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str().and_then(|name| name.strip_suffix(".toml")).map(String::from))
+            .collect();
+        files.sort();
+        let mut listed: Vec<_> = names().map(String::from).collect();
+        listed.sort();
+        assert_eq!(files, listed);
+        for embedded in EMBEDDED {
+            let definition = load(embedded.name).unwrap();
+            assert_eq!(definition.name, embedded.name);
+            assert_eq!(definition.commands, embedded.commands);
+        }
+    }
+
+    #[test]
+    fn commands_are_bare_names() {
+        assert_eq!(name_of_command(OsStr::new("claude")), Some("claude"));
+        for word in ["./claude", "/usr/bin/claude", "claude.sh", "generic", ""] {
+            assert_eq!(name_of_command(OsStr::new(word)), None, "{word:?}");
+        }
+        assert!(load("emacs").is_err());
+    }
+
+    #[test]
+    fn state_has_one_treatment_each() {
+        for name in names() {
+            let AgentDefinition { state, network, environment, .. } = load(name).unwrap();
+            let mut paths: Vec<&HomePath> = state.share.iter().chain(&state.read).chain(&state.private).collect();
+            paths.extend(state.merge.iter().map(|file| &file.path));
+            let count = paths.len();
+            paths.sort();
+            paths.dedup();
+            assert_eq!(paths.len(), count, "{name}");
+            // What is shared may not hold what is kept apart: the inner bind would be reached through the outer one.
+            for shared in &state.share {
+                assert!(!paths.iter().any(|path| *path != shared && path.as_path().starts_with(shared.as_path())), "{shared}");
+            }
+            for entry in environment.keep.iter().map(|name| crate::config::value::EnvironmentEntry::keep(name)) {
+                entry.unwrap();
+            }
+            assert!(!network.hosts.iter().any(|host| network.quiet_deny.iter().any(|quiet| quiet.covers_hosts(host))), "{name}");
+        }
+    }
+
+    /// Settings that the client executes or trusts, by the names that it has for them.
+    #[test]
+    fn claude_settings_that_start_programs_stay_the_hosts() {
+        let definition = load("claude").unwrap();
+        let [json] = definition.state.merge.iter().filter(|file| file.format == MergeFormat::Json).collect::<Vec<_>>()[..] else {
+            panic!("one JSON file");
+        };
+        for key in [
+            "mcpServers", "hooks", "env", "apiKeyHelper", "awsAuthRefreshHelper", "otelHeadersHelper", "statusLine", "allowedTools",
+            "enabledMcpjsonServers", "disabledMcpjsonServers", "hasTrustDialogAccepted", "hasClaudeMdExternalIncludesApproved",
+            "bypassPermissionsModeAccepted", "customApiKeyResponses", "permissions", "enabledPlugins", "extraKnownMarketplaces", "sandbox",
+            "additionalDirectories", "githubRepoPaths", "shellCommand", "mcpContextUris",
+        ] {
+            let end = serde_json::json!({ "projects": { "/p": { key: "evil" } }, key: "evil" });
+            let none = serde_json::json!({});
+            let merged = merge_json(&none, &none, &end, &json.host_keeps).unwrap();
+            assert_eq!(merged.value, serde_json::json!({ "projects": { "/p": {} } }), "{key}");
+        }
+        for key in ["numStartups", "hasCompletedOnboarding", "theme", "tipsHistory", "lastSessionId", "oauthAccount", "userID", "lastCost"] {
+            let end = serde_json::json!({ key: 1 });
+            let none = serde_json::json!({});
+            assert_eq!(merge_json(&none, &none, &end, &json.host_keeps).unwrap().value, end, "{key}");
+        }
+    }
+}

@@ -37,7 +37,7 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let agent = agent(args)?;
-    let file = config::load(&places, args.flags.config.as_deref()).map_err(config_failure)?;
+    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
     Ok(Beginning {
         ambient,
         places,
@@ -80,7 +80,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         current: &ambient.directory,
     };
     let policy =
-        config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(config_failure)?;
+        config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(Failure::from)?;
     let needs = ProjectNeeds {
         root: root.clone(),
         ..ProjectNeeds::default()
@@ -123,7 +123,7 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
             .map(|shown| shown.path.clone()),
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
-    paths.extend(extras.own.iter().cloned());
+    paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
         paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
@@ -173,6 +173,7 @@ fn extras(
                 store: places.stores().join(cache.store),
             })
             .collect(),
+        system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
         home_secrets: if policy.home == Home::Host {
             home_secrets(home)
         } else {
@@ -230,8 +231,4 @@ fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<S
             host_keeps: file.host_keeps.clone(),
         })
         .collect()
-}
-
-fn config_failure(error: config::ConfigError) -> Failure {
-    Failure::new(FailureKind::Configuration, error)
 }

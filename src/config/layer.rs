@@ -1,8 +1,12 @@
 //! What one layer (a file, an agent's section, the flags) says, each value with the place where it was written.
 
-use super::value::{EnvironmentEntry, FixedAddress};
+use super::{
+    excerpt::Source,
+    path::WrittenPath,
+    value::{EnvironmentEntry, FixedAddress},
+};
 use crate::policy::{Capture, Grant, Home, HostPattern, Limits, NetworkPreset, Origin};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +33,11 @@ pub struct Settings {
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.
-    pub read: Vec<Located<PathBuf>>,
+    pub read: Vec<Located<WrittenPath>>,
     /// `[files] write`, as written.
-    pub write: Vec<Located<PathBuf>>,
+    pub write: Vec<Located<WrittenPath>>,
     /// `[files] hide`, as written.
-    pub hide: Vec<Located<PathBuf>>,
+    pub hide: Vec<Located<WrittenPath>>,
     /// `[files] home`.
     pub home: Option<Located<Home>>,
     /// `grants`.
@@ -45,8 +49,8 @@ pub struct Settings {
 /// A configuration file that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileLayer {
-    /// The file.
-    pub path: PathBuf,
+    /// The file and its text.
+    pub source: Source,
     /// What holds for every run.
     pub settings: Settings,
     /// What holds for runs of one agent, by its name.

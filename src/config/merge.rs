@@ -1,85 +1,211 @@
-//! Layers become the policy.
+//! Layers become the policy. Pure.
 
-use super::{ConfigError, FileLayer, Settings};
-use crate::{agents::AgentDefinition, policy::Policy};
-use std::path::Path;
+use super::{
+    ConfigError, FileLayer, Settings,
+    error::Problem,
+    excerpt::Source,
+    layer::Located,
+    path::{Start, WrittenPath},
+    value::EnvironmentEntry,
+};
+use crate::{
+    agents::AgentDefinition,
+    policy::{
+        Access, Capture, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy, NetworkPreset, Origin, PathRule,
+        Policy, ResolveOverride,
+    },
+    presets,
+};
+use std::path::{Path, PathBuf};
 
 /// What paths that aren't absolute start from.
 #[derive(Debug, Clone, Copy)]
 pub struct Bases<'a> {
-    /// The home: `~` in files and flags.
+    /// The home: `~`.
     pub home: &'a Path,
-    /// The project: relative paths in files, and all globs.
+    /// The project: relative paths in files.
     pub project: &'a Path,
     /// The current directory: relative paths in flags.
     pub current: &'a Path,
 }
 
-/// Merges the layers: built in (with the agent's own file) < the user's file < its section for the agent < flags.
+/// Merges the layers: built in (with the agent's own file) < the user's file < its section for the agent < flags. Of
+/// single values and of rules on the same path the later layer's counts; host rules add up, and a deny wins over
+/// every allow.
 ///
 /// # Errors
-/// A path that can't be enforced as written, or flags that contradict each other.
+/// A path that can't be enforced as written, or flags that contradict the rest.
 pub fn merge(
     agent: &AgentDefinition,
     file: Option<&FileLayer>,
     flags: &Settings,
     bases: Bases<'_>,
 ) -> Result<Policy, ConfigError> {
-    use crate::policy::*;
-    let _ = (file, bases);
-    let mut rules: Vec<HostRule> = agent
-        .network
-        .hosts
-        .iter()
-        .map(|p| HostRule {
-            pattern: p.clone(),
-            allow: true,
-            quiet: false,
-            origin: Origin::BuiltIn("agent".into()),
-        })
-        .collect();
-    for (list, allow) in [(&flags.allow, true), (&flags.deny, false)] {
-        for l in list {
-            rules.push(HostRule {
-                pattern: l.value.clone(),
-                allow,
-                quiet: false,
-                origin: l.origin.clone(),
-            });
-        }
+    let mut layers: Vec<Layer<'_>> = Vec::new();
+    if let Some(file) = file {
+        let own = [Some(&file.settings), file.agents.get(&agent.name)];
+        layers.extend(own.into_iter().flatten().map(|settings| Layer { settings, source: Some(&file.source) }));
     }
-    let mut paths = vec![];
-    for (list, access) in [
-        (&flags.read, Access::Read),
-        (&flags.write, Access::Write),
-        (&flags.hide, Access::Hide),
-    ] {
-        for l in list {
-            paths.push(PathRule {
-                path: bases.current.join(&l.value),
-                access,
-                origin: l.origin.clone(),
-            });
-        }
-    }
+    layers.push(Layer { settings: flags, source: None });
     Ok(Policy {
-        home: flags.home.as_ref().map_or(Home::Private, |h| h.value),
-        paths,
-        network: NetworkPolicy {
-            preset: flags.preset.as_ref().map_or(NetworkPreset::Dev, |p| p.value),
-            rules,
-            resolve: vec![],
-            capture: Capture::Auto,
+        home: last(&layers, |settings| settings.home.as_ref()).map_or(Home::Private, |home| home.value),
+        paths: paths(&layers, bases)?,
+        network: network(agent, &layers)?,
+        environment: environment(agent, &layers)?,
+        grants: {
+            let mut grants: Vec<_> =
+                layers.iter().flat_map(|layer| &layer.settings.grants).map(|grant| grant.value).collect();
+            grants.sort_unstable();
+            grants.dedup();
+            grants
         },
-        environment: EnvironmentPolicy {
-            keep: [
-                "PATH", "LANG", "LC_*", "TERM", "USER", "LOGNAME", "SHELL", "TZ", "T",
-            ]
-            .map(String::from)
-            .to_vec(),
-            set: vec![],
-        },
-        grants: flags.grants.iter().map(|g| g.value).collect(),
-        limits: flags.limits.clone(),
+        limits: layers.iter().fold(Limits::default(), |below, layer| limits(&below, &layer.settings.limits)),
     })
+}
+
+struct Layer<'a> {
+    settings: &'a Settings,
+    /// The file; `None` for flags.
+    source: Option<&'a Source>,
+}
+
+impl Layer<'_> {
+    fn start(&self) -> Start {
+        if self.source.is_some() { Start::Project } else { Start::Current }
+    }
+
+    fn fault(&self, origin: &Origin, problem: Problem) -> ConfigError {
+        match self.source.and_then(|source| source.excerpt_at(origin)) {
+            Some(excerpt) => ConfigError::InFile { problem, excerpt: Box::new(excerpt) },
+            None => ConfigError::InFlag { origin: origin.clone(), problem },
+        }
+    }
+}
+
+fn last<'a, T>(layers: &[Layer<'a>], pick: impl Fn(&'a Settings) -> Option<&'a Located<T>>) -> Option<&'a Located<T>> {
+    layers.iter().rev().find_map(|layer| pick(layer.settings))
+}
+
+fn limits(below: &Limits, above: &Limits) -> Limits {
+    Limits {
+        memory_bytes: above.memory_bytes.or(below.memory_bytes),
+        processes: above.processes.or(below.processes),
+        file_bytes: above.file_bytes.or(below.file_bytes),
+        open_files: above.open_files.or(below.open_files),
+        cpu_percent: above.cpu_percent.or(below.cpu_percent),
+    }
+}
+
+fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, ConfigError> {
+    let mut rules: Vec<PathRule> = Vec::new();
+    for layer in layers {
+        let settings = layer.settings;
+        let lists = [(Access::Read, &settings.read), (Access::Write, &settings.write), (Access::Hide, &settings.hide)];
+        let mut own = Vec::new();
+        for (access, list) in lists {
+            for written in list {
+                let path = enforceable(access, &written.value, layer.start(), bases)
+                    .map_err(|problem| layer.fault(&written.origin, problem))?;
+                own.push(PathRule { path, access, origin: written.origin.clone() });
+            }
+        }
+        // What this layer says of a path replaces what those below said of it; within one layer the stricter wins later.
+        rules.retain(|rule| !own.iter().any(|newer| newer.path == rule.path));
+        rules.append(&mut own);
+    }
+    Ok(rules)
+}
+
+fn enforceable(access: Access, written: &WrittenPath, start: Start, bases: Bases<'_>) -> Result<PathBuf, Problem> {
+    let path = written.resolve(bases, start);
+    if written.is_glob() {
+        if access == Access::Write {
+            return Err(Problem::GlobWrite(written.to_string()));
+        }
+        if !path.starts_with(bases.project) {
+            return Err(Problem::GlobOutside(path));
+        }
+    }
+    if access == Access::Write && bases.home.starts_with(&path) {
+        return Err(Problem::WriteTooWide(path));
+    }
+    Ok(path)
+}
+
+fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolicy, ConfigError> {
+    let chosen = last(layers, |settings| settings.preset.as_ref());
+    let preset = chosen.map_or(NetworkPreset::Dev, |preset| preset.value);
+    if let (NetworkPreset::None, Some(chosen)) = (preset, chosen) {
+        for layer in layers.iter().filter(|layer| layer.source.is_none()) {
+            let hosts = layer.settings.allow.iter().map(|host| &host.origin);
+            let useless = hosts.chain(layer.settings.resolve.iter().map(|fixed| &fixed.origin)).next();
+            if let Some(origin) = useless {
+                return Err(layer.fault(origin, Problem::NetworkOff(chosen.origin.clone())));
+            }
+        }
+    }
+    let mut rules = built_in_hosts(agent, preset)?;
+    for layer in layers {
+        rules.extend(layer.settings.allow.iter().map(|host| rule(host.value.clone(), true, false, host.origin.clone())));
+        rules.extend(layer.settings.deny.iter().map(|host| rule(host.value.clone(), false, false, host.origin.clone())));
+    }
+    // Telemetry is denied without noise, until the user allows it: a deny would win over that allow.
+    for pattern in agent.network.quiet_deny.iter().filter(|_| preset != NetworkPreset::Open) {
+        let wanted = layers.iter().flat_map(|layer| &layer.settings.allow).any(|allow| allow.value.covers_hosts(pattern));
+        if !wanted {
+            rules.push(rule(pattern.clone(), false, true, agent_file(agent)));
+        }
+    }
+    let mut resolve: Vec<ResolveOverride> = Vec::new();
+    for fixed in layers.iter().flat_map(|layer| &layer.settings.resolve) {
+        let (value, origin) = (&fixed.value, fixed.origin.clone());
+        resolve.retain(|below| below.name != value.name);
+        resolve.push(ResolveOverride { name: value.name.clone(), address: value.address, port: value.port, origin });
+    }
+    let capture = last(layers, |settings| settings.capture.as_ref()).map_or(Capture::Auto, |capture| capture.value);
+    Ok(NetworkPolicy { preset, rules, resolve, capture })
+}
+
+/// What the preset allows: each holds those before it.
+fn built_in_hosts(agent: &AgentDefinition, preset: NetworkPreset) -> Result<Vec<HostRule>, ConfigError> {
+    let mut rules = Vec::new();
+    if preset == NetworkPreset::None {
+        return Ok(rules);
+    }
+    rules.extend(agent.network.hosts.iter().map(|host| rule(host.clone(), true, false, agent_file(agent))));
+    if preset == NetworkPreset::Agent {
+        return Ok(rules);
+    }
+    for group in presets::network()?.group {
+        if group.preset == NetworkPreset::Dev || group.preset == preset {
+            let origin = Origin::BuiltIn(presets::NETWORK_FILE.into());
+            rules.extend(group.patterns.into_iter().map(|host| rule(host, true, false, origin.clone())));
+        }
+    }
+    Ok(rules)
+}
+
+const fn rule(pattern: HostPattern, allow: bool, quiet: bool, origin: Origin) -> HostRule {
+    HostRule { pattern, allow, quiet, origin }
+}
+
+fn agent_file(agent: &AgentDefinition) -> Origin {
+    Origin::BuiltIn(format!("agents/{}.toml", agent.name))
+}
+
+fn environment(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<EnvironmentPolicy, ConfigError> {
+    let built_in = presets::environment()?;
+    let names = |groups: Vec<presets::VariableGroup>| groups.into_iter().flat_map(|group| group.names).collect::<Vec<_>>();
+    let mut policy = EnvironmentPolicy { keep: names(built_in.keep), set: Vec::new(), never: names(built_in.never) };
+    policy.keep.extend(agent.environment.keep.iter().cloned());
+    policy.set.extend(agent.environment.set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    for entry in layers.iter().flat_map(|layer| &layer.settings.environment) {
+        // The later word on a variable counts, whether it keeps or sets.
+        policy.set.retain(|(name, _)| name != entry.value.name());
+        match &entry.value {
+            EnvironmentEntry::Keep(name) => policy.keep.push(name.clone()),
+            EnvironmentEntry::Set { name, value } => policy.set.push((name.clone(), value.clone())),
+        }
+    }
+    Ok(policy)
 }

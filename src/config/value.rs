@@ -1,5 +1,6 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
+use super::suggest;
 use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset};
 use std::{
     fmt,
@@ -11,12 +12,12 @@ use std::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// None of the words that are known.
-    #[error("`{text}` is none of {known}")]
+    #[error("`{text}` is none of `{}`", known.join("`, `"))]
     Word {
         /// As written.
         text: String,
-        /// The words, for people.
-        known: &'static str,
+        /// The words.
+        known: &'static [&'static str],
     },
     /// No size.
     #[error("`{0}` is not a size: write bytes, or a number with K, M, G or T, such as `4G`")]
@@ -55,6 +56,30 @@ pub enum ValueError {
     VariableNul(String),
 }
 
+impl ValueError {
+    /// The known word that is nearest to what was written.
+    #[must_use]
+    pub fn near(&self) -> Option<&'static str> {
+        match self {
+            Self::Word { text, known } => suggest::nearest(text, known.iter().copied()),
+            Self::Size(_)
+            | Self::Count(_)
+            | Self::Percent(_)
+            | Self::Address(_)
+            | Self::NoAddress(_)
+            | Self::HostName { .. }
+            | Self::Variable(_)
+            | Self::EveryVariable
+            | Self::PatternSet(_)
+            | Self::VariableNul(_) => None,
+        }
+    }
+}
+
+fn word(text: &str, known: &'static [&'static str]) -> ValueError {
+    ValueError::Word { text: text.to_owned(), known }
+}
+
 /// `none`, `agent`, `dev` or `open`.
 ///
 /// # Errors
@@ -65,10 +90,7 @@ pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
         "agent" => Ok(NetworkPreset::Agent),
         "dev" => Ok(NetworkPreset::Dev),
         "open" => Ok(NetworkPreset::Open),
-        other => Err(ValueError::Word {
-            text: other.to_owned(),
-            known: "`none`, `agent`, `dev`, `open`",
-        }),
+        other => Err(word(other, &["none", "agent", "dev", "open"])),
     }
 }
 
@@ -81,10 +103,7 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "auto" => Ok(Capture::Auto),
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
-        other => Err(ValueError::Word {
-            text: other.to_owned(),
-            known: "`auto`, `redirect`, `ports`",
-        }),
+        other => Err(word(other, &["auto", "redirect", "ports"])),
     }
 }
 
@@ -96,10 +115,7 @@ pub fn home(text: &str) -> Result<Home, ValueError> {
     match text {
         "private" => Ok(Home::Private),
         "host" => Ok(Home::Host),
-        other => Err(ValueError::Word {
-            text: other.to_owned(),
-            known: "`private`, `host`",
-        }),
+        other => Err(word(other, &["private", "host"])),
     }
 }
 
@@ -117,13 +133,12 @@ pub const fn home_word(home: Home) -> &'static str {
 /// # Errors
 /// Any other word.
 pub fn grant(text: &str) -> Result<Grant, ValueError> {
-    Grant::ALL
-        .into_iter()
-        .find(|grant| grant.word() == text)
-        .ok_or_else(|| ValueError::Word {
-            text: text.to_owned(),
-            known: "`nested-userns`, `io-uring`, `fuse`",
-        })
+    match text {
+        "nested-userns" => Ok(Grant::NestedUserns),
+        "io-uring" => Ok(Grant::IoUring),
+        "fuse" => Ok(Grant::Fuse),
+        other => Err(word(other, &["nested-userns", "io-uring", "fuse"])),
+    }
 }
 
 /// Bytes: a number, with `K`, `M`, `G` or `T` in steps of 1024; `B` and `iB` may follow.
@@ -143,10 +158,7 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
         "t" | "tb" | "tib" => 1 << 40,
         _ => return Err(wrong()),
     };
-    number
-        .checked_mul(factor)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(wrong)
+    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
 /// A number from 1 on.
@@ -190,20 +202,13 @@ impl FixedAddress {
     /// # Errors
     /// A name that is none, an address that is none.
     pub fn new(name: &str, address: &str) -> Result<Self, ValueError> {
-        let parsed = name.parse().map_err(|cause| ValueError::HostName {
-            text: name.to_owned(),
-            cause,
-        })?;
+        let parsed = name.parse().map_err(|cause| ValueError::HostName { text: name.to_owned(), cause })?;
         let (address, port) = match (address.parse::<SocketAddr>(), address.parse::<IpAddr>()) {
             (Ok(socket), _) if socket.port() != 0 => (socket.ip(), Some(socket.port())),
             (Err(_), Ok(ip)) => (ip, None),
             _ => return Err(ValueError::Address(address.to_owned())),
         };
-        Ok(Self {
-            name: parsed,
-            address: address.to_canonical(),
-            port,
-        })
+        Ok(Self { name: parsed, address: address.to_canonical(), port })
     }
 }
 
@@ -211,9 +216,7 @@ impl FromStr for FixedAddress {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, address) = text
-            .split_once('=')
-            .ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
+        let (name, address) = text.split_once('=').ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
         Self::new(name, address)
     }
 }
@@ -258,8 +261,7 @@ impl EnvironmentEntry {
         if name == "*" {
             return Err(ValueError::EveryVariable);
         }
-        variable(name.strip_suffix('*').unwrap_or(name))
-            .map_err(|_| ValueError::Variable(name.to_owned()))?;
+        variable(name.strip_suffix('*').unwrap_or(name)).map_err(|_| ValueError::Variable(name.to_owned()))?;
         Ok(Self::Keep(name.to_owned()))
     }
 
@@ -275,24 +277,14 @@ impl EnvironmentEntry {
         if value.contains('\0') {
             return Err(ValueError::VariableNul(name.to_owned()));
         }
-        Ok(Self::Set {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Ok(Self::Set { name: name.to_owned(), value: value.to_owned() })
     }
 }
 
 /// Names as POSIX has them (XBD 8.1): what a shell can hand on.
 fn variable(name: &str) -> Result<(), ValueError> {
-    let starts = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if starts
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
+    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         Ok(())
     } else {
         Err(ValueError::Variable(name.to_owned()))
@@ -315,21 +307,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_grant_has_its_word() {
+        for known in Grant::ALL {
+            assert_eq!(grant(known.word()), Ok(known));
+        }
+        assert_eq!(grant("iouring").unwrap_err().near(), Some("io-uring"));
+        assert_eq!(network_preset("devel").unwrap_err().to_string(), "`devel` is none of `none`, `agent`, `dev`, `open`");
+    }
+
+    #[test]
     fn sizes() {
         assert_eq!(size("512"), Ok(512));
         assert_eq!(size("4G"), Ok(4 << 30));
         assert_eq!(size("1MiB"), Ok(1 << 20));
-        for text in [
-            "",
-            "0",
-            "-1",
-            "1.5G",
-            "G",
-            "1X",
-            "99999999999999999999",
-            "18446744073709551615K",
-            "ä",
-        ] {
+        for text in ["", "0", "-1", "1.5G", "G", "1X", "99999999999999999999", "18446744073709551615K", "ä"] {
             assert!(size(text).is_err(), "{text:?}");
         }
     }
@@ -346,36 +337,17 @@ mod tests {
 
     #[test]
     fn fixed_addresses() {
-        for text in [
-            "a.test=127.0.0.1:80",
-            "a.test=10.0.0.1",
-            "a.test=[::1]:8080",
-            "a.test=::1",
-        ] {
+        for text in ["a.test=127.0.0.1:80", "a.test=10.0.0.1", "a.test=[::1]:8080", "a.test=::1"] {
             assert_eq!(text.parse::<FixedAddress>().unwrap().to_string(), text);
         }
-        for text in [
-            "a.test",
-            "a.test=",
-            "a.test=b.test",
-            "a.test=127.0.0.1:0",
-            "a.test=127.0.0.1:x",
-            "1.2.3.4=::1",
-            "=::1",
-        ] {
+        for text in ["a.test", "a.test=", "a.test=b.test", "a.test=127.0.0.1:0", "a.test=127.0.0.1:x", "1.2.3.4=::1", "=::1"] {
             assert!(text.parse::<FixedAddress>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn variables() {
-        assert_eq!(
-            "A=b=c".parse(),
-            Ok(EnvironmentEntry::Set {
-                name: "A".into(),
-                value: "b=c".into()
-            })
-        );
+        assert_eq!("A=b=c".parse(), Ok(EnvironmentEntry::Set { name: "A".into(), value: "b=c".into() }));
         assert_eq!("LC_*".parse(), Ok(EnvironmentEntry::Keep("LC_*".into())));
         for text in ["", "=x", "*", "A B", "1A", "A*=x", "A*B", "**", "A=\0"] {
             assert!(text.parse::<EnvironmentEntry>().is_err(), "{text:?}");

@@ -6,18 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Never passed on, whatever a pattern says, unless it is named in full: they load code, or are sockets and tokens of
-/// the host.
-const NEVER_BY_PATTERN: [&str; 8] = [
-    "LD_*",
-    "DYLD_*",
-    "BASH_ENV",
-    "ENV",
-    "BASH_FUNC_*",
-    "*_SOCK",
-    "PROMPT_COMMAND",
-    "GCONV_PATH",
-];
 /// Never passed on at all: the dynamic loader reads them before the program's first line.
 const NEVER: [&str; 2] = ["LD_*", "DYLD_*"];
 /// Where programs are looked for when the caller has no `PATH`.
@@ -32,7 +20,7 @@ pub(super) fn environment(
     let mut inside: Vec<(OsString, OsString)> = Vec::new();
     let mut dropped = Vec::new();
     for (name, value) in &facts.ambient.environment {
-        if is_kept(&policy.keep, name) {
+        if name.to_str().is_some_and(|name| policy.keeps(name)) {
             put(&mut inside, name.clone(), value.clone());
         } else {
             dropped.push(name.to_string_lossy().into_owned());
@@ -69,17 +57,6 @@ pub(super) fn environment(
 fn put(list: &mut Vec<(OsString, OsString)>, name: OsString, value: OsString) {
     list.retain(|(own, _)| *own != name);
     list.push((name, value));
-}
-
-fn is_kept(keep: &[String], name: &OsStr) -> bool {
-    if name.is_empty() || name.as_bytes().contains(&b'=') {
-        return false;
-    }
-    if keep.iter().any(|own| OsStr::new(own) == name) {
-        return true;
-    }
-    keep.iter().any(|pattern| matches(pattern, name))
-        && !NEVER_BY_PATTERN.iter().any(|pattern| matches(pattern, name))
 }
 
 fn matches(pattern: &str, name: &OsStr) -> bool {

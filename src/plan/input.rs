@@ -55,6 +55,8 @@ pub struct StateCopy {
 pub struct Extras {
     /// The system's read-only part.
     pub system: Vec<Shown>,
+    /// Beneath it, what is hidden where it exists.
+    pub system_hidden: Vec<PathBuf>,
     /// The user's tool chains.
     pub toolchains: Vec<Shown>,
     /// Caches.

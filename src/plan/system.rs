@@ -2,7 +2,7 @@
 
 use super::{Entry, Extras, Kind};
 use crate::facts::Facts;
-use crate::policy::Grant;
+use crate::policy::{Grant, Origin};
 use std::path::{Path, PathBuf};
 
 /// Bytes that `/tmp` and `/var/tmp` may hold each.
@@ -20,40 +20,7 @@ protocols: files\nservices: files\nethers: files\nrpc: files\n";
 
 /// Adds the system to the view.
 pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mut Vec<Entry>) {
-    for shown in &extras.system {
-        let Some(fact) = facts.paths.get(&shown.path) else {
-            continue;
-        };
-        match &fact.link {
-            Some(target) => entries.push(Entry::Link {
-                at: shown.path.clone(),
-                target: target.clone(),
-            }),
-            None => entries.push(Entry::Show {
-                source: shown.path.clone(),
-                at: shown.path.clone(),
-                kind: fact.kind,
-                why: shown.why.clone(),
-            }),
-        }
-    }
-    entries.push(Entry::Proc);
-    entries.push(Entry::Sys);
-    let granted = if grants.contains(&Grant::Fuse) {
-        vec![PathBuf::from("/dev/fuse")]
-    } else {
-        Vec::new()
-    };
-    entries.push(Entry::Devices {
-        granted,
-        shared_memory_bytes: SHARED_MEMORY_BYTES,
-    });
-    if let Some(terminal) = &facts.terminal {
-        entries.push(Entry::Terminal {
-            path: terminal.path.clone(),
-            device: terminal.device,
-        });
-    }
+    // Scratch first: some of what is shown lies in there.
     for at in ["/tmp", "/var/tmp"] {
         entries.push(Entry::Scratch {
             at: at.into(),
@@ -78,6 +45,46 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
         entries.push(Entry::Link {
             at: at.into(),
             target: target.into(),
+        });
+    }
+    for shown in &extras.system {
+        let Some(fact) = facts.paths.get(&shown.path) else {
+            continue;
+        };
+        match &fact.link {
+            Some(target) => entries.push(Entry::Link {
+                at: shown.path.clone(),
+                target: target.clone(),
+            }),
+            None => entries.push(Entry::Show {
+                source: shown.path.clone(),
+                at: shown.path.clone(),
+                kind: fact.kind,
+                why: shown.why.clone(),
+            }),
+        }
+    }
+    for path in &extras.system_hidden {
+        if let Some(fact) = facts.paths.get(path).filter(|fact| fact.link.is_none()) {
+            let origin = Origin::BuiltIn("presets/system.toml".into());
+            entries.push(Entry::Mask { at: path.clone(), kind: fact.kind, origin });
+        }
+    }
+    entries.push(Entry::Proc);
+    entries.push(Entry::Sys);
+    let granted = if grants.contains(&Grant::Fuse) {
+        vec![PathBuf::from("/dev/fuse")]
+    } else {
+        Vec::new()
+    };
+    entries.push(Entry::Devices {
+        granted,
+        shared_memory_bytes: SHARED_MEMORY_BYTES,
+    });
+    if let Some(terminal) = &facts.terminal {
+        entries.push(Entry::Terminal {
+            path: terminal.path.clone(),
+            device: terminal.device,
         });
     }
     names(facts, entries);

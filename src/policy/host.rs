@@ -94,6 +94,20 @@ impl HostPattern {
         }
     }
 
+    /// Whether every name that `other` means is meant here too, whatever the ports.
+    #[must_use]
+    pub fn covers_hosts(&self, other: &Self) -> bool {
+        match (&self.hosts, &other.hosts) {
+            (Hosts::Any, Hosts::Address(_)) => false,
+            (Hosts::Any, _) => true,
+            (_, Hosts::Exactly(name)) => self.has_name(name),
+            (Hosts::Below(own), Hosts::Below(name)) => own == name || is_below(name, own),
+            (Hosts::Below(own), Hosts::BelowAndApex(name)) => is_below(name, own),
+            (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => own == name || is_below(name, own),
+            (own, other) => own == other,
+        }
+    }
+
     /// Ports that the pattern names one by one; what listeners the `ports` capture needs.
     #[must_use]
     pub fn listed_port(&self) -> Option<u16> {
@@ -230,6 +244,17 @@ mod tests {
         assert!(!matches("a.test", "a.test", 25));
         assert!(!matches("a.test:443", "a.test", 80));
         assert!(matches("a.test:*", "a.test", 25));
+    }
+
+    #[test]
+    fn covering() {
+        let covers = |a: &str, b: &str| a.parse::<HostPattern>().unwrap().covers_hosts(&b.parse().unwrap());
+        for (wide, narrow) in [("*", "**.a.test"), ("**.a.test", "*.a.test"), ("*.a.test", "**.b.a.test"), ("*.a.test", "b.a.test:1")] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+            assert!(!covers(narrow, wide), "{narrow} {wide}");
+        }
+        assert!(!covers("*", "127.0.0.1"));
+        assert!(!covers("*.a.test", "**.a.test"));
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 mod action;
 mod decide;
+mod environment;
 mod host;
 mod name;
 mod path;
 
 pub use action::{Action, Protocol};
 pub use decide::{Deny, Verdict};
+pub(crate) use environment::matches_star;
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub use path::{Access, PathRule};
@@ -145,8 +147,11 @@ pub struct ResolveOverride {
 pub struct EnvironmentPolicy {
     /// Names kept when set outside; a trailing `*` stands for any rest.
     pub keep: Vec<String>,
-    /// Variables set to a value.
+    /// Variables set to a value; wins over `keep`.
     pub set: Vec<(String, String)>,
+    /// Names that no pattern in `keep` takes (credentials, agent sockets, loader variables): only an exact name does.
+    /// `*` stands for any run of characters.
+    pub never: Vec<String>,
 }
 
 /// Where a rule was written: shown with every denial.

@@ -21,6 +21,19 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// As [`line`], but each such character becomes one replacement character, so that columns stay where they are; a tab
+/// becomes a blank.
+#[must_use]
+pub fn replaced(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\t' => ' ',
+            other if is_unsafe(other) => char::REPLACEMENT_CHARACTER,
+            other => other,
+        })
+        .collect()
+}
+
 /// As [`line`], cut after `limit` characters with an ellipsis.
 #[must_use]
 pub fn line_within(text: &str, limit: usize) -> String {

@@ -1,0 +1,151 @@
+//! What is wrong with the configuration, and where.
+
+use super::{excerpt::Excerpt, path::PathError, value::ValueError};
+use crate::{
+    agents::AgentError,
+    policy::{HostPatternError, Origin},
+    presets::PresetError,
+};
+use std::{io, path::PathBuf};
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No file.
+    #[error("the configuration file {} is a directory", .0.display())]
+    Directory(PathBuf),
+    /// Too big to be meant.
+    #[error("the configuration file {} is larger than {} bytes", path.display(), limit)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// A fault at a place in the file.
+    #[error("{problem}")]
+    InFile {
+        /// What is wrong.
+        problem: Problem,
+        /// Where.
+        excerpt: Box<Excerpt>,
+    },
+    /// A fault in a flag.
+    #[error("{origin}: {problem}")]
+    InFlag {
+        /// The flag.
+        origin: Origin,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// Built-in data is wrong.
+    #[error(transparent)]
+    Preset(#[from] PresetError),
+    /// There is no such agent, or its data is wrong.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+}
+
+/// What is wrong at one place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No TOML.
+    #[error("not valid TOML: {message}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+    },
+    /// Bytes that are no UTF-8.
+    #[error("the file is not UTF-8")]
+    NotUtf8,
+    /// A key that isn't known.
+    #[error("unknown key `{key}`{}", in_table(table))]
+    UnknownKey {
+        /// As written.
+        key: String,
+        /// The table; empty at the top.
+        table: String,
+        /// The known key that is nearest.
+        near: Option<&'static str>,
+        /// The known keys, for people.
+        known: String,
+    },
+    /// No agent of that name.
+    #[error("there is no agent `{name}`")]
+    UnknownAgent {
+        /// As written.
+        name: String,
+        /// The known agent that is nearest.
+        near: Option<&'static str>,
+        /// The known agents, for people.
+        known: String,
+    },
+    /// Another type than wanted.
+    #[error("`{key}` must be {expected}, not {found}")]
+    WrongType {
+        /// The key.
+        key: String,
+        /// What is wanted, with its article.
+        expected: &'static str,
+        /// What is there, with its article.
+        found: &'static str,
+    },
+    /// No host pattern.
+    #[error("{0}")]
+    Host(HostPatternError),
+    /// No such value.
+    #[error("{0}")]
+    Value(ValueError),
+    /// No path that can be enforced.
+    #[error("{0}")]
+    Path(PathError),
+    /// A glob where one path is meant.
+    #[error("`{0}`: a pattern can be hidden or read, not written: write the paths out")]
+    GlobWrite(String),
+    /// A glob outside of the project.
+    #[error("`{}` is a pattern outside of the project, where none is searched: write the paths out", .0.display())]
+    GlobOutside(PathBuf),
+    /// A right to write nearly everything.
+    #[error("`{}` holds the home: writing there would reach all that is kept from the command", .0.display())]
+    WriteTooWide(PathBuf),
+    /// Hosts for a network that is off.
+    #[error("it has no effect: the network is off ({0})")]
+    NetworkOff(Origin),
+}
+
+impl Problem {
+    /// Ways to mend it.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::UnknownKey { near: Some(near), .. } | Self::UnknownAgent { near: Some(near), .. } => {
+                vec![format!("did you mean `{near}`?")]
+            }
+            Self::UnknownKey { near: None, known, .. } => vec![format!("known keys here: {known}")],
+            Self::UnknownAgent { near: None, known, .. } => vec![format!("known agents: {known}")],
+            Self::Value(error) => error.near().map(|word| format!("did you mean `{word}`?")).into_iter().collect(),
+            Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
+            Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
+            Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
+            Self::Syntax { .. }
+            | Self::NotUtf8
+            | Self::WrongType { .. }
+            | Self::Host(_)
+            | Self::Path(_)
+            | Self::GlobWrite(_)
+            | Self::GlobOutside(_) => Vec::new(),
+        }
+    }
+}
+
+fn in_table(table: &str) -> String {
+    if table.is_empty() { String::new() } else { format!(" in [{table}]") }
+}

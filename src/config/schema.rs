@@ -1,0 +1,274 @@
+//! The form of a configuration file: which keys there are and what they hold. Read from the spanned document by hand, so
+//! that every value keeps its place and every fault can be shown there.
+
+use super::{
+    ConfigError,
+    error::Problem,
+    excerpt::Source,
+    layer::{FileLayer, Located, Settings},
+    path::WrittenPath,
+    suggest,
+    value::{self, EnvironmentEntry, FixedAddress, ValueError},
+};
+use crate::{agents, policy::Limits};
+use std::{collections::BTreeMap, ffi::OsStr};
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+type Key<'t> = Spanned<DeString<'t>>;
+type Item<'t> = Spanned<DeValue<'t>>;
+
+const SECTION: &[&str] = &["network", "environment", "files", "grants", "limits"];
+const TOP: &[&str] = &["network", "environment", "files", "grants", "limits", "agents"];
+const NETWORK: &[&str] = &["preset", "allow", "deny", "resolve", "capture"];
+const ENVIRONMENT: &[&str] = &["keep", "set"];
+const FILES: &[&str] = &["read", "write", "hide", "home"];
+const LIMITS: &[&str] = &["memory", "processes", "cpu", "file_size", "open_files"];
+
+/// Reads the text of a configuration file.
+///
+/// # Errors
+/// The first fault, with its place.
+pub(super) fn read(source: Source) -> Result<FileLayer, ConfigError> {
+    let document = DeTable::parse(&source.text).map_err(|error| ConfigError::InFile {
+        problem: Problem::Syntax { message: error.message().trim_end().replace('\n', "; ") },
+        excerpt: Box::new(source.excerpt(error.span().unwrap_or(0..0))),
+    })?;
+    let reader = Reader { source: &source };
+    let mut settings = Settings::default();
+    let mut sections = BTreeMap::new();
+    for (key, item) in document.get_ref() {
+        if key.get_ref() == "agents" {
+            for (name, section) in reader.table("agents", item)? {
+                if !agents::names().any(|known| known == name.get_ref()) {
+                    return Err(reader.unknown_agent(name));
+                }
+                let table = format!("agents.{}", name.get_ref());
+                let mut own = Settings::default();
+                for (key, item) in reader.table(&table, section)? {
+                    reader.section(&mut own, &table, key, item, SECTION)?;
+                }
+                sections.insert(name.get_ref().to_string(), own);
+            }
+        } else {
+            reader.section(&mut settings, "", key, item, TOP)?;
+        }
+    }
+    drop(document);
+    Ok(FileLayer { settings, agents: sections, source })
+}
+
+struct Reader<'s> {
+    source: &'s Source,
+}
+
+impl Reader<'_> {
+    /// One key that may stand at the top and in an agent's section.
+    fn section(
+        &self,
+        settings: &mut Settings,
+        within: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+        known: &'static [&'static str],
+    ) -> Result<(), ConfigError> {
+        let table = if within.is_empty() { key.get_ref().to_string() } else { format!("{within}.{}", key.get_ref()) };
+        match key.get_ref().as_ref() {
+            "network" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.network(settings, &table, key, item)?;
+                }
+            }
+            "environment" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.environment(settings, &table, key, item)?;
+                }
+            }
+            "files" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.files(settings, &table, key, item)?;
+                }
+            }
+            "grants" => settings.grants = self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?,
+            "limits" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.limits(&mut settings.limits, &table, key, item)?;
+                }
+            }
+            _ => return Err(self.unknown_key(key, within, known)),
+        }
+        Ok(())
+    }
+
+    fn network(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+        let host = |text: &str| text.parse().map_err(Problem::Host);
+        match key.get_ref().as_ref() {
+            "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
+            "capture" => settings.capture = Some(self.word("capture", item, value::capture)?),
+            "allow" => settings.allow = self.list("allow", item, host)?,
+            "deny" => settings.deny = self.list("deny", item, host)?,
+            "resolve" => {
+                for (name, item) in self.table("resolve", item)? {
+                    let address = self.text(name.get_ref(), "an address as a string", item)?;
+                    let fixed = FixedAddress::new(name.get_ref(), address).map_err(|error| {
+                        let span = if matches!(error, ValueError::HostName { .. }) { name.span() } else { item.span() };
+                        self.fault(span, Problem::Value(error))
+                    })?;
+                    settings.resolve.push(self.located(name.span(), fixed));
+                }
+            }
+            _ => return Err(self.unknown_key(key, table, NETWORK)),
+        }
+        Ok(())
+    }
+
+    fn environment(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+        match key.get_ref().as_ref() {
+            "keep" => {
+                settings.environment.extend(self.list("keep", item, |text| EnvironmentEntry::keep(text).map_err(Problem::Value))?);
+            }
+            "set" => {
+                for (name, item) in self.table("set", item)? {
+                    let text = self.text(name.get_ref(), "a string", item)?;
+                    let entry = EnvironmentEntry::set(name.get_ref(), text)
+                        .map_err(|error| self.fault(name.span(), Problem::Value(error)))?;
+                    settings.environment.push(self.located(name.span(), entry));
+                }
+            }
+            _ => return Err(self.unknown_key(key, table, ENVIRONMENT)),
+        }
+        Ok(())
+    }
+
+    fn files(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+        let path = |text: &str| WrittenPath::parse(OsStr::new(text)).map_err(Problem::Path);
+        match key.get_ref().as_ref() {
+            "read" => settings.read = self.list("read", item, path)?,
+            "write" => settings.write = self.list("write", item, path)?,
+            "hide" => settings.hide = self.list("hide", item, path)?,
+            "home" => settings.home = Some(self.word("home", item, value::home)?),
+            _ => return Err(self.unknown_key(key, table, FILES)),
+        }
+        Ok(())
+    }
+
+    fn limits(&self, limits: &mut Limits, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+        match key.get_ref().as_ref() {
+            "memory" => limits.memory_bytes = Some(self.number("memory", item, value::size)?),
+            "file_size" => limits.file_bytes = Some(self.number("file_size", item, value::size)?),
+            "processes" => limits.processes = Some(self.number("processes", item, value::count)?),
+            "open_files" => limits.open_files = Some(self.number("open_files", item, value::count)?),
+            "cpu" => limits.cpu_percent = Some(self.number("cpu", item, value::percent)?),
+            _ => return Err(self.unknown_key(key, table, LIMITS)),
+        }
+        Ok(())
+    }
+
+    fn table<'i, 't>(&self, key: &str, item: &'i Item<'t>) -> Result<&'i DeTable<'t>, ConfigError> {
+        item.get_ref().as_table().ok_or_else(|| self.wrong_type(key, "a table", item))
+    }
+
+    fn text<'i>(&self, key: &str, expected: &'static str, item: &'i Item<'_>) -> Result<&'i str, ConfigError> {
+        item.get_ref().as_str().ok_or_else(|| self.wrong_type(key, expected, item))
+    }
+
+    fn word<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<Located<T>, ConfigError> {
+        let text = self.text(key, "a string", item)?;
+        let value = parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))?;
+        Ok(self.located(item.span(), value))
+    }
+
+    /// A number as an integer or, with its unit, as a string.
+    fn number<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<T, ConfigError> {
+        let text = match item.get_ref() {
+            DeValue::String(text) => text.as_ref(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => return Err(self.wrong_type(key, "a decimal integer or a string", item)),
+        };
+        parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))
+    }
+
+    fn list<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, Problem>) -> Result<Vec<Located<T>>, ConfigError> {
+        let list = item.get_ref().as_array().ok_or_else(|| self.wrong_type(key, "a list of strings", item))?;
+        list.iter()
+            .map(|element| {
+                let text = self.text(key, "a list of strings", element)?;
+                let value = parse(text).map_err(|problem| self.fault(element.span(), problem))?;
+                Ok(self.located(element.span(), value))
+            })
+            .collect()
+    }
+
+    fn located<T>(&self, span: std::ops::Range<usize>, value: T) -> Located<T> {
+        Located { value, origin: self.source.origin(span.start) }
+    }
+
+    fn fault(&self, span: std::ops::Range<usize>, problem: Problem) -> ConfigError {
+        ConfigError::InFile { problem, excerpt: Box::new(self.source.excerpt(span)) }
+    }
+
+    fn wrong_type(&self, key: &str, expected: &'static str, item: &Item<'_>) -> ConfigError {
+        let found = match item.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.fault(item.span(), Problem::WrongType { key: key.to_owned(), expected, found })
+    }
+
+    fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [&'static str]) -> ConfigError {
+        let problem = Problem::UnknownKey {
+            key: key.get_ref().to_string(),
+            table: table.to_owned(),
+            near: suggest::nearest(key.get_ref(), known.iter().copied()),
+            known: quoted(known.iter().copied()),
+        };
+        self.fault(key.span(), problem)
+    }
+
+    fn unknown_agent(&self, name: &Key<'_>) -> ConfigError {
+        let problem = Problem::UnknownAgent {
+            name: name.get_ref().to_string(),
+            near: suggest::nearest(name.get_ref(), agents::names()),
+            known: quoted(agents::names()),
+        };
+        self.fault(name.span(), problem)
+    }
+}
+
+fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every key of the tables is read: one that is listed and not matched would be an unknown key.
+    #[test]
+    fn every_known_key_is_read() {
+        let tables =
+            [("network", NETWORK), ("environment", ENVIRONMENT), ("files", FILES), ("limits", LIMITS), ("agents.claude", SECTION)];
+        for (table, keys) in tables {
+            for key in keys {
+                let text = format!("[{table}]\n{key} = 1979-05-27\n");
+                let error = read(Source { path: "c.toml".into(), text }).unwrap_err();
+                let ConfigError::InFile { problem: Problem::WrongType { key: named, .. }, .. } = &error else {
+                    panic!("{table}.{key}: {error}");
+                };
+                assert!(named.ends_with(key), "{named}");
+            }
+        }
+    }
+}
