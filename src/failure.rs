@@ -3,13 +3,7 @@
 //! Errors are made where they happen and rendered here alone: what happened, why (`cause:` for each link of the
 //! chain), how to mend it (`hint:`).
 
-use crate::{
-    agents::AgentError,
-    audit::LogError,
-    config::ConfigError,
-    presets::PresetError,
-    ui::sanitize,
-};
+use crate::{agents::AgentError, audit::LogError, config::ConfigError, presets::PresetError, ui::sanitize};
 use std::{error::Error, fmt, process::ExitCode};
 
 /// Whose fault it is, which also fixes the exit code.
@@ -131,9 +125,14 @@ impl From<ConfigError> for Failure {
             ConfigError::InFlag { problem, .. } => (problem.hints(), None),
             ConfigError::Agent(_) => return Self::new(FailureKind::Usage, error),
             ConfigError::Preset(_) => return Self::new(FailureKind::Internal, error),
-            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => (Vec::new(), None),
+            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => {
+                (Vec::new(), None)
+            }
         };
-        let failure = Self { hints, ..Self::new(FailureKind::Configuration, error) };
+        let failure = Self {
+            hints,
+            ..Self::new(FailureKind::Configuration, error)
+        };
         match excerpt {
             Some(excerpt) => failure.excerpt(excerpt),
             None => failure,

@@ -6,12 +6,14 @@ mod home;
 mod input;
 pub mod linux;
 mod project;
+mod show;
 mod system;
 mod view;
 
 pub use crate::facts::{Identity, Kind};
 pub use guarantee::{Degraded, Guarantee, Mechanism};
 pub use input::{AgentNeeds, Cache, Extras, ProjectNeeds, Shown, StateCopy};
+pub use show::Shown as ShownPlan;
 pub use view::{Entry, View};
 
 use crate::facts::{Cgroup, Facts};

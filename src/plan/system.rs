@@ -64,10 +64,20 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
             }),
         }
     }
-    for path in &extras.system_hidden {
+    // Nobody but root could read these anyway.
+    let hidden = if facts.ambient.uid == 0 {
+        extras.system_hidden.as_slice()
+    } else {
+        &[]
+    };
+    for path in hidden {
         if let Some(fact) = facts.paths.get(path).filter(|fact| fact.link.is_none()) {
             let origin = Origin::BuiltIn("presets/system.toml".into());
-            entries.push(Entry::Mask { at: path.clone(), kind: fact.kind, origin });
+            entries.push(Entry::Mask {
+                at: path.clone(),
+                kind: fact.kind,
+                origin,
+            });
         }
     }
     entries.push(Entry::Proc);

@@ -103,7 +103,9 @@ impl HostPattern {
             (_, Hosts::Exactly(name)) => self.has_name(name),
             (Hosts::Below(own), Hosts::Below(name)) => own == name || is_below(name, own),
             (Hosts::Below(own), Hosts::BelowAndApex(name)) => is_below(name, own),
-            (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => own == name || is_below(name, own),
+            (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => {
+                own == name || is_below(name, own)
+            }
             (own, other) => own == other,
         }
     }
@@ -248,8 +250,17 @@ mod tests {
 
     #[test]
     fn covering() {
-        let covers = |a: &str, b: &str| a.parse::<HostPattern>().unwrap().covers_hosts(&b.parse().unwrap());
-        for (wide, narrow) in [("*", "**.a.test"), ("**.a.test", "*.a.test"), ("*.a.test", "**.b.a.test"), ("*.a.test", "b.a.test:1")] {
+        let covers = |a: &str, b: &str| {
+            a.parse::<HostPattern>()
+                .unwrap()
+                .covers_hosts(&b.parse().unwrap())
+        };
+        for (wide, narrow) in [
+            ("*", "**.a.test"),
+            ("**.a.test", "*.a.test"),
+            ("*.a.test", "**.b.a.test"),
+            ("*.a.test", "b.a.test:1"),
+        ] {
             assert!(covers(wide, narrow), "{wide} {narrow}");
             assert!(!covers(narrow, wide), "{narrow} {wide}");
         }

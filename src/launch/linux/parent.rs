@@ -46,7 +46,7 @@ pub struct Standing {
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// clone(2) with the namespaces failed.
-    #[error("the kernel refuses new namespaces: clone3: {0}")]
+    #[error("the kernel refuses new namespaces: clone3: {}", explained(*.0))]
     Namespaces(Errno),
     /// A step failed.
     #[error("{0}")]
@@ -163,4 +163,12 @@ fn plan_memory(plan: &StagePlan) -> Result<OwnedFd, LaunchError> {
         source,
     })?;
     Ok(memory)
+}
+
+/// What the errno means for this call, where its usual text misleads (clone(2)).
+fn explained(errno: Errno) -> String {
+    match errno {
+        Errno::NOSPC => "the number of user namespaces is used up, or none are allowed (ENOSPC)".to_owned(),
+        other => other.to_string(),
+    }
 }
