@@ -9,7 +9,6 @@ mod compile;
 use compile::{Architecture, Grant, List, Mode};
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
-#[expect(clippy::print_stdout, reason = "a build script talks to Cargo this way")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=seccomp");
@@ -23,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             embedded = Some(texts);
         }
     }
-    let (programs, reported) = embedded.ok_or_else(|| format!("no system-call lists for {}", target.display()))?;
+    let (programs, reported) =
+        embedded.ok_or_else(|| format!("no system-call lists for {}", target.display()))?;
     fs::write(Path::new(&out).join("seccomp_programs.rs"), programs)?;
     fs::write(Path::new(&out).join("seccomp_reported.rs"), reported)?;
     Ok(())
@@ -32,7 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One `static` for each set of grants and each mode.
 fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
-    for (mode, mode_name) in [(Mode::Listener, "LISTENER"), (Mode::Alone, "ALONE")] {
+    for (mode, mode_name) in [
+        (Mode::Starts, "STARTS"),
+        (Mode::Refusals, "REFUSALS"),
+        (Mode::Alone, "ALONE"),
+    ] {
         for (granted, granted_name) in [
             (vec![], "STRICT"),
             (vec![Grant::NestedUserns], "USERNS"),
@@ -40,9 +44,17 @@ fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>
             (vec![Grant::NestedUserns, Grant::IoUring], "USERNS_RING"),
         ] {
             let program = compile::program(lists, arch, &granted, mode)?;
-            writeln!(text, "static {mode_name}_{granted_name}: [Instruction; {}] = [", program.len())?;
+            writeln!(
+                text,
+                "static {mode_name}_{granted_name}: [Instruction; {}] = [",
+                program.len()
+            )?;
             for it in program {
-                writeln!(text, "    Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},", it.code, it.jt, it.jf, it.k)?;
+                writeln!(
+                    text,
+                    "    Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
+                    it.code, it.jt, it.jf, it.k
+                )?;
             }
             writeln!(text, "];")?;
         }
@@ -64,7 +76,10 @@ fn reported(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>
             row.errno.name()
         )?;
         for (index, mask, value) in row.conditions {
-            writeln!(text, "        Condition {{ index: {index}, mask: {mask}, value: {value} }},")?;
+            writeln!(
+                text,
+                "        Condition {{ index: {index}, mask: {mask}, value: {value} }},"
+            )?;
         }
         writeln!(text, "    ] }},")?;
     }

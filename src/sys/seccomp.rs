@@ -37,7 +37,9 @@ pub fn install(program: &[Instruction]) -> io::Result<()> {
 /// As [`install`], `EBUSY` when a filter above already has a listener, `EINVAL` where the kernel has none.
 pub fn install_with_listener(program: &[Instruction]) -> io::Result<OwnedFd> {
     let descriptor = match set_filter(SPEC_ALLOW | NEW_LISTENER | WAIT_KILLABLE_RECV, program) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => set_filter(SPEC_ALLOW | NEW_LISTENER, program)?,
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            set_filter(SPEC_ALLOW | NEW_LISTENER, program)?
+        }
         result => result?,
     };
     // SAFETY: with NEW_LISTENER the kernel's result is a new descriptor, open and owned by nobody else.
@@ -45,13 +47,30 @@ pub fn install_with_listener(program: &[Instruction]) -> io::Result<OwnedFd> {
 }
 
 fn set_filter(flags: libc::c_ulong, program: &[Instruction]) -> io::Result<RawFd> {
-    let len = program.len().try_into().map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    let len = program
+        .len()
+        .try_into()
+        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let program = libc::sock_fprog {
+        len,
+        filter: program.as_ptr().cast_mut(),
+    };
     // SAFETY: seccomp(2) reads `len` instructions from `filter`, which the slice holds for the whole call, and writes
     // to none of them (the pointer is mutable only in C's declaration). Nothing is kept after the call.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
     // Without TSYNC the result is 0, a descriptor, or -1.
-    if result < 0 { Err(io::Error::last_os_error()) } else { RawFd::try_from(result).map_err(io::Error::other) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        RawFd::try_from(result).map_err(io::Error::other)
+    }
 }
 
 /// A call that waits for its answer.
@@ -78,7 +97,8 @@ impl Listener {
         let flags = SYNC_WAKE_UP;
         // SAFETY: the request takes its argument by value (`linux/kernel/seccomp.c`, seccomp_notify_set_flags) and
         // reads or writes no memory of ours. Before Linux 6.6 it is EINVAL, and answers only take longer.
-        let _unsupported = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) };
+        let _unsupported =
+            unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) };
         Self(descriptor)
     }
 
@@ -95,7 +115,12 @@ impl Listener {
             if unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut raw) } == 0 {
                 let thread = raw.pid.try_into().unwrap_or(0);
                 let args = raw.data.args;
-                return Ok(Some(Notification { id: raw.id, thread, number: raw.data.nr, args }));
+                return Ok(Some(Notification {
+                    id: raw.id,
+                    thread,
+                    number: raw.data.nr,
+                    args,
+                }));
             }
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
@@ -113,7 +138,12 @@ impl Listener {
     pub fn refuse(&self, id: u64, errno: i32) -> io::Result<bool> {
         // SECCOMP_USER_NOTIF_FLAG_CONTINUE is not set and the error is never 0: this can't let a call through.
         let error = if errno == 0 { libc::EPERM } else { errno };
-        self.answer(libc::seccomp_notif_resp { id, val: 0, error: -error.abs(), flags: 0 })
+        self.answer(libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: -error.abs(),
+            flags: 0,
+        })
     }
 
     /// Lets the kernel do the call, with whatever its pointers point at by then. `false` when the caller is gone: then
@@ -123,14 +153,26 @@ impl Listener {
     /// As the kernel says, other than that the caller is gone.
     pub fn proceed(&self, id: u64) -> io::Result<bool> {
         let flags = u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).map_err(io::Error::other)?;
-        self.answer(libc::seccomp_notif_resp { id, val: 0, error: 0, flags })
+        self.answer(libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: 0,
+            flags,
+        })
     }
 
     fn answer(&self, mut response: libc::seccomp_notif_resp) -> io::Result<bool> {
         loop {
             // SAFETY: the kernel reads one seccomp_notif_resp, whose size is part of the request's number, from a live
             // borrow of that type, and keeps nothing.
-            if unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response) } == 0 {
+            if unsafe {
+                libc::ioctl(
+                    self.0.as_raw_fd(),
+                    libc::SECCOMP_IOCTL_NOTIF_SEND,
+                    &raw mut response,
+                )
+            } == 0
+            {
                 return Ok(true);
             }
             let error = io::Error::last_os_error();

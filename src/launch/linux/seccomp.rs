@@ -23,18 +23,24 @@ pub enum Permission {
 
 impl Permission {
     fn from_grants(grants: &[Grant], grant: Grant) -> Self {
-        if grants.contains(&grant) { Self::Granted } else { Self::Refused }
+        if grants.contains(&grant) {
+            Self::Granted
+        } else {
+            Self::Refused
+        }
     }
 }
 
-/// Whether the supervisor sees process starts and refused calls.
+/// What the supervisor sees, where the kernel gives a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Observation {
-    /// It does, where the kernel gives a listener.
-    Observed,
-    /// The kernel answers everything.
-    Unobserved,
+    /// Refused calls, and process starts: each `execve(2)` waits for the supervisor (`tests/bench/notify.rs` measures).
+    Starts,
+    /// Refused calls.
+    Refusals,
+    /// Nothing: the kernel answers everything.
+    Nothing,
 }
 
 /// Which filter is wanted.
@@ -45,7 +51,7 @@ pub struct SeccompChoice {
     pub nested_userns: Permission,
     /// `io_uring`.
     pub io_uring: Permission,
-    /// Who answers the reported calls.
+    /// What the supervisor sees.
     pub observe: Observation,
 }
 
@@ -60,21 +66,22 @@ impl SeccompChoice {
         }
     }
 
-    const fn listener(self) -> &'static [Instruction] {
-        match (self.nested_userns, self.io_uring) {
-            (Permission::Refused, Permission::Refused) => &LISTENER_STRICT,
-            (Permission::Granted, Permission::Refused) => &LISTENER_USERNS,
-            (Permission::Refused, Permission::Granted) => &LISTENER_RING,
-            (Permission::Granted, Permission::Granted) => &LISTENER_USERNS_RING,
-        }
-    }
-
-    const fn alone(self) -> &'static [Instruction] {
-        match (self.nested_userns, self.io_uring) {
-            (Permission::Refused, Permission::Refused) => &ALONE_STRICT,
-            (Permission::Granted, Permission::Refused) => &ALONE_USERNS,
-            (Permission::Refused, Permission::Granted) => &ALONE_RING,
-            (Permission::Granted, Permission::Granted) => &ALONE_USERNS_RING,
+    const fn program(self, observe: Observation) -> &'static [Instruction] {
+        use Observation::{Nothing, Refusals, Starts};
+        use Permission::{Granted, Refused};
+        match (observe, self.nested_userns, self.io_uring) {
+            (Starts, Refused, Refused) => &STARTS_STRICT,
+            (Starts, Granted, Refused) => &STARTS_USERNS,
+            (Starts, Refused, Granted) => &STARTS_RING,
+            (Starts, Granted, Granted) => &STARTS_USERNS_RING,
+            (Refusals, Refused, Refused) => &REFUSALS_STRICT,
+            (Refusals, Granted, Refused) => &REFUSALS_USERNS,
+            (Refusals, Refused, Granted) => &REFUSALS_RING,
+            (Refusals, Granted, Granted) => &REFUSALS_USERNS_RING,
+            (Nothing, Refused, Refused) => &ALONE_STRICT,
+            (Nothing, Granted, Refused) => &ALONE_USERNS,
+            (Nothing, Refused, Granted) => &ALONE_RING,
+            (Nothing, Granted, Granted) => &ALONE_USERNS_RING,
         }
     }
 }
@@ -98,13 +105,13 @@ pub struct SeccompError {
 /// # Errors
 /// When no filter could be installed.
 pub fn apply(choice: &SeccompChoice) -> Result<Option<OwnedFd>, SeccompError> {
-    if choice.observe == Observation::Observed {
+    if choice.observe != Observation::Nothing {
         // EBUSY: a filter around us has a listener (aca in aca, some container managers). Any other failure is the
         // second filter's too, and an error there.
-        if let Ok(listener) = seccomp::install_with_listener(choice.listener()) {
+        if let Ok(listener) = seccomp::install_with_listener(choice.program(choice.observe)) {
             return Ok(Some(listener));
         }
     }
-    seccomp::install(choice.alone())?;
+    seccomp::install(choice.program(Observation::Nothing))?;
     Ok(None)
 }

@@ -11,6 +11,7 @@ use nix::{
 };
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::IoSliceMut,
     os::fd::{AsFd, OwnedFd},
 };
@@ -23,6 +24,8 @@ const ARGUMENTS: usize = 16;
 const ARGUMENT_BYTES: usize = 8192;
 /// What of each argument is read in the first go.
 const FIRST_BYTES: usize = 256;
+/// How many paths are remembered.
+const PRESENT: usize = 64;
 /// The smallest page; larger ones are multiples of it.
 const PAGE_BYTES: u64 = 4096;
 const POINTER_BYTES: usize = size_of::<u64>();
@@ -30,7 +33,7 @@ const POINTER_BYTES: usize = size_of::<u64>();
 /// A claimed start.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// What was passed as the path, `None` when it couldn't be read; the link's text for a descriptor.
+    /// What was passed as the path, empty when it couldn't be read; the link's text for a descriptor.
     pub(super) path: String,
     /// The first arguments.
     pub(super) argv: Vec<String>,
@@ -41,13 +44,31 @@ pub(super) struct Claim {
 pub(super) struct Reader {
     path: Box<[u8; STRING_BYTES]>,
     arguments: Box<[[u8; FIRST_BYTES]; ARGUMENTS]>,
-    /// The root of the first caller, which all have unless they nest sandboxes.
+    roots: Roots,
+    /// The root of the first caller.
     root: Option<OwnedFd>,
+    /// Paths that are known not to be absent: the last of each slot.
+    present: Box<[Vec<u8>; PRESENT]>,
+}
+
+/// Whether the processes of a run may see different roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roots {
+    /// All see the same: the filter refuses what another one would take.
+    Same,
+    /// They nest sandboxes.
+    Different,
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self { path: Box::new([0; STRING_BYTES]), arguments: Box::new([[0; FIRST_BYTES]; ARGUMENTS]), root: None }
+    pub(super) fn new(roots: Roots) -> Self {
+        Self {
+            path: Box::new([0; STRING_BYTES]),
+            arguments: Box::new([[0; FIRST_BYTES]; ARGUMENTS]),
+            roots,
+            root: None,
+            present: Box::new([const { Vec::new() }; PRESENT]),
+        }
     }
 
     /// The claim of a waiting call; `None` when the call will fail because there is nothing at that path, as when
@@ -61,37 +82,57 @@ impl Reader {
         let mut pointers = [0_u8; ARGUMENTS * POINTER_BYTES];
         let path_room = room(path_address, STRING_BYTES);
         let pointers_room = room(argv_address, pointers.len());
-        let (Some(path), Some(pointers_now)) = (self.path.get_mut(..path_room), pointers.get_mut(..pointers_room)) else {
+        let (Some(path), Some(pointers_now)) =
+            (self.path.get_mut(..path_room), pointers.get_mut(..pointers_room))
+        else {
             return None;
         };
-        let read = copy(pid, &mut [path, pointers_now], &[(path_address, path_room), (argv_address, pointers_room)]);
+        let read = copy(
+            pid,
+            &mut [path, pointers_now],
+            &[(path_address, path_room), (argv_address, pointers_room)],
+        );
         let path = match read {
             Err(Errno::EFAULT) => return None,
-            Err(_) => return Some(Claim { path: String::new(), argv: Vec::new() }),
+            Err(_) => {
+                return Some(Claim {
+                    path: String::new(),
+                    argv: Vec::new(),
+                });
+            }
             Ok(_) => finish(pid, path_address, path, STRING_BYTES),
         };
         if path.first() == Some(&b'/') && self.is_absent(call.thread, &path) {
             return None;
         }
-        if pointers_room < ARGUMENTS * POINTER_BYTES && read == Ok(path_room + pointers_room) {
-            if let Some(rest) = pointers.get_mut(pointers_room..) {
-                let address = argv_address.wrapping_add(pointers_room as u64);
-                let length = rest.len();
-                let _unreadable = copy(pid, &mut [rest], &[(address, length)]);
-            }
+        // The list of arguments goes on in the next page; where that can't be read, the rest stays zero, which ends it.
+        if read == Ok(path_room + pointers_room)
+            && let Some(rest) = pointers.get_mut(pointers_room..).filter(|rest| !rest.is_empty())
+        {
+            let address = argv_address.wrapping_add(pointers_room as u64);
+            let length = rest.len();
+            let _unreadable = copy(pid, &mut [rest], &[(address, length)]);
         }
         let path = if path.is_empty() && at && flags(fifth).contains(AtFlags::EMPTY_PATH) {
             descriptor(call.thread, first)
         } else {
             text(&path)
         };
-        Some(Claim { path, argv: self.arguments(pid, &pointers) })
+        Some(Claim {
+            path,
+            argv: self.arguments(pid, &pointers),
+        })
     }
 
     fn arguments(&mut self, pid: Pid, pointers: &[u8; ARGUMENTS * POINTER_BYTES]) -> Vec<String> {
         let (pointers, _) = pointers.as_chunks::<POINTER_BYTES>();
-        let pointers = pointers.iter().map(|bytes| u64::from_ne_bytes(*bytes)).take_while(|address| *address != 0);
-        let sources: Vec<(u64, usize)> = pointers.map(|address| (address, room(address, FIRST_BYTES))).collect();
+        let pointers = pointers
+            .iter()
+            .map(|bytes| u64::from_ne_bytes(*bytes))
+            .take_while(|address| *address != 0);
+        let sources: Vec<(u64, usize)> = pointers
+            .map(|address| (address, room(address, FIRST_BYTES)))
+            .collect();
         let mut targets: Vec<&mut [u8]> = Vec::with_capacity(sources.len());
         for (buffer, (_, length)) in self.arguments.iter_mut().zip(&sources) {
             targets.extend(buffer.get_mut(..*length));
@@ -114,20 +155,40 @@ impl Reader {
     /// Whether there is certainly nothing at an absolute path of the caller's view.
     ///
     /// Symbolic links aren't followed, since ours would differ from the caller's (`/proc/self`): a path with one isn't
-    /// called absent, so that nobody hides a start behind a link. The first caller's root answers for most; where it
-    /// has nothing, the caller's own is asked.
+    /// called absent, so that nobody hides a start behind a link. For the same reason what was present once is not
+    /// looked up again, and what was absent is.
     fn is_absent(&mut self, thread: i32, path: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let slot = usize::try_from(hasher.finish() % PRESENT as u64).unwrap_or(0);
+        let Some(present) = self.present.get_mut(slot) else {
+            return false;
+        };
+        if present == path {
+            return false;
+        }
         if self.root.is_none() {
             self.root = root_of(thread);
         }
-        self.root.as_ref().is_some_and(|root| is_absent_below(root, path))
-            && root_of(thread).is_some_and(|root| is_absent_below(root, path))
+        let absent = self.root.as_ref().is_some_and(|root| is_absent_below(root, path))
+            && (self.roots == Roots::Same || root_of(thread).is_some_and(|root| is_absent_below(root, path)));
+        if !absent {
+            present.clear();
+            present.extend(path);
+        }
+        absent
     }
 }
 
 fn root_of(thread: i32) -> Option<OwnedFd> {
     let path = format!("/proc/{thread}/root");
-    fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty()).ok()
+    fs::openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
+    .ok()
 }
 
 fn is_absent_below(root: impl AsFd, path: &[u8]) -> bool {
@@ -143,7 +204,8 @@ fn flags(argument: u64) -> AtFlags {
 /// The text of the link behind a descriptor of the caller's.
 fn descriptor(thread: i32, number: u64) -> String {
     let number = number & u64::from(u32::MAX);
-    fs::readlinkat(CWD, format!("/proc/{thread}/fd/{number}"), Vec::new()).map_or_else(|_| String::new(), |link| text(link.as_bytes()))
+    fs::readlinkat(CWD, format!("/proc/{thread}/fd/{number}"), Vec::new())
+        .map_or_else(|_| String::new(), |link| text(link.as_bytes()))
 }
 
 /// How much may be read at once: what ends with the page can't fail half-way.
@@ -165,7 +227,9 @@ fn finish(pid: Pid, address: u64, start: &[u8], most: usize) -> Vec<u8> {
         }
         let next = address.wrapping_add(whole.len() as u64);
         let length = room(next, most - whole.len());
-        let Some(target) = page.get_mut(..length) else { return whole };
+        let Some(target) = page.get_mut(..length) else {
+            return whole;
+        };
         if copy(pid, &mut [&mut *target], &[(next, length)]) != Ok(length) {
             return whole;
         }
@@ -178,7 +242,11 @@ fn copy(pid: Pid, targets: &mut [&mut [u8]], sources: &[(u64, usize)]) -> Result
     let mut targets: Vec<IoSliceMut<'_>> = targets.iter_mut().map(|target| IoSliceMut::new(target)).collect();
     let sources: Vec<RemoteIoVec> = sources
         .iter()
-        .filter_map(|(base, len)| usize::try_from(*base).ok().map(|base| RemoteIoVec { base, len: *len }))
+        .filter_map(|(base, len)| {
+            usize::try_from(*base)
+                .ok()
+                .map(|base| RemoteIoVec { base, len: *len })
+        })
         .collect();
     process_vm_readv(pid, &mut targets, &sources)
 }

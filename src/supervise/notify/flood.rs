@@ -16,7 +16,9 @@ impl Tally {
     /// Counts one; the count to report now, if any.
     pub(super) fn add(&mut self, now: Instant) -> Option<u64> {
         self.pending = self.pending.saturating_add(1);
-        let quiet = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
+        let quiet = self
+            .last
+            .is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
         if quiet { self.take(now) } else { None }
     }
 
@@ -41,14 +43,22 @@ pub(super) struct Bucket {
 impl Bucket {
     /// A full bucket of `burst` tokens that gains `per_second` tokens a second.
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1).checked_div(per_second).unwrap_or(Duration::MAX);
-        Self { interval, window: interval.saturating_mul(burst), full_at: None }
+        let interval = Duration::from_secs(1)
+            .checked_div(per_second)
+            .unwrap_or(Duration::MAX);
+        Self {
+            interval,
+            window: interval.saturating_mul(burst),
+            full_at: None,
+        }
     }
 
     /// Takes a token; `false` when there is none.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
-        let after = full_at.checked_add(self.interval).filter(|after| *after - now <= self.window);
+        let after = full_at
+            .checked_add(self.interval)
+            .filter(|after| *after - now <= self.window);
         if let Some(after) = after {
             self.full_at = Some(after);
         }
@@ -69,7 +79,11 @@ mod tests {
         assert!(bucket.take(start + Duration::from_millis(100)));
         assert!(!bucket.take(start + Duration::from_millis(100)));
         let later = start + Duration::from_secs(3600);
-        assert_eq!((0..5).filter(|_| bucket.take(later)).count(), 3, "it holds no more than the burst");
+        assert_eq!(
+            (0..5).filter(|_| bucket.take(later)).count(),
+            3,
+            "it holds no more than the burst"
+        );
     }
 
     #[test]

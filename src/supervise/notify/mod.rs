@@ -13,6 +13,7 @@ mod refusal;
 use super::{Emit, Event};
 use crate::sys::seccomp::{Listener, Notification};
 use claim::Reader;
+pub use claim::Roots;
 use flood::{Bucket, INTERVAL, Tally};
 use refusal::Refusals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,17 +33,23 @@ const STARTS_BURST: u32 = 5_000;
 ///
 /// # Errors
 /// When no thread could be started. The thread's own error is the kernel's on the listener.
-pub fn spawn(listener: OwnedFd, events: Arc<dyn Emit>) -> io::Result<JoinHandle<io::Result<()>>> {
+pub fn spawn(
+    listener: OwnedFd,
+    events: Arc<dyn Emit>,
+    roots: Roots,
+) -> io::Result<JoinHandle<io::Result<()>>> {
     let server = Server {
         listener: Listener::new(listener),
         events,
-        reader: Reader::new(),
+        reader: Reader::new(roots),
         refusals: Refusals::new(),
         starts: Bucket::new(STARTS_PER_SECOND, STARTS_BURST),
         dropped: Tally::default(),
         dropped_flush_at: None,
     };
-    Builder::new().name("notify".to_owned()).spawn(move || server.run())
+    Builder::new()
+        .name("notify".to_owned())
+        .spawn(move || server.run())
 }
 
 struct Server {
@@ -83,7 +90,9 @@ impl Server {
 
     fn wait(&self) -> io::Result<PollFlags> {
         let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
-        let rest = self.flush_at().map(|at| at.saturating_duration_since(Instant::now()));
+        let rest = self
+            .flush_at()
+            .map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = rest.and_then(|rest| Timespec::try_from(rest).ok());
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => Ok(polled.first().map_or(PollFlags::empty(), PollFd::revents)),
@@ -114,7 +123,11 @@ impl Server {
         if self.listener.proceed(call.id)?
             && let Some(claim) = claim
         {
-            self.events.emit(Event::ProcessStart { pid: call.thread, path: claim.path, argv: claim.argv });
+            self.events.emit(Event::ProcessStart {
+                pid: call.thread,
+                path: claim.path,
+                argv: claim.argv,
+            });
         }
         Ok(())
     }
@@ -130,7 +143,10 @@ impl Server {
     }
 
     fn flush_at(&self) -> Option<Instant> {
-        [self.refusals.flush_at(), self.dropped_flush_at].into_iter().flatten().min()
+        [self.refusals.flush_at(), self.dropped_flush_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn flush(&mut self, now: Instant) {
@@ -144,6 +160,9 @@ impl Server {
     }
 
     fn emit_dropped(&self, count: u64) {
-        self.events.emit(Event::Dropped { count, kind: "process_start".to_owned() });
+        self.events.emit(Event::Dropped {
+            count,
+            kind: "process_start".to_owned(),
+        });
     }
 }

@@ -27,13 +27,20 @@ struct Condition {
 include!(concat!(env!("OUT_DIR"), "/seccomp_reported.rs"));
 
 /// For a call that no row fits, which the filter doesn't hand over: refused all the same.
-static OTHER: Reported =
-    Reported { number: -1, name: "other", errno: libc::EPERM, errno_name: "EPERM", conditions: &[] };
+static OTHER: Reported = Reported {
+    number: -1,
+    name: "other",
+    errno: libc::EPERM,
+    errno_name: "EPERM",
+    conditions: &[],
+};
 
 impl Reported {
     fn fits(&self, call: &Notification) -> bool {
         let holds = |condition: &Condition| {
-            call.args.get(condition.index).is_some_and(|value| value & condition.mask == condition.value)
+            call.args
+                .get(condition.index)
+                .is_some_and(|value| value & condition.mask == condition.value)
         };
         self.number == call.number && self.conditions.iter().all(holds)
     }
@@ -63,15 +70,25 @@ pub(super) struct Refused {
 
 impl Refusals {
     pub(super) fn new() -> Self {
-        let row = |reported| Row { reported, tally: Tally::default(), thread: 0 };
-        Self { rows: REPORTED.iter().chain([&OTHER]).map(row).collect(), flush_at: None }
+        let row = |reported| Row {
+            reported,
+            tally: Tally::default(),
+            thread: 0,
+        };
+        Self {
+            rows: REPORTED.iter().chain([&OTHER]).map(row).collect(),
+            flush_at: None,
+        }
     }
 
     /// Which row a call falls in.
     pub(super) fn judge(&self, call: &Notification) -> Refused {
         let found = self.rows.iter().position(|row| row.reported.fits(call));
         let row = found.unwrap_or(REPORTED.len());
-        Refused { row, errno: self.rows.get(row).map_or(libc::EPERM, |row| row.reported.errno) }
+        Refused {
+            row,
+            errno: self.rows.get(row).map_or(libc::EPERM, |row| row.reported.errno),
+        }
     }
 
     /// Counts a refused call; the event, unless it is counted together with later ones.
@@ -93,7 +110,9 @@ impl Refusals {
     /// The events that were held back.
     pub(super) fn flush(&mut self, now: Instant) -> impl Iterator<Item = Event> {
         self.flush_at = None;
-        self.rows.iter_mut().filter_map(move |row| row.tally.take(now).map(|count| row.event(count)))
+        self.rows
+            .iter_mut()
+            .filter_map(move |row| row.tally.take(now).map(|count| row.event(count)))
     }
 }
 
@@ -113,7 +132,12 @@ mod tests {
     use super::*;
 
     fn call(number: libc::c_long, args: [u64; 6]) -> Notification {
-        Notification { id: 1, thread: 7, number: i32::try_from(number).unwrap(), args }
+        Notification {
+            id: 1,
+            thread: 7,
+            number: i32::try_from(number).unwrap(),
+            args,
+        }
     }
 
     fn name(refusals: &Refusals, call: &Notification) -> &'static str {
@@ -124,10 +148,22 @@ mod tests {
     fn rows_are_told_apart_by_arguments() {
         let refusals = Refusals::new();
         assert_eq!(name(&refusals, &call(libc::SYS_mount, [u64::MAX; 6])), "mount");
-        assert_eq!(name(&refusals, &call(libc::SYS_ioctl, [0, 0xdead_0000_5412, 0, 0, 0, 0])), "ioctl(TIOCSTI)");
+        assert_eq!(
+            name(
+                &refusals,
+                &call(libc::SYS_ioctl, [0, 0xdead_0000_5412, 0, 0, 0, 0])
+            ),
+            "ioctl(TIOCSTI)"
+        );
         let flags = u64::try_from(libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::SIGCHLD).unwrap();
-        assert_eq!(name(&refusals, &call(libc::SYS_clone, [flags, 0, 0, 0, 0, 0])), "clone(CLONE_NEWUSER)");
-        assert_eq!(refusals.judge(&call(libc::SYS_keyctl, [0; 6])).errno, libc::ENOSYS);
+        assert_eq!(
+            name(&refusals, &call(libc::SYS_clone, [flags, 0, 0, 0, 0, 0])),
+            "clone(CLONE_NEWUSER)"
+        );
+        assert_eq!(
+            refusals.judge(&call(libc::SYS_keyctl, [0; 6])).errno,
+            libc::ENOSYS
+        );
     }
 
     #[test]
@@ -153,7 +189,12 @@ mod tests {
         let rest: Vec<Event> = refusals.flush(now + INTERVAL).collect();
         assert_eq!(
             rest,
-            [Event::SyscallRefused { pid: 7, name: "mount".into(), errno: "EPERM".into(), count: 100_000 }]
+            [Event::SyscallRefused {
+                pid: 7,
+                name: "mount".into(),
+                errno: "EPERM".into(),
+                count: 100_000
+            }]
         );
         assert_eq!(refusals.flush_at(), None);
     }
