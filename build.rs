@@ -9,7 +9,6 @@ mod compile;
 use compile::{Architecture, Grant, List, Mode};
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
-#[expect(clippy::print_stdout, reason = "a build script talks to Cargo this way")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=seccomp");
@@ -33,7 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One `static` for each set of grants and each mode.
 fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
-    for (mode, mode_name) in [(Mode::Listener, "LISTENER"), (Mode::Alone, "ALONE")] {
+    for (mode, mode_name) in [
+        (Mode::Starts, "STARTS"),
+        (Mode::Refusals, "REFUSALS"),
+        (Mode::Alone, "ALONE"),
+    ] {
         for (granted, granted_name) in [
             (vec![], "STRICT"),
             (vec![Grant::NestedUserns], "USERNS"),

@@ -212,14 +212,16 @@ impl Permission {
     }
 }
 
-/// Whether the supervisor sees process starts and refused calls.
+/// What the supervisor sees, where the kernel gives a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Observation {
-    /// It does, where the kernel gives a listener.
-    Observed,
-    /// The kernel answers everything.
-    Unobserved,
+    /// Refused calls, and process starts: each `execve(2)` waits for the supervisor (`tests/bench/notify.rs` measures).
+    Starts,
+    /// Refused calls.
+    Refusals,
+    /// Nothing: the kernel answers everything.
+    Nothing,
 }
 
 /// Which filter is wanted.
@@ -230,7 +232,7 @@ pub struct SeccompChoice {
     pub nested_userns: Permission,
     /// `io_uring`.
     pub io_uring: Permission,
-    /// Who answers the reported calls.
+    /// What the supervisor sees.
     pub observe: Observation,
 }
 
@@ -290,13 +292,8 @@ impl Plan {
                 value: *value,
             })
             .collect();
-        let observe = if self.observe {
-            Observation::Observed
-        } else {
-            Observation::Unobserved
-        };
         program_only.push(Step::Seccomp {
-            choice: SeccompChoice::from_grants(&self.grants, observe),
+            choice: SeccompChoice::from_grants(&self.grants, self.observe),
         });
         let wall = vec![Step::Landlock {
             writable: self.view.writable(),

@@ -51,8 +51,8 @@ pub struct Plan {
     pub cgroup: Option<CgroupPlan>,
     /// Facilities granted by name.
     pub grants: Vec<Grant>,
-    /// Executions and refusals are reported.
-    pub observe: bool,
+    /// What of the program's system calls is reported.
+    pub observe: linux::Observation,
     /// What enforces each guarantee.
     pub enforced: Vec<(Guarantee, Vec<Mechanism>)>,
     /// What this machine, or a grant, takes away.
@@ -180,7 +180,7 @@ pub fn plan(
         limits: limits(&policy),
         cgroup: cgroup(&policy, facts.machine.cgroup.as_ref())?,
         grants: policy.grants.clone(),
-        observe: true,
+        observe: linux::Observation::Starts,
         enforced,
         degraded,
     })

@@ -2,6 +2,7 @@
 
 use super::event::{Emit, Event};
 use super::network::Network;
+use super::notify::Roots;
 use super::session::{self, Finished, HeldSignals, SessionError, Source};
 use super::state::{StateError, StateFile};
 use crate::launch::linux::cgroup::Group;
@@ -9,7 +10,7 @@ use crate::launch::linux::parent::{LaunchError, Stage, Standing};
 use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
-use crate::policy::{NetworkPreset, Policy};
+use crate::policy::{Grant, NetworkPreset, Policy};
 use sha2::{Digest, Sha256};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -125,9 +126,11 @@ impl Run<'_> {
         let steps = self.plan.stage();
         let signals = HeldSignals::hold()?;
         let mut standing = stage.build(&steps)?;
+        let nested = self.plan.grants.contains(&Grant::NestedUserns);
+        let roots = if nested { Roots::Different } else { Roots::Same };
         let watcher = match standing.listener.take() {
             // Without its thread the listener closes, and every reported call fails inside, the exec too.
-            Some(listener) => super::notify::spawn(listener, Arc::clone(&self.events)).ok(),
+            Some(listener) => super::notify::spawn(listener, Arc::clone(&self.events), roots).ok(),
             None => None,
         };
         let home = standing.home.take();

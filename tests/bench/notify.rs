@@ -1,67 +1,144 @@
-//! What the filter and the observation of process starts cost: the same work in threads without a filter, with the
-//! filter alone, and with the supervisor's thread, in turns.
+//! What the filter and the observation of process starts cost: the same work in processes without a filter, with
+//! the filter alone, and with the supervisor's thread, in turns.
+#![expect(
+    clippy::expect_used,
+    reason = "a figure of a failed measurement is worth nothing"
+)]
 #![expect(unsafe_code, reason = "bare system calls are measured")]
 
 use aca::{
     launch::linux::seccomp::{Observation, SeccompChoice, apply},
-    supervise::{Emit, Event, notify},
-};
-use std::{
-    io::{self, Write as _},
-    process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
+    supervise::{
+        Emit, Event,
+        notify::{self, Roots},
     },
-    thread,
+};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-#[derive(Default)]
-struct Count(AtomicU64);
+/// Writes events as a log does, and counts the starts.
+struct Log {
+    starts: AtomicU64,
+    file: Mutex<File>,
+}
 
-impl Emit for Count {
+impl Emit for Log {
     fn emit(&self, event: Event) {
         if matches!(event, Event::ProcessStart { .. }) {
-            let _before = self.0.fetch_add(1, Ordering::Relaxed);
+            let _before = self.starts.fetch_add(1, Ordering::Relaxed);
         }
+        let mut line = serde_json::to_vec(&event).expect("JSON");
+        line.push(b'\n');
+        self.file.lock().expect("lock").write_all(&line).expect("write");
     }
+}
+
+/// Another process that does the work, with or without a filter of its own: the mode is its first argument, the work
+/// comes by its standard input and the time goes to its standard output.
+struct Worker {
+    process: Child,
+    results: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start(mode: &str, events: Arc<Log>) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut process = command
+            .arg(mode)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let results = BufReader::new(process.stdout.take().expect("piped"));
+        let mut worker = Self { process, results };
+        let number = worker.answer()?;
+        if number >= 0 {
+            let listener = worker.descriptor(number)?;
+            let _server = notify::spawn(listener, events, Roots::Same)?;
+        }
+        Ok(worker)
+    }
+
+    /// A descriptor of the worker's, by number.
+    fn descriptor(&self, number: i64) -> io::Result<OwnedFd> {
+        let pid = Pid::from_child(&self.process);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let number = RawFd::try_from(number).map_err(io::Error::other)?;
+        Ok(rustix::process::pidfd_getfd(
+            pidfd,
+            number,
+            PidfdGetfdFlags::empty(),
+        )?)
+    }
+
+    fn answer(&mut self) -> io::Result<i64> {
+        let mut line = String::new();
+        let _length = self.results.read_line(&mut line)?;
+        line.trim().parse().map_err(io::Error::other)
+    }
+
+    fn run(&mut self, work: &str) -> io::Result<Duration> {
+        let mut input = self.process.stdin.as_ref().expect("piped");
+        writeln!(input, "{work}")?;
+        Ok(Duration::from_nanos(self.answer()?.unsigned_abs()))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _status = self.process.wait();
+    }
+}
+
+/// What a worker does.
+fn work(mode: &str) -> io::Result<()> {
+    let observe = match mode {
+        "filter" => Some(Observation::Refusals),
+        "observed" => Some(Observation::Starts),
+        _ => None,
+    };
+    let listener = observe.and_then(|observe| {
+        nix::sys::prctl::set_no_new_privs().expect("no_new_privs");
+        apply(&SeccompChoice::from_grants(&[], observe)).expect("filter")
+    });
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", listener.as_ref().map_or(-1, AsRawFd::as_raw_fd))?;
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let (_, work) = TABLE.iter().find(|(name, _)| *name == line).expect("known work");
+        writeln!(out, "{}", work().as_nanos())?;
+    }
+    Ok(())
 }
 
 type Work = fn() -> Duration;
 
-/// A thread that does work on demand, with or without a filter of its own.
-struct Worker {
-    orders: mpsc::Sender<Work>,
-    results: mpsc::Receiver<Duration>,
-}
+const TABLE: [(&str, Work); 6] = [
+    ("spawn", spawns),
+    ("spawn, 5 of PATH missed", searches),
+    ("refused call", refusals),
+    ("1000 getppid", getppid),
+    ("1000 ioctl", ioctl),
+    ("1000 socket", socket),
+];
 
-impl Worker {
-    fn start(observe: Option<Observation>, events: Arc<Count>) -> Self {
-        let (orders, work) = mpsc::channel::<Work>();
-        let (done, results) = mpsc::channel();
-        let (pass, listener) = mpsc::channel();
-        let _worker = thread::spawn(move || {
-            let listener = observe.and_then(|observe| {
-                nix::sys::prctl::set_no_new_privs().expect("no_new_privs");
-                apply(&SeccompChoice::from_grants(&[], observe)).expect("filter")
-            });
-            pass.send(listener).expect("main thread");
-            while let Ok(work) = work.recv() {
-                done.send(work()).expect("main thread");
-            }
-        });
-        if let Some(listener) = listener.recv().expect("worker") {
-            let _server = notify::spawn(listener, events).expect("thread");
-        }
-        Self { orders, results }
+fn refusals() -> Duration {
+    let start = Instant::now();
+    for _ in 0..1000 {
+        // SAFETY: the kernel refuses the call for its arguments before it looks at memory.
+        let _failed = unsafe { libc::syscall(libc::SYS_init_module, 0, usize::MAX, 0) };
     }
-
-    fn run(&self, work: Work) -> Duration {
-        self.orders.send(work).expect("worker");
-        self.results.recv().expect("worker")
-    }
+    start.elapsed() / 1000
 }
 
 fn spawns() -> Duration {
@@ -121,44 +198,50 @@ fn socket() -> Duration {
     })
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn lower_quartile(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    times.get(times.len() / 4).copied().unwrap_or_default()
 }
 
 fn main() -> io::Result<()> {
-    let events = Arc::new(Count::default());
-    let workers = [
-        Worker::start(None, Arc::clone(&events)),
-        Worker::start(Some(Observation::Unobserved), Arc::clone(&events)),
-        Worker::start(Some(Observation::Observed), Arc::clone(&events)),
-    ];
+    let argument = std::env::args()
+        .nth(1)
+        .filter(|argument| !argument.starts_with('-'));
+    if let Some(mode) = &argument
+        && TABLE.iter().all(|(name, _)| name != mode)
+    {
+        return work(mode);
+    }
+    let events = Arc::new(Log {
+        starts: AtomicU64::new(0),
+        file: Mutex::new(tempfile::tempfile()?),
+    });
+    let mut workers = Vec::new();
+    for mode in ["outside", "filter", "observed"] {
+        workers.push(Worker::start(mode, Arc::clone(&events))?);
+    }
     let mut out = io::stdout().lock();
     writeln!(
         out,
         "{:24} {:>12} {:>12} {:>12} {:>8} {:>8}",
-        "median", "outside", "filter", "observed", "ratio", "ratio"
+        "lower quartile", "outside", "filter", "observed", "ratio", "ratio"
     )?;
-    let table: [(&str, Work); 5] = [
-        ("spawn", spawns),
-        ("spawn, 5 of PATH missed", searches),
-        ("1000 getppid", getppid),
-        ("1000 ioctl", ioctl),
-        ("1000 socket", socket),
-    ];
-    for (name, work) in table {
+    for (name, _) in TABLE {
+        if argument.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         let mut times = [const { Vec::new() }; 3];
         for _ in 0..21 {
-            for (worker, times) in workers.iter().zip(&mut times) {
-                times.push(worker.run(work));
+            for (worker, times) in workers.iter_mut().zip(&mut times) {
+                times.push(worker.run(name)?);
             }
         }
-        let [outside, filter, observed] = times.map(median);
+        let [outside, filter, observed] = times.map(lower_quartile);
         let [a, b] = [filter, observed].map(|time| time.as_secs_f64() / outside.as_secs_f64());
         writeln!(
             out,
             "{name:24} {outside:>12.1?} {filter:>12.1?} {observed:>12.1?} {a:>8.3} {b:>8.3}"
         )?;
     }
-    writeln!(out, "{} starts seen", events.0.load(Ordering::Relaxed))
+    writeln!(out, "{} starts seen", events.starts.load(Ordering::Relaxed))
 }

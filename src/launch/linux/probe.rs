@@ -50,7 +50,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         writable: vec![at("/tmp")],
         files: true,
     }];
-    let choice = SeccompChoice::from_grants(&[], Observation::Observed);
+    let choice = SeccompChoice::from_grants(&[], Observation::Refusals);
     let program_only = vec![Step::Seccomp { choice }];
     let program = Program {
         argv: Vec::new(),

@@ -8,28 +8,22 @@ use std::{io, os::fd::OwnedFd};
 
 include!(concat!(env!("OUT_DIR"), "/seccomp_programs.rs"));
 
-trait Programs {
-    fn listener(self) -> &'static [Instruction];
-    fn alone(self) -> &'static [Instruction];
-}
-
-impl Programs for SeccompChoice {
-    fn listener(self) -> &'static [Instruction] {
-        match (self.nested_userns, self.io_uring) {
-            (Permission::Refused, Permission::Refused) => &LISTENER_STRICT,
-            (Permission::Granted, Permission::Refused) => &LISTENER_USERNS,
-            (Permission::Refused, Permission::Granted) => &LISTENER_RING,
-            (Permission::Granted, Permission::Granted) => &LISTENER_USERNS_RING,
-        }
-    }
-
-    fn alone(self) -> &'static [Instruction] {
-        match (self.nested_userns, self.io_uring) {
-            (Permission::Refused, Permission::Refused) => &ALONE_STRICT,
-            (Permission::Granted, Permission::Refused) => &ALONE_USERNS,
-            (Permission::Refused, Permission::Granted) => &ALONE_RING,
-            (Permission::Granted, Permission::Granted) => &ALONE_USERNS_RING,
-        }
+const fn program(choice: SeccompChoice, observe: Observation) -> &'static [Instruction] {
+    use Observation::{Nothing, Refusals, Starts};
+    use Permission::{Granted, Refused};
+    match (observe, choice.nested_userns, choice.io_uring) {
+        (Starts, Refused, Refused) => &STARTS_STRICT,
+        (Starts, Granted, Refused) => &STARTS_USERNS,
+        (Starts, Refused, Granted) => &STARTS_RING,
+        (Starts, Granted, Granted) => &STARTS_USERNS_RING,
+        (Refusals, Refused, Refused) => &REFUSALS_STRICT,
+        (Refusals, Granted, Refused) => &REFUSALS_USERNS,
+        (Refusals, Refused, Granted) => &REFUSALS_RING,
+        (Refusals, Granted, Granted) => &REFUSALS_USERNS_RING,
+        (Nothing, Refused, Refused) => &ALONE_STRICT,
+        (Nothing, Granted, Refused) => &ALONE_USERNS,
+        (Nothing, Refused, Granted) => &ALONE_RING,
+        (Nothing, Granted, Granted) => &ALONE_USERNS_RING,
     }
 }
 
@@ -52,13 +46,13 @@ pub struct SeccompError {
 /// # Errors
 /// When no filter could be installed.
 pub fn apply(choice: &SeccompChoice) -> Result<Option<OwnedFd>, SeccompError> {
-    if choice.observe == Observation::Observed {
+    if choice.observe != Observation::Nothing {
         // EBUSY: a filter around us has a listener (aca in aca, some container managers). Any other failure is the
         // second filter's too, and an error there.
-        if let Ok(listener) = seccomp::install_with_listener(choice.listener()) {
+        if let Ok(listener) = seccomp::install_with_listener(program(*choice, choice.observe)) {
             return Ok(Some(listener));
         }
     }
-    seccomp::install(choice.alone())?;
+    seccomp::install(program(*choice, Observation::Nothing))?;
     Ok(None)
 }

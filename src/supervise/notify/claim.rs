@@ -11,6 +11,7 @@ use nix::{
 };
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::IoSliceMut,
     os::fd::{AsFd, OwnedFd},
 };
@@ -23,6 +24,8 @@ const ARGUMENTS: usize = 16;
 const ARGUMENT_BYTES: usize = 8192;
 /// What of each argument is read in the first go.
 const FIRST_BYTES: usize = 256;
+/// How many paths are remembered.
+const PRESENT: usize = 64;
 /// The smallest page; larger ones are multiples of it.
 const PAGE_BYTES: u64 = 4096;
 const POINTER_BYTES: usize = size_of::<u64>();
@@ -30,7 +33,7 @@ const POINTER_BYTES: usize = size_of::<u64>();
 /// A claimed start.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// What was passed as the path, `None` when it couldn't be read; the link's text for a descriptor.
+    /// What was passed as the path, empty when it couldn't be read; the link's text for a descriptor.
     pub(super) path: String,
     /// The first arguments.
     pub(super) argv: Vec<String>,
@@ -41,16 +44,30 @@ pub(super) struct Claim {
 pub(super) struct Reader {
     path: Box<[u8; STRING_BYTES]>,
     arguments: Box<[[u8; FIRST_BYTES]; ARGUMENTS]>,
-    /// The root of the first caller, which all have unless they nest sandboxes.
+    roots: Roots,
+    /// The root of the first caller.
     root: Option<OwnedFd>,
+    /// Paths that are known not to be absent: the last of each slot.
+    present: Box<[Vec<u8>; PRESENT]>,
+}
+
+/// Whether the processes of a run may see different roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roots {
+    /// All see the same: the filter refuses what another one would take.
+    Same,
+    /// They nest sandboxes.
+    Different,
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(roots: Roots) -> Self {
         Self {
             path: Box::new([0; STRING_BYTES]),
             arguments: Box::new([[0; FIRST_BYTES]; ARGUMENTS]),
+            roots,
             root: None,
+            present: Box::new([const { Vec::new() }; PRESENT]),
         }
     }
 
@@ -88,12 +105,13 @@ impl Reader {
         if path.first() == Some(&b'/') && self.is_absent(call.thread, &path) {
             return None;
         }
-        if pointers_room < ARGUMENTS * POINTER_BYTES && read == Ok(path_room + pointers_room) {
-            if let Some(rest) = pointers.get_mut(pointers_room..) {
-                let address = argv_address.wrapping_add(pointers_room as u64);
-                let length = rest.len();
-                let _unreadable = copy(pid, &mut [rest], &[(address, length)]);
-            }
+        // The list of arguments goes on in the next page; where that can't be read, the rest stays zero, which ends it.
+        if read == Ok(path_room + pointers_room)
+            && let Some(rest) = pointers.get_mut(pointers_room..).filter(|rest| !rest.is_empty())
+        {
+            let address = argv_address.wrapping_add(pointers_room as u64);
+            let length = rest.len();
+            let _unreadable = copy(pid, &mut [rest], &[(address, length)]);
         }
         let path = if path.is_empty() && at && flags(fifth).contains(AtFlags::EMPTY_PATH) {
             descriptor(call.thread, first)
@@ -137,14 +155,28 @@ impl Reader {
     /// Whether there is certainly nothing at an absolute path of the caller's view.
     ///
     /// Symbolic links aren't followed, since ours would differ from the caller's (`/proc/self`): a path with one isn't
-    /// called absent, so that nobody hides a start behind a link. The first caller's root answers for most; where it
-    /// has nothing, the caller's own is asked.
+    /// called absent, so that nobody hides a start behind a link. For the same reason what was present once is not
+    /// looked up again, and what was absent is.
     fn is_absent(&mut self, thread: i32, path: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let slot = usize::try_from(hasher.finish() % PRESENT as u64).unwrap_or(0);
+        let Some(present) = self.present.get_mut(slot) else {
+            return false;
+        };
+        if present == path {
+            return false;
+        }
         if self.root.is_none() {
             self.root = root_of(thread);
         }
-        self.root.as_ref().is_some_and(|root| is_absent_below(root, path))
-            && root_of(thread).is_some_and(|root| is_absent_below(root, path))
+        let absent = self.root.as_ref().is_some_and(|root| is_absent_below(root, path))
+            && (self.roots == Roots::Same || root_of(thread).is_some_and(|root| is_absent_below(root, path)));
+        if !absent {
+            present.clear();
+            present.extend(path);
+        }
+        absent
     }
 }
 

@@ -13,6 +13,7 @@ mod refusal;
 use super::{Emit, Event};
 use crate::sys::seccomp::{Listener, Notification};
 use claim::Reader;
+pub use claim::Roots;
 use flood::{Bucket, INTERVAL, Tally};
 use refusal::Refusals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,11 +33,15 @@ const STARTS_BURST: u32 = 5_000;
 ///
 /// # Errors
 /// When no thread could be started. The thread's own error is the kernel's on the listener.
-pub fn spawn(listener: OwnedFd, events: Arc<dyn Emit>) -> io::Result<JoinHandle<io::Result<()>>> {
+pub fn spawn(
+    listener: OwnedFd,
+    events: Arc<dyn Emit>,
+    roots: Roots,
+) -> io::Result<JoinHandle<io::Result<()>>> {
     let server = Server {
         listener: Listener::new(listener),
         events,
-        reader: Reader::new(),
+        reader: Reader::new(roots),
         refusals: Refusals::new(),
         starts: Bucket::new(STARTS_PER_SECOND, STARTS_BURST),
         dropped: Tally::default(),
