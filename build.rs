@@ -1,2 +1,85 @@
-//! Compiles `seccomp/*.json` into BPF for the target.
-fn main() {}
+//! Compiles `seccomp/*.json` into BPF: what the program embeds are arrays of instructions.
+//!
+//! Both architectures are compiled on every build, so that a list that is wrong for one of them fails on either; the
+//! target's is embedded.
+
+#[path = "seccomp/compile.rs"]
+mod compile;
+
+use compile::{Architecture, Grant, List, Mode};
+use std::{env, error::Error, fmt::Write as _, fs, path::Path};
+
+#[expect(clippy::print_stdout, reason = "a build script talks to Cargo this way")]
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=seccomp");
+    let lists = compile::read(Path::new("seccomp"))?;
+    let target = env::var_os("CARGO_CFG_TARGET_ARCH").ok_or("Cargo names no target architecture")?;
+    let out = env::var_os("OUT_DIR").ok_or("Cargo names no output folder")?;
+    let mut embedded = None;
+    for arch in Architecture::ALL {
+        let texts = (programs(&lists, arch)?, reported(&lists, arch)?);
+        if target == arch.name() {
+            embedded = Some(texts);
+        }
+    }
+    let (programs, reported) =
+        embedded.ok_or_else(|| format!("no system-call lists for {}", target.display()))?;
+    fs::write(Path::new(&out).join("seccomp_programs.rs"), programs)?;
+    fs::write(Path::new(&out).join("seccomp_reported.rs"), reported)?;
+    Ok(())
+}
+
+/// One `static` for each set of grants and each mode.
+fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
+    for (mode, mode_name) in [(Mode::Listener, "LISTENER"), (Mode::Alone, "ALONE")] {
+        for (granted, granted_name) in [
+            (vec![], "STRICT"),
+            (vec![Grant::NestedUserns], "USERNS"),
+            (vec![Grant::IoUring], "RING"),
+            (vec![Grant::NestedUserns, Grant::IoUring], "USERNS_RING"),
+        ] {
+            let program = compile::program(lists, arch, &granted, mode)?;
+            writeln!(
+                text,
+                "static {mode_name}_{granted_name}: [Instruction; {}] = [",
+                program.len()
+            )?;
+            for it in program {
+                writeln!(
+                    text,
+                    "    Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
+                    it.code, it.jt, it.jf, it.k
+                )?;
+            }
+            writeln!(text, "];")?;
+        }
+    }
+    Ok(text)
+}
+
+/// The supervisor's table of reported calls.
+fn reported(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>> {
+    let rows = compile::reported(lists, arch)?;
+    let mut text = format!("static REPORTED: [Reported; {}] = [\n", rows.len());
+    for row in rows {
+        writeln!(
+            text,
+            "    Reported {{ number: {}, name: {:?}, errno: {}, errno_name: {:?}, conditions: &[",
+            row.number,
+            row.label,
+            row.errno.number(),
+            row.errno.name()
+        )?;
+        for (index, mask, value) in row.conditions {
+            writeln!(
+                text,
+                "        Condition {{ index: {index}, mask: {mask}, value: {value} }},"
+            )?;
+        }
+        writeln!(text, "    ] }},")?;
+    }
+    writeln!(text, "];")?;
+    Ok(text)
+}

@@ -3,13 +3,7 @@
 //! Errors are made where they happen and rendered here alone: what happened, why (`cause:` for each link of the
 //! chain), how to mend it (`hint:`).
 
-use crate::{
-    agents::AgentError,
-    audit::LogError,
-    config::ConfigError,
-    presets::PresetError,
-    ui::sanitize,
-};
+use crate::{agents::AgentError, audit::LogError, config::ConfigError, presets::PresetError, ui::sanitize};
 use std::{error::Error, fmt, process::ExitCode};
 
 /// Whose fault it is, which also fixes the exit code.
@@ -31,8 +25,14 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 6] =
-        [Self::Usage, Self::Configuration, Self::Machine, Self::Internal, Self::NotExecutable, Self::NotFound];
+    pub const ALL: [Self; 6] = [
+        Self::Usage,
+        Self::Configuration,
+        Self::Machine,
+        Self::Internal,
+        Self::NotExecutable,
+        Self::NotFound,
+    ];
 
     /// The exit code: those of `env(1)` and `timeout(1)`, so that scripts can tell aca's failures from the command's.
     #[must_use]
@@ -57,7 +57,12 @@ pub struct Failure {
 impl Failure {
     /// A failure of that kind; `error` and its sources are shown.
     pub fn new(kind: FailureKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, error: error.into(), excerpt: None, hints: Vec::new() }
+        Self {
+            kind,
+            error: error.into(),
+            excerpt: None,
+            hints: Vec::new(),
+        }
     }
 
     /// Adds a way to mend it.
@@ -120,9 +125,14 @@ impl From<ConfigError> for Failure {
             ConfigError::InFlag { problem, .. } => (problem.hints(), None),
             ConfigError::Agent(_) => return Self::new(FailureKind::Usage, error),
             ConfigError::Preset(_) => return Self::new(FailureKind::Internal, error),
-            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => (Vec::new(), None),
+            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => {
+                (Vec::new(), None)
+            }
         };
-        let failure = Self { hints, ..Self::new(FailureKind::Configuration, error) };
+        let failure = Self {
+            hints,
+            ..Self::new(FailureKind::Configuration, error)
+        };
         match excerpt {
             Some(excerpt) => failure.excerpt(excerpt),
             None => failure,

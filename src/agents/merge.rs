@@ -58,18 +58,35 @@ pub enum MergeError {
 ///
 /// # Errors
 /// [`MergeError::TooDeep`], [`MergeError::NotAnObject`].
-pub fn merge_json(host_now: &Value, start: &Value, end: &Value, host_keeps: &[String]) -> Result<Merged, MergeError> {
-    if ![host_now, start, end].into_iter().all(|value| is_within(value, MAX_DEPTH)) {
+pub fn merge_json(
+    host_now: &Value,
+    start: &Value,
+    end: &Value,
+    host_keeps: &[String],
+) -> Result<Merged, MergeError> {
+    if ![host_now, start, end]
+        .into_iter()
+        .all(|value| is_within(value, MAX_DEPTH))
+    {
         return Err(MergeError::TooDeep);
     }
     let (Value::Object(host), Value::Object(start), Value::Object(end)) = (host_now, start, end) else {
         return Err(MergeError::NotAnObject);
     };
-    let mut merge =
-        Merge { held: host_keeps.iter().map(|pattern| pattern.to_ascii_lowercase()).collect(), kept_back: Vec::new() };
+    let mut merge = Merge {
+        held: host_keeps
+            .iter()
+            .map(|pattern| pattern.to_ascii_lowercase())
+            .collect(),
+        kept_back: Vec::new(),
+    };
     let mut merged = host.clone();
     merge.objects(&mut merged, start, end, "");
-    Ok(Merged { changed: merged != *host, value: Value::Object(merged), kept_back: merge.kept_back })
+    Ok(Merged {
+        changed: merged != *host,
+        value: Value::Object(merged),
+        kept_back: merge.kept_back,
+    })
 }
 
 /// The whole file, or nothing: what the host's file shall hold, where `None` leaves it as it is. That it was removed
@@ -101,10 +118,17 @@ pub fn merge_append<'a>(start: &[u8], end: &'a [u8]) -> Result<&'a [u8], MergeEr
         return Err(MergeError::TooLarge);
     }
     let added = end.strip_prefix(start).ok_or(MergeError::Rewritten)?;
-    let whole = added.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let whole = added
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |last| last + 1);
     let added = added.get(..whole).unwrap_or_default();
     let is_object = |line: &[u8]| serde_json::from_slice::<Map<String, Value>>(line).is_ok();
-    if added.split_inclusive(|byte| *byte == b'\n').all(is_object) { Ok(added) } else { Err(MergeError::NotLines) }
+    if added.split_inclusive(|byte| *byte == b'\n').all(is_object) {
+        Ok(added)
+    } else {
+        Err(MergeError::NotLines)
+    }
 }
 
 struct Merge {
@@ -113,9 +137,18 @@ struct Merge {
 }
 
 impl Merge {
-    fn objects(&mut self, host: &mut Map<String, Value>, start: &Map<String, Value>, end: &Map<String, Value>, pointer: &str) {
+    fn objects(
+        &mut self,
+        host: &mut Map<String, Value>,
+        start: &Map<String, Value>,
+        end: &Map<String, Value>,
+        pointer: &str,
+    ) {
         let empty = Map::new();
-        for key in end.keys().chain(start.keys().filter(|key| !end.contains_key(*key))) {
+        for key in end
+            .keys()
+            .chain(start.keys().filter(|key| !end.contains_key(*key)))
+        {
             let (before, after) = (start.get(key), end.get(key));
             if before == after {
                 continue;
@@ -124,9 +157,13 @@ impl Merge {
             let before = before.and_then(Value::as_object).unwrap_or(&empty);
             if self.is_held(key) {
                 self.keep_back(here);
-            } else if let (Some(Value::Object(after)), Some(Value::Object(own))) = (after, host.get_mut(key)) {
+            } else if let (Some(Value::Object(after)), Some(Value::Object(own))) = (after, host.get_mut(key))
+            {
                 self.objects(own, before, after, &here);
-            } else if host.get(key).is_some_and(|own| !own.is_object() && self.holds(own)) {
+            } else if host
+                .get(key)
+                .is_some_and(|own| !own.is_object() && self.holds(own))
+            {
                 self.keep_back(here);
             } else if let Some(Value::Object(after)) = after {
                 // What is new passes the same sieve as what changed.
@@ -166,7 +203,9 @@ impl Merge {
 
     fn holds(&self, value: &Value) -> bool {
         match value {
-            Value::Object(object) => object.iter().any(|(key, value)| self.is_held(key) || self.holds(value)),
+            Value::Object(object) => object
+                .iter()
+                .any(|(key, value)| self.is_held(key) || self.holds(value)),
             Value::Array(array) => array.iter().any(|value| self.holds(value)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
         }
@@ -181,7 +220,9 @@ impl Merge {
 
 /// Whether a value is nested in at most `levels` objects and arrays. Stops there, so that it can't be led deeper.
 fn is_within(value: &Value, levels: usize) -> bool {
-    let Some(below) = levels.checked_sub(1) else { return !value.is_object() && !value.is_array() };
+    let Some(below) = levels.checked_sub(1) else {
+        return !value.is_object() && !value.is_array();
+    };
     match value {
         Value::Object(object) => object.values().all(|value| is_within(value, below)),
         Value::Array(array) => array.iter().all(|value| is_within(value, below)),
@@ -234,9 +275,17 @@ mod tests {
             json!({}),
         ] {
             let found = merged(&start, &start, &end);
-            assert!(!found.value.to_string().contains("evil"), "{end} became {}", found.value);
+            assert!(
+                !found.value.to_string().contains("evil"),
+                "{end} became {}",
+                found.value
+            );
             assert_eq!(found.value.get("mcpServers"), start.get("mcpServers"), "{end}");
-            assert_eq!(found.value.pointer("/projects/~1p/mcpServers"), Some(&json!({})), "{end}");
+            assert_eq!(
+                found.value.pointer("/projects/~1p/mcpServers"),
+                Some(&json!({})),
+                "{end}"
+            );
             assert!(!found.kept_back.is_empty(), "{end}");
         }
     }
@@ -244,8 +293,13 @@ mod tests {
     #[test]
     fn what_was_kept_back_is_told_within_bounds() {
         let end = json!({"a/b~": {"mcpServers": 1}});
-        assert_eq!(merged(&json!({}), &json!({}), &end).kept_back, ["/a~1b~0/mcpServers"]);
-        let many: Map<String, Value> = (0..100).map(|index| (format!("{index}{}Helper", "x".repeat(2000)), json!(1))).collect();
+        assert_eq!(
+            merged(&json!({}), &json!({}), &end).kept_back,
+            ["/a~1b~0/mcpServers"]
+        );
+        let many: Map<String, Value> = (0..100)
+            .map(|index| (format!("{index}{}Helper", "x".repeat(2000)), json!(1)))
+            .collect();
         let found = merged(&json!({}), &json!({}), &Value::Object(many));
         assert_eq!(found.kept_back.len(), MAX_KEPT_BACK);
         assert!(found.kept_back.iter().all(|pointer| pointer.len() <= MAX_POINTER));
@@ -253,11 +307,24 @@ mod tests {
 
     #[test]
     fn depth_is_bounded_and_objects_are_wanted() {
-        let nested = |levels: usize| (0..levels).fold(json!(1), |below, _| Value::Object(Map::from_iter([("a".to_owned(), below)])));
+        let nested = |levels: usize| {
+            (0..levels).fold(json!(1), |below, _| {
+                Value::Object(Map::from_iter([("a".to_owned(), below)]))
+            })
+        };
         assert!(merge_json(&json!({}), &json!({}), &nested(MAX_DEPTH), &[]).is_ok());
-        assert_eq!(merge_json(&json!({}), &json!({}), &nested(MAX_DEPTH + 1), &[]), Err(MergeError::TooDeep));
-        assert_eq!(merge_json(&json!({}), &json!({}), &nested(500), &[]), Err(MergeError::TooDeep));
-        assert_eq!(merge_json(&json!([]), &json!({}), &json!({}), &[]), Err(MergeError::NotAnObject));
+        assert_eq!(
+            merge_json(&json!({}), &json!({}), &nested(MAX_DEPTH + 1), &[]),
+            Err(MergeError::TooDeep)
+        );
+        assert_eq!(
+            merge_json(&json!({}), &json!({}), &nested(500), &[]),
+            Err(MergeError::TooDeep)
+        );
+        assert_eq!(
+            merge_json(&json!([]), &json!({}), &json!({}), &[]),
+            Err(MergeError::NotAnObject)
+        );
     }
 
     #[test]
@@ -274,7 +341,10 @@ mod tests {
 
     #[test]
     fn appended_lines() {
-        assert_eq!(merge_append(b"{}\n", b"{}\n{\"a\":1}\n{\"cut"), Ok(&b"{\"a\":1}\n"[..]));
+        assert_eq!(
+            merge_append(b"{}\n", b"{}\n{\"a\":1}\n{\"cut"),
+            Ok(&b"{\"a\":1}\n"[..])
+        );
         assert_eq!(merge_append(b"x", b"x"), Ok(&b""[..]));
         assert_eq!(merge_append(b"{}\n", b"{}"), Err(MergeError::Rewritten));
         assert_eq!(merge_append(b"", b"{}\nrm -rf /\n"), Err(MergeError::NotLines));
@@ -282,7 +352,11 @@ mod tests {
     }
 
     fn documents() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(json!(null)), any::<bool>().prop_map(Value::from), (0..3).prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(json!(null)),
+            any::<bool>().prop_map(Value::from),
+            (0..3).prop_map(Value::from)
+        ];
         let key = prop::sample::select(vec!["a", "b", "c", "mcpServers", "xHelper"]);
         let value = leaf.prop_recursive(4, 24, 4, move |inner| {
             prop_oneof![
@@ -310,7 +384,10 @@ mod tests {
                 }
             }
             Value::Array(array) => {
-                array.iter().enumerate().for_each(|(index, value)| held_places(value, &format!("{here}/{index}"), found));
+                array
+                    .iter()
+                    .enumerate()
+                    .for_each(|(index, value)| held_places(value, &format!("{here}/{index}"), found));
             }
             _ => {}
         }

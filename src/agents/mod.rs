@@ -129,8 +129,16 @@ struct Embedded {
 
 /// Every file in this folder; a test fails when one is missing here.
 const EMBEDDED: &[Embedded] = &[
-    Embedded { name: "claude", commands: &["claude"], text: include_str!("claude.toml") },
-    Embedded { name: GENERIC, commands: &[], text: include_str!("generic.toml") },
+    Embedded {
+        name: "claude",
+        commands: &["claude"],
+        text: include_str!("claude.toml"),
+    },
+    Embedded {
+        name: GENERIC,
+        commands: &[],
+        text: include_str!("generic.toml"),
+    },
 ];
 
 /// The names of all agents.
@@ -142,7 +150,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// agent, since a project could bring a file of that name; `--agent` says so where it is one.
 #[must_use]
 pub fn name_of_command(word: &OsStr) -> Option<&'static str> {
-    EMBEDDED.iter().find(|embedded| embedded.commands.iter().any(|command| word == *command)).map(|found| found.name)
+    EMBEDDED
+        .iter()
+        .find(|embedded| embedded.commands.iter().any(|command| word == *command))
+        .map(|found| found.name)
 }
 
 /// The definition of the agent of that name.
@@ -150,11 +161,20 @@ pub fn name_of_command(word: &OsStr) -> Option<&'static str> {
 /// # Errors
 /// No such agent.
 pub fn load(name: &str) -> Result<AgentDefinition, AgentError> {
-    let found = EMBEDDED.iter().find(|embedded| embedded.name == name).ok_or_else(|| AgentError::Unknown {
-        name: name.to_owned(),
-        known: names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-    })?;
-    toml::from_str(found.text).map_err(|source| AgentError::BuiltIn { name: found.name, source: Box::new(source) })
+    let found = EMBEDDED
+        .iter()
+        .find(|embedded| embedded.name == name)
+        .ok_or_else(|| AgentError::Unknown {
+            name: name.to_owned(),
+            known: names()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+    toml::from_str(found.text).map_err(|source| AgentError::BuiltIn {
+        name: found.name,
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]
@@ -168,7 +188,14 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/agents");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
-            .filter_map(|entry| entry.unwrap().file_name().to_str().and_then(|name| name.strip_suffix(".toml")).map(String::from))
+            .filter_map(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .to_str()
+                    .and_then(|name| name.strip_suffix(".toml"))
+                    .map(String::from)
+            })
             .collect();
         files.sort();
         let mut listed: Vec<_> = names().map(String::from).collect();
@@ -193,8 +220,18 @@ mod tests {
     #[test]
     fn state_has_one_treatment_each() {
         for name in names() {
-            let AgentDefinition { state, network, environment, .. } = load(name).unwrap();
-            let mut paths: Vec<&HomePath> = state.share.iter().chain(&state.read).chain(&state.private).collect();
+            let AgentDefinition {
+                state,
+                network,
+                environment,
+                ..
+            } = load(name).unwrap();
+            let mut paths: Vec<&HomePath> = state
+                .share
+                .iter()
+                .chain(&state.read)
+                .chain(&state.private)
+                .collect();
             paths.extend(state.merge.iter().map(|file| &file.path));
             let count = paths.len();
             paths.sort();
@@ -202,12 +239,27 @@ mod tests {
             assert_eq!(paths.len(), count, "{name}");
             // What is shared may not hold what is kept apart: the inner bind would be reached through the outer one.
             for shared in &state.share {
-                assert!(!paths.iter().any(|path| *path != shared && path.as_path().starts_with(shared.as_path())), "{shared}");
+                assert!(
+                    !paths
+                        .iter()
+                        .any(|path| *path != shared && path.as_path().starts_with(shared.as_path())),
+                    "{shared}"
+                );
             }
-            for entry in environment.keep.iter().map(|name| crate::config::value::EnvironmentEntry::keep(name)) {
+            for entry in environment
+                .keep
+                .iter()
+                .map(|name| crate::config::value::EnvironmentEntry::keep(name))
+            {
                 entry.unwrap();
             }
-            assert!(!network.hosts.iter().any(|host| network.quiet_deny.iter().any(|quiet| quiet.covers_hosts(host))), "{name}");
+            assert!(
+                !network
+                    .hosts
+                    .iter()
+                    .any(|host| network.quiet_deny.iter().any(|quiet| quiet.covers_hosts(host))),
+                "{name}"
+            );
         }
     }
 
@@ -215,24 +267,65 @@ mod tests {
     #[test]
     fn claude_settings_that_start_programs_stay_the_hosts() {
         let definition = load("claude").unwrap();
-        let [json] = definition.state.merge.iter().filter(|file| file.format == MergeFormat::Json).collect::<Vec<_>>()[..] else {
+        let [json] = definition
+            .state
+            .merge
+            .iter()
+            .filter(|file| file.format == MergeFormat::Json)
+            .collect::<Vec<_>>()[..]
+        else {
             panic!("one JSON file");
         };
         for key in [
-            "mcpServers", "hooks", "env", "apiKeyHelper", "awsAuthRefreshHelper", "otelHeadersHelper", "statusLine", "allowedTools",
-            "enabledMcpjsonServers", "disabledMcpjsonServers", "hasTrustDialogAccepted", "hasClaudeMdExternalIncludesApproved",
-            "bypassPermissionsModeAccepted", "customApiKeyResponses", "permissions", "enabledPlugins", "extraKnownMarketplaces", "sandbox",
-            "additionalDirectories", "githubRepoPaths", "shellCommand", "mcpContextUris",
+            "mcpServers",
+            "hooks",
+            "env",
+            "apiKeyHelper",
+            "awsAuthRefreshHelper",
+            "otelHeadersHelper",
+            "statusLine",
+            "allowedTools",
+            "enabledMcpjsonServers",
+            "disabledMcpjsonServers",
+            "hasTrustDialogAccepted",
+            "hasClaudeMdExternalIncludesApproved",
+            "bypassPermissionsModeAccepted",
+            "customApiKeyResponses",
+            "permissions",
+            "enabledPlugins",
+            "extraKnownMarketplaces",
+            "sandbox",
+            "additionalDirectories",
+            "githubRepoPaths",
+            "shellCommand",
+            "mcpContextUris",
         ] {
             let end = serde_json::json!({ "projects": { "/p": { key: "evil" } }, key: "evil" });
             let none = serde_json::json!({});
             let merged = merge_json(&none, &none, &end, &json.host_keeps).unwrap();
-            assert_eq!(merged.value, serde_json::json!({ "projects": { "/p": {} } }), "{key}");
+            assert_eq!(
+                merged.value,
+                serde_json::json!({ "projects": { "/p": {} } }),
+                "{key}"
+            );
         }
-        for key in ["numStartups", "hasCompletedOnboarding", "theme", "tipsHistory", "lastSessionId", "oauthAccount", "userID", "lastCost"] {
+        for key in [
+            "numStartups",
+            "hasCompletedOnboarding",
+            "theme",
+            "tipsHistory",
+            "lastSessionId",
+            "oauthAccount",
+            "userID",
+            "lastCost",
+        ] {
             let end = serde_json::json!({ key: 1 });
             let none = serde_json::json!({});
-            assert_eq!(merge_json(&none, &none, &end, &json.host_keeps).unwrap().value, end, "{key}");
+            assert_eq!(
+                merge_json(&none, &none, &end, &json.host_keeps).unwrap().value,
+                end,
+                "{key}"
+            );
         }
     }
 }

@@ -48,7 +48,11 @@ impl FromStr for SessionId {
                 0..=17 => byte.is_ascii_digit(),
                 _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
             });
-        if shaped { Ok(Self(text.to_owned())) } else { Err(SessionIdError(text.to_owned())) }
+        if shaped {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(SessionIdError(text.to_owned()))
+        }
     }
 }
 
@@ -86,7 +90,12 @@ mod tests {
 
     #[test]
     fn no_path_is_an_id() {
-        for text in ["", "../../etc/passwd", "20261123T090807006Z-fffffffffff/", "20261123T090807006Z-FFFFFFFFFFFF"] {
+        for text in [
+            "",
+            "../../etc/passwd",
+            "20261123T090807006Z-fffffffffff/",
+            "20261123T090807006Z-FFFFFFFFFFFF",
+        ] {
             assert!(text.parse::<SessionId>().is_err(), "{text:?}");
         }
     }

@@ -52,7 +52,9 @@ pub struct RunArgs {
 
 /// Arguments of `aca plan`: those of `aca run`, and the form of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[command(override_usage = "aca plan [--json] [FLAGS] AGENT [ARGS]…\n       aca plan [--json] [FLAGS] -- COMMAND [ARGS]…")]
+#[command(
+    override_usage = "aca plan [--json] [FLAGS] AGENT [ARGS]…\n       aca plan [--json] [FLAGS] -- COMMAND [ARGS]…"
+)]
 pub struct PlanArgs {
     /// Print JSON
     #[arg(long)]
@@ -149,16 +151,50 @@ impl RunFlags {
     pub fn settings(&self) -> Settings {
         Settings {
             preset: self.net.map(|preset| flagged("--net", preset.word(), preset)),
-            allow: self.allow.iter().map(|host| flagged("--allow", host, host.clone())).collect(),
-            deny: self.deny.iter().map(|host| flagged("--deny", host, host.clone())).collect(),
-            resolve: self.resolve.iter().map(|fixed| flagged("--resolve", fixed, fixed.clone())).collect(),
+            allow: self
+                .allow
+                .iter()
+                .map(|host| flagged("--allow", host, host.clone()))
+                .collect(),
+            deny: self
+                .deny
+                .iter()
+                .map(|host| flagged("--deny", host, host.clone()))
+                .collect(),
+            resolve: self
+                .resolve
+                .iter()
+                .map(|fixed| flagged("--resolve", fixed, fixed.clone()))
+                .collect(),
             capture: None,
-            environment: self.env.iter().map(|entry| flagged("--env", entry.name(), entry.clone())).collect(),
-            read: self.read.iter().map(|path| flagged("--read", path, path.clone())).collect(),
-            write: self.write.iter().map(|path| flagged("--write", path, path.clone())).collect(),
-            hide: self.hide.iter().map(|path| flagged("--hide", path, path.clone())).collect(),
-            home: self.home.map(|home| flagged("--home", value::home_word(home), home)),
-            grants: self.grant.iter().map(|grant| flagged("--grant", grant.word(), *grant)).collect(),
+            environment: self
+                .env
+                .iter()
+                .map(|entry| flagged("--env", entry.name(), entry.clone()))
+                .collect(),
+            read: self
+                .read
+                .iter()
+                .map(|path| flagged("--read", path, path.clone()))
+                .collect(),
+            write: self
+                .write
+                .iter()
+                .map(|path| flagged("--write", path, path.clone()))
+                .collect(),
+            hide: self
+                .hide
+                .iter()
+                .map(|path| flagged("--hide", path, path.clone()))
+                .collect(),
+            home: self
+                .home
+                .map(|home| flagged("--home", value::home_word(home), home)),
+            grants: self
+                .grant
+                .iter()
+                .map(|grant| flagged("--grant", grant.word(), *grant))
+                .collect(),
             limits: Limits {
                 memory_bytes: self.memory,
                 processes: self.processes,
@@ -176,7 +212,10 @@ fn written_path() -> impl TypedValueParser<Value = WrittenPath> {
 }
 
 fn flagged<T>(flag: &str, shown: impl std::fmt::Display, value: T) -> Located<T> {
-    Located { value, origin: Origin::Flag(format!("{flag} {shown}")) }
+    Located {
+        value,
+        origin: Origin::Flag(format!("{flag} {shown}")),
+    }
 }
 
 impl Command {
@@ -188,11 +227,17 @@ impl Command {
             Self::Doctor(_) | Self::Log(_) | Self::Selftest(_) => return Ok(()),
         };
         // The words are the end of argv, and nothing of aca's stands among them.
-        let before = argv.len().checked_sub(run.words.len() + 1).and_then(|index| argv.get(index));
+        let before = argv
+            .len()
+            .checked_sub(run.words.len() + 1)
+            .and_then(|index| argv.get(index));
         run.after_separator = before.is_some_and(|word| word == "--");
         if run.words.is_empty() {
-            return Err(Failure::new(FailureKind::Usage, format!("`aca {name}` needs an agent or a command"))
-                .hint(format!("`aca {name} claude`, or `aca {name} -- make test`")));
+            return Err(Failure::new(
+                FailureKind::Usage,
+                format!("`aca {name}` needs an agent or a command"),
+            )
+            .hint(format!("`aca {name} claude`, or `aca {name} -- make test`")));
         }
         Ok(())
     }
@@ -205,5 +250,9 @@ pub(super) fn usage_failure(error: &clap::Error) -> Failure {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let failure = Failure::new(FailureKind::Usage, first.to_owned());
     let rest = rest.trim_start_matches('\n');
-    if rest.is_empty() { failure } else { failure.excerpt(rest) }
+    if rest.is_empty() {
+        failure
+    } else {
+        failure.excerpt(rest)
+    }
 }

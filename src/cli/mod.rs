@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod flags;
 pub mod log;
 pub mod plan;
+mod prepare;
 pub mod run;
 pub mod selftest;
 
@@ -18,7 +19,13 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// aca runs AI coding agents in a sandbox that the kernel enforces.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(name = "aca", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "aca",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

@@ -1,13 +1,125 @@
-//! `aca run`: runs a command in the sandbox.
+//! `aca run`: a command in the sandbox, from its arguments to its exit.
 
-use super::flags::RunArgs;
+use super::RunArgs;
+use super::prepare::{begin, prepare};
+use crate::audit::{Log, SessionId};
+use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
+use crate::launch::linux::parent::{LaunchError, Stage};
+use crate::launch::protocol::Ending;
+use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
+use crate::supervise::session::{Finished, end_alike};
+use crate::ui;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Does it.
+/// Does it; the exit code is the command's.
 ///
 /// # Errors
-/// Always, for now.
-pub fn execute(_args: &RunArgs) -> Result<ExitCode, Failure> {
-    Err(Failure::new(FailureKind::Internal, "`aca run` is not wired yet"))
+/// Before the command starts; then nothing of it ran.
+pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+    let beginning = begin(args)?;
+    // The stage comes up while the project is looked at. No thread exists yet, which is what makes its fork sound.
+    let stage = Stage::spawn().map_err(|error| launch_failure(error))?;
+    let prepared = prepare(args, beginning)?;
+    let session = SessionId::new(jiff::Timestamp::now(), chance());
+    let log = Arc::new(
+        Log::begin(
+            &prepared.places.sessions(),
+            &session,
+            first_event(&prepared.plan, session.as_str()),
+        )
+        .map_err(|error| {
+            Failure::new(FailureKind::Machine, error)
+                .hint("nothing was started: a run without its log would leave no trace")
+        })?,
+    );
+    let run = Run {
+        plan: &prepared.plan,
+        policy: Arc::new(prepared.policy.clone()),
+        events: log.clone(),
+        session: session.as_str(),
+        made: directories_to_make(&prepared.plan, &prepared.plan.project),
+        state: prepared.state.clone(),
+        watch: None,
+    };
+    let outcome = run.execute(stage).map_err(run_failure)?;
+    told(&outcome, &log);
+    let command = args
+        .words
+        .first()
+        .map(|word| word.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    match outcome.finished {
+        Finished::Ended(Ending::Exited(code)) => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(255))),
+        Finished::Ended(Ending::Signaled(signal)) => Ok(ExitCode::from(end_alike(signal))),
+        Finished::NotExecuted(errno) => Err(not_executed(&command, errno)),
+    }
+}
+
+/// One line, and only if there is news.
+fn told(outcome: &Outcome, log: &Log) {
+    let mut news = Vec::new();
+    if log.denied() > 0 {
+        news.push(format!("{} denied", log.denied()));
+    }
+    if !outcome.state_lost.is_empty() {
+        news.push(format!("{} state files not kept", outcome.state_lost.len()));
+    }
+    if log.lost() > 0 {
+        news.push(format!("{} events could not be written", log.lost()));
+    }
+    if !news.is_empty() {
+        ui::write_error(&format!("aca: {}; see `aca log`\n", news.join(", ")));
+    }
+}
+
+fn not_executed(command: &str, errno: i32) -> Failure {
+    let error = std::io::Error::from_raw_os_error(errno);
+    if error.kind() == std::io::ErrorKind::NotFound {
+        Failure::new(
+            FailureKind::NotFound,
+            format!("`{command}` was not found inside the sandbox"),
+        )
+        .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another")
+    } else {
+        Failure::new(
+            FailureKind::NotExecutable,
+            format!("`{command}` can't be executed: {error}"),
+        )
+    }
+}
+
+fn run_failure(error: RunError) -> Failure {
+    match error {
+        RunError::Launch(error) => launch_failure(error),
+        other => Failure::new(FailureKind::Machine, other),
+    }
+}
+
+/// Why there is no sandbox, and what to do.
+pub(super) fn launch_failure(error: LaunchError) -> Failure {
+    let refused = match &error {
+        LaunchError::Namespaces(_) => true,
+        LaunchError::Step(step) => matches!(step.errno, 1 | 13),
+        LaunchError::Lost | LaunchError::Channel(_) | LaunchError::Plan { .. } => false,
+    };
+    let mut failure = Failure::new(FailureKind::Machine, RunError::Launch(error));
+    if refused {
+        let program = std::env::current_exe().unwrap_or_else(|_| "aca".into());
+        for remedy in Refusal::look().remedies(&program) {
+            failure = failure.hint(remedy);
+        }
+    }
+    failure
+}
+
+fn chance() -> [u8; 6] {
+    let mut bytes = [0_u8; 6];
+    // A name that isn't random still is exclusive: the log is made with O_EXCL.
+    drop(rustix::rand::getrandom(
+        &mut bytes,
+        rustix::rand::GetRandomFlags::empty(),
+    ));
+    bytes
 }

@@ -9,5 +9,8 @@ use std::process::ExitCode;
 /// # Errors
 /// Always, for now.
 pub fn execute(_args: &SelftestArgs) -> Result<ExitCode, Failure> {
-    Err(Failure::new(FailureKind::Internal, "`aca selftest` is not wired yet"))
+    Err(Failure::new(
+        FailureKind::Internal,
+        "`aca selftest` is not wired yet",
+    ))
 }

@@ -129,9 +129,17 @@ impl Problem {
             Self::UnknownKey { near: Some(near), .. } | Self::UnknownAgent { near: Some(near), .. } => {
                 vec![format!("did you mean `{near}`?")]
             }
-            Self::UnknownKey { near: None, known, .. } => vec![format!("known keys here: {known}")],
-            Self::UnknownAgent { near: None, known, .. } => vec![format!("known agents: {known}")],
-            Self::Value(error) => error.near().map(|word| format!("did you mean `{word}`?")).into_iter().collect(),
+            Self::UnknownKey {
+                near: None, known, ..
+            } => vec![format!("known keys here: {known}")],
+            Self::UnknownAgent {
+                near: None, known, ..
+            } => vec![format!("known agents: {known}")],
+            Self::Value(error) => error
+                .near()
+                .map(|word| format!("did you mean `{word}`?"))
+                .into_iter()
+                .collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
@@ -147,5 +155,9 @@ impl Problem {
 }
 
 fn in_table(table: &str) -> String {
-    if table.is_empty() { String::new() } else { format!(" in [{table}]") }
+    if table.is_empty() {
+        String::new()
+    } else {
+        format!(" in [{table}]")
+    }
 }

@@ -36,7 +36,11 @@ impl Source {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Origin::File { path: self.path.clone(), line: narrow(line), column: narrow(column) }
+        Origin::File {
+            path: self.path.clone(),
+            line: narrow(line),
+            column: narrow(column),
+        }
     }
 
     /// The excerpt of a span of bytes; of a span over several lines, its part of the first.
@@ -44,7 +48,13 @@ impl Source {
         let start = span.start.min(self.text.len());
         let before = self.text.get(..start).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |index| index + 1);
-        let text = self.text.get(line_start..).unwrap_or_default().split('\n').next().unwrap_or_default();
+        let text = self
+            .text
+            .get(line_start..)
+            .unwrap_or_default()
+            .split('\n')
+            .next()
+            .unwrap_or_default();
         let text = text.strip_suffix('\r').unwrap_or(text);
         let indent = before.get(line_start..).unwrap_or_default().chars().count();
         let within = self.text.get(start..span.end.max(start)).unwrap_or_default();
@@ -54,7 +64,9 @@ impl Source {
 
     /// The excerpt of a value that was read from this file, by its origin.
     pub(super) fn excerpt_at(&self, origin: &Origin) -> Option<Excerpt> {
-        let Origin::File { path, line, column } = origin else { return None };
+        let Origin::File { path, line, column } = origin else {
+            return None;
+        };
         if *path != self.path {
             return None;
         }
@@ -63,7 +75,10 @@ impl Source {
         let indent = column.checked_sub(1)?;
         let rest: Vec<char> = text.chars().skip(indent).collect();
         let quote = rest.first().copied().filter(|first| matches!(first, '"' | '\''));
-        let end = rest.iter().skip(1).position(|character| quote.map_or(!character.is_alphanumeric(), |quote| *character == quote));
+        let end = rest
+            .iter()
+            .skip(1)
+            .position(|character| quote.map_or(!character.is_alphanumeric(), |quote| *character == quote));
         let width = end.map_or(rest.len(), |end| end + 1 + usize::from(quote.is_some()));
         Some(Excerpt::new(&self.path, line, text, indent, width))
     }
@@ -73,7 +88,11 @@ impl Excerpt {
     fn new(path: &Path, line: usize, text: &str, indent: usize, width: usize) -> Self {
         // Of a very long line the part around the fault is shown.
         let skipped = if indent > SHOWN / 2 { indent - SHOWN / 2 } else { 0 };
-        let shown: String = sanitize::replaced(text).chars().skip(skipped).take(SHOWN).collect();
+        let shown: String = sanitize::replaced(text)
+            .chars()
+            .skip(skipped)
+            .take(SHOWN)
+            .collect();
         let indent_shown = indent - skipped;
         let room = shown.chars().count().saturating_sub(indent_shown).max(1);
         Self {
@@ -91,10 +110,21 @@ impl fmt::Display for Excerpt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let margin = self.line.to_string().len();
         let empty = "";
-        writeln!(formatter, "{empty:margin$}--> {}:{}:{}", self.path.display(), self.line, self.column)?;
+        writeln!(
+            formatter,
+            "{empty:margin$}--> {}:{}:{}",
+            self.path.display(),
+            self.line,
+            self.column
+        )?;
         writeln!(formatter, "{empty:margin$} |")?;
         writeln!(formatter, "{} | {}", self.line, self.shown)?;
-        writeln!(formatter, "{empty:margin$} | {empty:indent$}{}", "^".repeat(self.width), indent = self.indent)
+        writeln!(
+            formatter,
+            "{empty:margin$} | {empty:indent$}{}",
+            "^".repeat(self.width),
+            indent = self.indent
+        )
     }
 }
 
@@ -109,11 +139,17 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_around_the_fault() {
-        let source = Source { path: "c.toml".into(), text: format!("{}fault{}", "a".repeat(300), "b".repeat(300)) };
+        let source = Source {
+            path: "c.toml".into(),
+            text: format!("{}fault{}", "a".repeat(300), "b".repeat(300)),
+        };
         let shown = source.excerpt(300..305).to_string();
         assert!(shown.lines().all(|line| line.chars().count() < 120), "{shown}");
         let caret = shown.lines().last().unwrap().find('^').unwrap();
-        assert!(shown.lines().nth(2).unwrap()[caret..].starts_with("fault"), "{shown}");
+        assert!(
+            shown.lines().nth(2).unwrap()[caret..].starts_with("fault"),
+            "{shown}"
+        );
     }
 
     proptest! {

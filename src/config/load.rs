@@ -19,13 +19,20 @@ pub fn load(places: &Places, explicit: Option<&Path>) -> Result<Option<FileLayer
     let path = explicit.map_or_else(|| places.config_file(), |explicit| places.current.join(explicit));
     match bytes(&path) {
         Ok(bytes) => schema::read(text(path, bytes)?).map(Some),
-        Err(ConfigError::Read { source, .. }) if explicit.is_none() && source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(ConfigError::Read { source, .. })
+            if explicit.is_none() && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let failed = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(ConfigError::Directory(path.to_owned()));
@@ -33,7 +40,10 @@ fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(ConfigError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+            limit: MAX_BYTES,
+        });
     }
     Ok(bytes)
 }
@@ -45,7 +55,10 @@ fn text(path: PathBuf, bytes: Vec<u8>) -> Result<Source, ConfigError> {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
             let source = Source { path, text };
-            Err(ConfigError::InFile { problem: Problem::NotUtf8, excerpt: Box::new(source.excerpt(valid..valid + 1)) })
+            Err(ConfigError::InFile {
+                problem: Problem::NotUtf8,
+                excerpt: Box::new(source.excerpt(valid..valid + 1)),
+            })
         }
     }
 }

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Access, Capture, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy, NetworkPreset, Origin, PathRule,
-        Policy, ResolveOverride,
+        Access, Capture, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy,
+        NetworkPreset, Origin, PathRule, Policy, ResolveOverride,
     },
     presets,
 };
@@ -44,22 +44,33 @@ pub fn merge(
     let mut layers: Vec<Layer<'_>> = Vec::new();
     if let Some(file) = file {
         let own = [Some(&file.settings), file.agents.get(&agent.name)];
-        layers.extend(own.into_iter().flatten().map(|settings| Layer { settings, source: Some(&file.source) }));
+        layers.extend(own.into_iter().flatten().map(|settings| Layer {
+            settings,
+            source: Some(&file.source),
+        }));
     }
-    layers.push(Layer { settings: flags, source: None });
+    layers.push(Layer {
+        settings: flags,
+        source: None,
+    });
     Ok(Policy {
         home: last(&layers, |settings| settings.home.as_ref()).map_or(Home::Private, |home| home.value),
         paths: paths(&layers, bases)?,
         network: network(agent, &layers)?,
         environment: environment(agent, &layers)?,
         grants: {
-            let mut grants: Vec<_> =
-                layers.iter().flat_map(|layer| &layer.settings.grants).map(|grant| grant.value).collect();
+            let mut grants: Vec<_> = layers
+                .iter()
+                .flat_map(|layer| &layer.settings.grants)
+                .map(|grant| grant.value)
+                .collect();
             grants.sort_unstable();
             grants.dedup();
             grants
         },
-        limits: layers.iter().fold(Limits::default(), |below, layer| limits(&below, &layer.settings.limits)),
+        limits: layers.iter().fold(Limits::default(), |below, layer| {
+            limits(&below, &layer.settings.limits)
+        }),
     })
 }
 
@@ -71,18 +82,31 @@ struct Layer<'a> {
 
 impl Layer<'_> {
     fn start(&self) -> Start {
-        if self.source.is_some() { Start::Project } else { Start::Current }
+        if self.source.is_some() {
+            Start::Project
+        } else {
+            Start::Current
+        }
     }
 
     fn fault(&self, origin: &Origin, problem: Problem) -> ConfigError {
         match self.source.and_then(|source| source.excerpt_at(origin)) {
-            Some(excerpt) => ConfigError::InFile { problem, excerpt: Box::new(excerpt) },
-            None => ConfigError::InFlag { origin: origin.clone(), problem },
+            Some(excerpt) => ConfigError::InFile {
+                problem,
+                excerpt: Box::new(excerpt),
+            },
+            None => ConfigError::InFlag {
+                origin: origin.clone(),
+                problem,
+            },
         }
     }
 }
 
-fn last<'a, T>(layers: &[Layer<'a>], pick: impl Fn(&'a Settings) -> Option<&'a Located<T>>) -> Option<&'a Located<T>> {
+fn last<'a, T>(
+    layers: &[Layer<'a>],
+    pick: impl Fn(&'a Settings) -> Option<&'a Located<T>>,
+) -> Option<&'a Located<T>> {
     layers.iter().rev().find_map(|layer| pick(layer.settings))
 }
 
@@ -100,13 +124,21 @@ fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, Config
     let mut rules: Vec<PathRule> = Vec::new();
     for layer in layers {
         let settings = layer.settings;
-        let lists = [(Access::Read, &settings.read), (Access::Write, &settings.write), (Access::Hide, &settings.hide)];
+        let lists = [
+            (Access::Read, &settings.read),
+            (Access::Write, &settings.write),
+            (Access::Hide, &settings.hide),
+        ];
         let mut own = Vec::new();
         for (access, list) in lists {
             for written in list {
                 let path = enforceable(access, &written.value, layer.start(), bases)
                     .map_err(|problem| layer.fault(&written.origin, problem))?;
-                own.push(PathRule { path, access, origin: written.origin.clone() });
+                own.push(PathRule {
+                    path,
+                    access,
+                    origin: written.origin.clone(),
+                });
             }
         }
         // What this layer says of a path replaces what those below said of it; within one layer the stricter wins later.
@@ -116,7 +148,12 @@ fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, Config
     Ok(rules)
 }
 
-fn enforceable(access: Access, written: &WrittenPath, start: Start, bases: Bases<'_>) -> Result<PathBuf, Problem> {
+fn enforceable(
+    access: Access,
+    written: &WrittenPath,
+    start: Start,
+    bases: Bases<'_>,
+) -> Result<PathBuf, Problem> {
     let path = written.resolve(bases, start);
     if written.is_glob() {
         if access == Access::Write {
@@ -138,7 +175,9 @@ fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolic
     if let (NetworkPreset::None, Some(chosen)) = (preset, chosen) {
         for layer in layers.iter().filter(|layer| layer.source.is_none()) {
             let hosts = layer.settings.allow.iter().map(|host| &host.origin);
-            let useless = hosts.chain(layer.settings.resolve.iter().map(|fixed| &fixed.origin)).next();
+            let useless = hosts
+                .chain(layer.settings.resolve.iter().map(|fixed| &fixed.origin))
+                .next();
             if let Some(origin) = useless {
                 return Err(layer.fault(origin, Problem::NetworkOff(chosen.origin.clone())));
             }
@@ -146,12 +185,32 @@ fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolic
     }
     let mut rules = built_in_hosts(agent, preset)?;
     for layer in layers {
-        rules.extend(layer.settings.allow.iter().map(|host| rule(host.value.clone(), true, false, host.origin.clone())));
-        rules.extend(layer.settings.deny.iter().map(|host| rule(host.value.clone(), false, false, host.origin.clone())));
+        rules.extend(
+            layer
+                .settings
+                .allow
+                .iter()
+                .map(|host| rule(host.value.clone(), true, false, host.origin.clone())),
+        );
+        rules.extend(
+            layer
+                .settings
+                .deny
+                .iter()
+                .map(|host| rule(host.value.clone(), false, false, host.origin.clone())),
+        );
     }
     // Telemetry is denied without noise, until the user allows it: a deny would win over that allow.
-    for pattern in agent.network.quiet_deny.iter().filter(|_| preset != NetworkPreset::Open) {
-        let wanted = layers.iter().flat_map(|layer| &layer.settings.allow).any(|allow| allow.value.covers_hosts(pattern));
+    for pattern in agent
+        .network
+        .quiet_deny
+        .iter()
+        .filter(|_| preset != NetworkPreset::Open)
+    {
+        let wanted = layers
+            .iter()
+            .flat_map(|layer| &layer.settings.allow)
+            .any(|allow| allow.value.covers_hosts(pattern));
         if !wanted {
             rules.push(rule(pattern.clone(), false, true, agent_file(agent)));
         }
@@ -160,10 +219,21 @@ fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolic
     for fixed in layers.iter().flat_map(|layer| &layer.settings.resolve) {
         let (value, origin) = (&fixed.value, fixed.origin.clone());
         resolve.retain(|below| below.name != value.name);
-        resolve.push(ResolveOverride { name: value.name.clone(), address: value.address, port: value.port, origin });
+        resolve.push(ResolveOverride {
+            name: value.name.clone(),
+            address: value.address,
+            port: value.port,
+            origin,
+        });
     }
-    let capture = last(layers, |settings| settings.capture.as_ref()).map_or(Capture::Auto, |capture| capture.value);
-    Ok(NetworkPolicy { preset, rules, resolve, capture })
+    let capture =
+        last(layers, |settings| settings.capture.as_ref()).map_or(Capture::Auto, |capture| capture.value);
+    Ok(NetworkPolicy {
+        preset,
+        rules,
+        resolve,
+        capture,
+    })
 }
 
 /// What the preset allows: each holds those before it.
@@ -172,21 +242,37 @@ fn built_in_hosts(agent: &AgentDefinition, preset: NetworkPreset) -> Result<Vec<
     if preset == NetworkPreset::None {
         return Ok(rules);
     }
-    rules.extend(agent.network.hosts.iter().map(|host| rule(host.clone(), true, false, agent_file(agent))));
+    rules.extend(
+        agent
+            .network
+            .hosts
+            .iter()
+            .map(|host| rule(host.clone(), true, false, agent_file(agent))),
+    );
     if preset == NetworkPreset::Agent {
         return Ok(rules);
     }
     for group in presets::network()?.group {
         if group.preset == NetworkPreset::Dev || group.preset == preset {
             let origin = Origin::BuiltIn(presets::NETWORK_FILE.into());
-            rules.extend(group.patterns.into_iter().map(|host| rule(host, true, false, origin.clone())));
+            rules.extend(
+                group
+                    .patterns
+                    .into_iter()
+                    .map(|host| rule(host, true, false, origin.clone())),
+            );
         }
     }
     Ok(rules)
 }
 
 const fn rule(pattern: HostPattern, allow: bool, quiet: bool, origin: Origin) -> HostRule {
-    HostRule { pattern, allow, quiet, origin }
+    HostRule {
+        pattern,
+        allow,
+        quiet,
+        origin,
+    }
 }
 
 fn agent_file(agent: &AgentDefinition) -> Origin {
@@ -195,10 +281,25 @@ fn agent_file(agent: &AgentDefinition) -> Origin {
 
 fn environment(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<EnvironmentPolicy, ConfigError> {
     let built_in = presets::environment()?;
-    let names = |groups: Vec<presets::VariableGroup>| groups.into_iter().flat_map(|group| group.names).collect::<Vec<_>>();
-    let mut policy = EnvironmentPolicy { keep: names(built_in.keep), set: Vec::new(), never: names(built_in.never) };
+    let names = |groups: Vec<presets::VariableGroup>| {
+        groups
+            .into_iter()
+            .flat_map(|group| group.names)
+            .collect::<Vec<_>>()
+    };
+    let mut policy = EnvironmentPolicy {
+        keep: names(built_in.keep),
+        set: Vec::new(),
+        never: names(built_in.never),
+    };
     policy.keep.extend(agent.environment.keep.iter().cloned());
-    policy.set.extend(agent.environment.set.iter().map(|(name, value)| (name.clone(), value.clone())));
+    policy.set.extend(
+        agent
+            .environment
+            .set
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     for entry in layers.iter().flat_map(|layer| &layer.settings.environment) {
         // The later word on a variable counts, whether it keeps or sets.
         policy.set.retain(|(name, _)| name != entry.value.name());

@@ -63,7 +63,11 @@ impl WrittenPath {
             return Err(PathError::Nul);
         }
         let written = Path::new(text);
-        let mut found = Self { base: Base::Relative, ups: 0, rest: PathBuf::new() };
+        let mut found = Self {
+            base: Base::Relative,
+            ups: 0,
+            rest: PathBuf::new(),
+        };
         for (index, component) in written.components().enumerate() {
             match component {
                 Component::RootDir => found.base = Base::Root,
@@ -73,7 +77,9 @@ impl WrittenPath {
                     return Err(PathError::OtherHome(written.to_owned()));
                 }
                 Component::Normal(name) => found.rest.push(name),
-                Component::ParentDir if found.base == Base::Relative && found.rest.as_os_str().is_empty() => found.ups += 1,
+                Component::ParentDir if found.base == Base::Relative && found.rest.as_os_str().is_empty() => {
+                    found.ups += 1
+                }
                 Component::ParentDir => return Err(PathError::Parent(written.to_owned())),
             }
         }
@@ -83,7 +89,11 @@ impl WrittenPath {
     /// Whether it holds `*` or `?`, which then are patterns.
     #[must_use]
     pub fn is_glob(&self) -> bool {
-        self.rest.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'*' | b'?'))
+        self.rest
+            .as_os_str()
+            .as_bytes()
+            .iter()
+            .any(|byte| matches!(byte, b'*' | b'?'))
     }
 
     /// The absolute path. Above the root is the root, as for the kernel.
@@ -96,7 +106,11 @@ impl WrittenPath {
         };
         let base = base.ancestors().nth(self.ups).unwrap_or(Path::new("/"));
         // Pushing an empty path would add a slash at the end.
-        if self.rest.as_os_str().is_empty() { base.to_owned() } else { base.join(&self.rest) }
+        if self.rest.as_os_str().is_empty() {
+            base.to_owned()
+        } else {
+            base.join(&self.rest)
+        }
     }
 }
 
@@ -118,11 +132,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn bases() -> Bases<'static> {
-        Bases { home: Path::new("/home/u"), project: Path::new("/work/p"), current: Path::new("/work/p/sub") }
+        Bases {
+            home: Path::new("/home/u"),
+            project: Path::new("/work/p"),
+            current: Path::new("/work/p/sub"),
+        }
     }
 
     fn resolved(text: &str, start: Start) -> PathBuf {
-        WrittenPath::parse(OsStr::new(text)).unwrap().resolve(bases(), start)
+        WrittenPath::parse(OsStr::new(text))
+            .unwrap()
+            .resolve(bases(), start)
     }
 
     #[test]
@@ -153,7 +173,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_utf8_pass() {
-        let path = WrittenPath::parse(OsStr::from_bytes(b"/a/\xff")).unwrap().resolve(bases(), Start::Current);
+        let path = WrittenPath::parse(OsStr::from_bytes(b"/a/\xff"))
+            .unwrap()
+            .resolve(bases(), Start::Current);
         assert_eq!(path.as_os_str().as_bytes(), b"/a/\xff");
     }
 

@@ -63,7 +63,11 @@ impl Places {
     /// aca's own directories, which are never visible inside.
     #[must_use]
     pub fn own(&self) -> [PathBuf; 3] {
-        [self.config.join("aca"), self.state.join("aca"), self.data.join("aca")]
+        [
+            self.config.join("aca"),
+            self.state.join("aca"),
+            self.data.join("aca"),
+        ]
     }
 }
 

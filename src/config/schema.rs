@@ -33,7 +33,9 @@ const LIMITS: &[&str] = &["memory", "processes", "cpu", "file_size", "open_files
 /// The first fault, with its place.
 pub(super) fn read(source: Source) -> Result<FileLayer, ConfigError> {
     let document = DeTable::parse(&source.text).map_err(|error| ConfigError::InFile {
-        problem: Problem::Syntax { message: error.message().trim_end().replace('\n', "; ") },
+        problem: Problem::Syntax {
+            message: error.message().trim_end().replace('\n', "; "),
+        },
         excerpt: Box::new(source.excerpt(error.span().unwrap_or(0..0))),
     })?;
     let reader = Reader { source: &source };
@@ -57,7 +59,11 @@ pub(super) fn read(source: Source) -> Result<FileLayer, ConfigError> {
         }
     }
     drop(document);
-    Ok(FileLayer { settings, agents: sections, source })
+    Ok(FileLayer {
+        settings,
+        agents: sections,
+        source,
+    })
 }
 
 struct Reader<'s> {
@@ -74,7 +80,11 @@ impl Reader<'_> {
         item: &Item<'_>,
         known: &'static [&'static str],
     ) -> Result<(), ConfigError> {
-        let table = if within.is_empty() { key.get_ref().to_string() } else { format!("{within}.{}", key.get_ref()) };
+        let table = if within.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{within}.{}", key.get_ref())
+        };
         match key.get_ref().as_ref() {
             "network" => {
                 for (key, item) in self.table(&table, item)? {
@@ -91,7 +101,10 @@ impl Reader<'_> {
                     self.files(settings, &table, key, item)?;
                 }
             }
-            "grants" => settings.grants = self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?,
+            "grants" => {
+                settings.grants =
+                    self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?
+            }
             "limits" => {
                 for (key, item) in self.table(&table, item)? {
                     self.limits(&mut settings.limits, &table, key, item)?;
@@ -102,7 +115,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn network(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+    fn network(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
         let host = |text: &str| text.parse().map_err(Problem::Host);
         match key.get_ref().as_ref() {
             "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
@@ -113,7 +132,11 @@ impl Reader<'_> {
                 for (name, item) in self.table("resolve", item)? {
                     let address = self.text(name.get_ref(), "an address as a string", item)?;
                     let fixed = FixedAddress::new(name.get_ref(), address).map_err(|error| {
-                        let span = if matches!(error, ValueError::HostName { .. }) { name.span() } else { item.span() };
+                        let span = if matches!(error, ValueError::HostName { .. }) {
+                            name.span()
+                        } else {
+                            item.span()
+                        };
                         self.fault(span, Problem::Value(error))
                     })?;
                     settings.resolve.push(self.located(name.span(), fixed));
@@ -124,10 +147,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn environment(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+    fn environment(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
         match key.get_ref().as_ref() {
             "keep" => {
-                settings.environment.extend(self.list("keep", item, |text| EnvironmentEntry::keep(text).map_err(Problem::Value))?);
+                settings.environment.extend(self.list("keep", item, |text| {
+                    EnvironmentEntry::keep(text).map_err(Problem::Value)
+                })?);
             }
             "set" => {
                 for (name, item) in self.table("set", item)? {
@@ -142,7 +173,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn files(&self, settings: &mut Settings, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+    fn files(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
         let path = |text: &str| WrittenPath::parse(OsStr::new(text)).map_err(Problem::Path);
         match key.get_ref().as_ref() {
             "read" => settings.read = self.list("read", item, path)?,
@@ -154,7 +191,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn limits(&self, limits: &mut Limits, table: &str, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+    fn limits(
+        &self,
+        limits: &mut Limits,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
         match key.get_ref().as_ref() {
             "memory" => limits.memory_bytes = Some(self.number("memory", item, value::size)?),
             "file_size" => limits.file_bytes = Some(self.number("file_size", item, value::size)?),
@@ -167,21 +210,40 @@ impl Reader<'_> {
     }
 
     fn table<'i, 't>(&self, key: &str, item: &'i Item<'t>) -> Result<&'i DeTable<'t>, ConfigError> {
-        item.get_ref().as_table().ok_or_else(|| self.wrong_type(key, "a table", item))
+        item.get_ref()
+            .as_table()
+            .ok_or_else(|| self.wrong_type(key, "a table", item))
     }
 
-    fn text<'i>(&self, key: &str, expected: &'static str, item: &'i Item<'_>) -> Result<&'i str, ConfigError> {
-        item.get_ref().as_str().ok_or_else(|| self.wrong_type(key, expected, item))
+    fn text<'i>(
+        &self,
+        key: &str,
+        expected: &'static str,
+        item: &'i Item<'_>,
+    ) -> Result<&'i str, ConfigError> {
+        item.get_ref()
+            .as_str()
+            .ok_or_else(|| self.wrong_type(key, expected, item))
     }
 
-    fn word<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<Located<T>, ConfigError> {
+    fn word<T>(
+        &self,
+        key: &str,
+        item: &Item<'_>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Result<Located<T>, ConfigError> {
         let text = self.text(key, "a string", item)?;
         let value = parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))?;
         Ok(self.located(item.span(), value))
     }
 
     /// A number as an integer or, with its unit, as a string.
-    fn number<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, ValueError>) -> Result<T, ConfigError> {
+    fn number<T>(
+        &self,
+        key: &str,
+        item: &Item<'_>,
+        parse: impl Fn(&str) -> Result<T, ValueError>,
+    ) -> Result<T, ConfigError> {
         let text = match item.get_ref() {
             DeValue::String(text) => text.as_ref(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
@@ -195,8 +257,16 @@ impl Reader<'_> {
         parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))
     }
 
-    fn list<T>(&self, key: &str, item: &Item<'_>, parse: impl Fn(&str) -> Result<T, Problem>) -> Result<Vec<Located<T>>, ConfigError> {
-        let list = item.get_ref().as_array().ok_or_else(|| self.wrong_type(key, "a list of strings", item))?;
+    fn list<T>(
+        &self,
+        key: &str,
+        item: &Item<'_>,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Result<Vec<Located<T>>, ConfigError> {
+        let list = item
+            .get_ref()
+            .as_array()
+            .ok_or_else(|| self.wrong_type(key, "a list of strings", item))?;
         list.iter()
             .map(|element| {
                 let text = self.text(key, "a list of strings", element)?;
@@ -207,11 +277,17 @@ impl Reader<'_> {
     }
 
     fn located<T>(&self, span: std::ops::Range<usize>, value: T) -> Located<T> {
-        Located { value, origin: self.source.origin(span.start) }
+        Located {
+            value,
+            origin: self.source.origin(span.start),
+        }
     }
 
     fn fault(&self, span: std::ops::Range<usize>, problem: Problem) -> ConfigError {
-        ConfigError::InFile { problem, excerpt: Box::new(self.source.excerpt(span)) }
+        ConfigError::InFile {
+            problem,
+            excerpt: Box::new(self.source.excerpt(span)),
+        }
     }
 
     fn wrong_type(&self, key: &str, expected: &'static str, item: &Item<'_>) -> ConfigError {
@@ -224,7 +300,14 @@ impl Reader<'_> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.fault(item.span(), Problem::WrongType { key: key.to_owned(), expected, found })
+        self.fault(
+            item.span(),
+            Problem::WrongType {
+                key: key.to_owned(),
+                expected,
+                found,
+            },
+        )
     }
 
     fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [&'static str]) -> ConfigError {
@@ -248,7 +331,10 @@ impl Reader<'_> {
 }
 
 fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -258,13 +344,26 @@ mod tests {
     /// Every key of the tables is read: one that is listed and not matched would be an unknown key.
     #[test]
     fn every_known_key_is_read() {
-        let tables =
-            [("network", NETWORK), ("environment", ENVIRONMENT), ("files", FILES), ("limits", LIMITS), ("agents.claude", SECTION)];
+        let tables = [
+            ("network", NETWORK),
+            ("environment", ENVIRONMENT),
+            ("files", FILES),
+            ("limits", LIMITS),
+            ("agents.claude", SECTION),
+        ];
         for (table, keys) in tables {
             for key in keys {
                 let text = format!("[{table}]\n{key} = 1979-05-27\n");
-                let error = read(Source { path: "c.toml".into(), text }).unwrap_err();
-                let ConfigError::InFile { problem: Problem::WrongType { key: named, .. }, .. } = &error else {
+                let error = read(Source {
+                    path: "c.toml".into(),
+                    text,
+                })
+                .unwrap_err();
+                let ConfigError::InFile {
+                    problem: Problem::WrongType { key: named, .. },
+                    ..
+                } = &error
+                else {
                     panic!("{table}.{key}: {error}");
                 };
                 assert!(named.ends_with(key), "{named}");

@@ -27,8 +27,13 @@ fn distance(from: &str, to: &str) -> usize {
         for (column, other) in to.iter().enumerate() {
             let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
             let changed = at(&last, column) + usize::from(character != *other);
-            let mut best = changed.min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
-            let swapped = column.checked_sub(1).is_some_and(|index| to.get(index) == Some(&character)) && previous == Some(*other);
+            let mut best = changed
+                .min(at(&last, column + 1) + 1)
+                .min(at(&current, column) + 1);
+            let swapped = column
+                .checked_sub(1)
+                .is_some_and(|index| to.get(index) == Some(&character))
+                && previous == Some(*other);
             if swapped && let Some(index) = column.checked_sub(1) {
                 best = best.min(at(&before_last, index) + 1);
             }
@@ -46,7 +51,13 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (from, to, expected) in [("", "", 0), ("", "ab", 2), ("alow", "allow", 1), ("dney", "deny", 1), ("kitten", "sitting", 3)] {
+        for (from, to, expected) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("alow", "allow", 1),
+            ("dney", "deny", 1),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(distance(from, to), expected, "{from} {to}");
         }
     }

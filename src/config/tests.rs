@@ -9,15 +9,28 @@ use crate::{
 use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
 
 fn parsed(text: &str) -> FileLayer {
-    schema::read(Source { path: "/home/u/.config/aca/config.toml".into(), text: text.to_owned() }).unwrap()
+    schema::read(Source {
+        path: "/home/u/.config/aca/config.toml".into(),
+        text: text.to_owned(),
+    })
+    .unwrap()
 }
 
 fn bases() -> Bases<'static> {
-    Bases { home: Path::new("/home/u"), project: Path::new("/work/p"), current: Path::new("/work/p/sub") }
+    Bases {
+        home: Path::new("/home/u"),
+        project: Path::new("/work/p"),
+        current: Path::new("/work/p/sub"),
+    }
 }
 
 fn flags(words: &[&str]) -> Settings {
-    let argv: Vec<std::ffi::OsString> = ["aca", "run"].iter().chain(words).chain(&["true"]).map(Into::into).collect();
+    let argv: Vec<std::ffi::OsString> = ["aca", "run"]
+        .iter()
+        .chain(words)
+        .chain(&["true"])
+        .map(Into::into)
+        .collect();
     match crate::cli::parse(&argv).unwrap() {
         crate::cli::Parsed::Args(args) => match args.command {
             crate::cli::Command::Run(run) => run.flags.settings(),
@@ -28,11 +41,19 @@ fn flags(words: &[&str]) -> Settings {
 }
 
 fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
-    merge(&agents::load(agent).unwrap(), Some(&parsed(file)), &flags(words), bases())
+    merge(
+        &agents::load(agent).unwrap(),
+        Some(&parsed(file)),
+        &flags(words),
+        bases(),
+    )
 }
 
 fn connect(policy: &Policy, host: &str, port: u16) -> Verdict {
-    policy.decide(&Action::Connect { name: host.parse().unwrap(), port })
+    policy.decide(&Action::Connect {
+        name: host.parse().unwrap(),
+        port,
+    })
 }
 
 fn allows(policy: &Policy, host: &str, port: u16) -> bool {
@@ -44,9 +65,15 @@ fn allows(policy: &Policy, host: &str, port: u16) -> bool {
 fn faults_of_a_file() {
     let cases = [
         ("alow = []", "unknown key at the top"),
-        ("[network]\npreset = \"dev\"\nalow = [\"a.test\"]", "unknown key in a table"),
+        (
+            "[network]\npreset = \"dev\"\nalow = [\"a.test\"]",
+            "unknown key in a table",
+        ),
         ("[network]\nproxy = \"x\"", "unknown key, nothing near"),
-        ("[agents.claude.files]\nraed = []", "unknown key in an agent's section"),
+        (
+            "[agents.claude.files]\nraed = []",
+            "unknown key in an agent's section",
+        ),
         ("[agents.claude.agents]", "agents do not nest"),
         ("[agents.cluade]", "unknown agent"),
         ("[agents]\nvim = {}", "unknown agent, nothing near"),
@@ -56,7 +83,10 @@ fn faults_of_a_file() {
         ("[network]\npreset = true", "a boolean for a word"),
         ("[network]\npreset = \"opne\"", "an unknown word"),
         ("[network]\ncapture = \"tun\"", "an unknown word, nothing near"),
-        ("[network]\n\tallow = [ \"ok.test\",\n\t\t\"https://a.test\" ]", "a URL, tabs before it"),
+        (
+            "[network]\n\tallow = [ \"ok.test\",\n\t\t\"https://a.test\" ]",
+            "a URL, tabs before it",
+        ),
         ("[network]\ndeny = [\"a b\"]", "no host"),
         ("[network]\nallow = [\"a.test:0\"]", "no port"),
         ("[network.resolve]\n\"a.test\" = \"b.test\"", "no address"),
@@ -81,7 +111,10 @@ fn faults_of_a_file() {
     ];
     let mut all = String::new();
     for (text, what) in cases {
-        let source = Source { path: "c.toml".into(), text: text.to_owned() };
+        let source = Source {
+            path: "c.toml".into(),
+            text: text.to_owned(),
+        };
         let error = schema::read(source).expect_err(what);
         write!(all, "--- {what}\n{}", Failure::from(error)).unwrap();
     }
@@ -323,14 +356,34 @@ fn faults_of_a_file() {
 #[test]
 fn faults_of_a_merge() {
     let cases: [(&str, &[&str], &str); 8] = [
-        ("[files]\nwrite = [\"src\", \"**/*.o\"]", &[], "a pattern to write"),
-        ("[files]\nhide = [\"~/**/*.key\"]", &[], "a pattern outside of the project"),
+        (
+            "[files]\nwrite = [\"src\", \"**/*.o\"]",
+            &[],
+            "a pattern to write",
+        ),
+        (
+            "[files]\nhide = [\"~/**/*.key\"]",
+            &[],
+            "a pattern outside of the project",
+        ),
         ("[files]\nwrite = [\"~\"]", &[], "the home"),
         ("", &["--write", "/"], "the root"),
         ("", &["--write", "../../../home"], "above the home"),
-        ("", &["--hide", "/etc/*"], "a pattern outside of the project, by flag"),
-        ("", &["--net", "none", "--allow", "a.test"], "hosts for no network"),
-        ("[network]\npreset = \"none\"", &["--resolve", "a.test=::1"], "hosts for no network, by file"),
+        (
+            "",
+            &["--hide", "/etc/*"],
+            "a pattern outside of the project, by flag",
+        ),
+        (
+            "",
+            &["--net", "none", "--allow", "a.test"],
+            "hosts for no network",
+        ),
+        (
+            "[network]\npreset = \"none\"",
+            &["--resolve", "a.test=::1"],
+            "hosts for no network, by file",
+        ),
     ];
     let mut all = String::new();
     for (file, words, what) in cases {
@@ -391,7 +444,13 @@ fn faults_of_reading() {
     std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0)).unwrap();
     let places = Places::new(&[], folder.path(), folder.path());
     let mut all = String::new();
-    for name in ["missing.toml", "directory.toml", "latin.toml", "large.toml", "large.toml/below"] {
+    for name in [
+        "missing.toml",
+        "directory.toml",
+        "latin.toml",
+        "large.toml",
+        "large.toml/below",
+    ] {
         let error = load(&places, Some(Path::new(name))).expect_err(name);
         write!(all, "--- {name}\n{}", Failure::from(error)).unwrap();
     }
@@ -416,7 +475,11 @@ fn faults_of_reading() {
     // Root reads what is closed to others; then there is nothing to see.
     if std::fs::File::open(at("closed.toml")).is_err() {
         let error = load(&places, Some(Path::new("closed.toml"))).unwrap_err();
-        assert!(Failure::from(error).to_string().contains("cause: Permission denied"));
+        assert!(
+            Failure::from(error)
+                .to_string()
+                .contains("cause: Permission denied")
+        );
     }
 }
 
@@ -435,7 +498,12 @@ fn no_file_is_fine_and_so_is_an_empty_one() {
 
 #[test]
 fn every_rule_keeps_its_place() {
-    let policy = merged("claude", "[network]\nallow = [\n  \"a.test\",\n  \"b.test\" ]\n", &["--allow", "c.test:22"]).unwrap();
+    let policy = merged(
+        "claude",
+        "[network]\nallow = [\n  \"a.test\",\n  \"b.test\" ]\n",
+        &["--allow", "c.test:22"],
+    )
+    .unwrap();
     let place = |host: &str, port| match connect(&policy, host, port) {
         Verdict::Allow(origin) => origin.to_string(),
         Verdict::Deny(deny) => panic!("{deny:?}"),
@@ -472,7 +540,15 @@ fn layers_from_weak_to_strong() {
     assert_eq!(policy.limits.processes, Some(10));
     assert_eq!(policy.limits.cpu_percent, Some(50));
     assert_eq!(policy.grants, [Grant::IoUring, Grant::Fuse]);
-    let value = |name: &str| policy.environment.set.iter().filter(|(set, _)| set == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+    let value = |name: &str| {
+        policy
+            .environment
+            .set
+            .iter()
+            .filter(|(set, _)| set == name)
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>()
+    };
     assert_eq!((value("B"), value("C")), (vec!["2"], vec!["3"]));
     assert!(value("A").is_empty() && policy.environment.keeps("A"));
 
@@ -484,8 +560,17 @@ fn layers_from_weak_to_strong() {
 
 #[test]
 fn nothing_configured_is_the_private_default() {
-    let policy = merge(&agents::load("generic").unwrap(), None, &Settings::default(), bases()).unwrap();
-    assert_eq!((policy.home, policy.network.preset), (Home::Private, NetworkPreset::Dev));
+    let policy = merge(
+        &agents::load("generic").unwrap(),
+        None,
+        &Settings::default(),
+        bases(),
+    )
+    .unwrap();
+    assert_eq!(
+        (policy.home, policy.network.preset),
+        (Home::Private, NetworkPreset::Dev)
+    );
     assert!(policy.paths.is_empty() && policy.grants.is_empty() && policy.network.resolve.is_empty());
     assert!(allows(&policy, "registry.npmjs.org", 443) && allows(&policy, "github.com", 22));
     assert!(!allows(&policy, "example.com", 443));
@@ -503,42 +588,95 @@ fn an_empty_allow_list_allows_nothing() {
 
 #[test]
 fn a_deny_wins_wherever_it_stands() {
-    let policy = merged("claude", "[network]\ndeny = ['*.a.test']\nallow = ['**.b.test']", &["--allow", "x.a.test", "--deny", "c.b.test"]).unwrap();
+    let policy = merged(
+        "claude",
+        "[network]\ndeny = ['*.a.test']\nallow = ['**.b.test']",
+        &["--allow", "x.a.test", "--deny", "c.b.test"],
+    )
+    .unwrap();
     assert!(!allows(&policy, "x.a.test", 443));
     assert!(allows(&policy, "b.test", 443) && !allows(&policy, "c.b.test", 443));
 }
 
 #[test]
 fn telemetry_is_denied_quietly_until_it_is_allowed() {
-    let quiet = |policy: &Policy, host: &str| matches!(connect(policy, host, 443), Verdict::Deny(Deny { quiet: true, .. }));
+    let quiet = |policy: &Policy, host: &str| {
+        matches!(
+            connect(policy, host, 443),
+            Verdict::Deny(Deny { quiet: true, .. })
+        )
+    };
     let definition = agents::load("claude").unwrap();
     assert!(!definition.network.quiet_deny.is_empty());
     for pattern in &definition.network.quiet_deny {
         let host = pattern.to_string().replace("**.", "x.");
         assert!(quiet(&merged("claude", "", &[]).unwrap(), &host), "{host}");
-        assert!(allows(&merged("claude", "", &["--allow", &pattern.to_string()]).unwrap(), &host, 443), "{host}");
-        assert!(allows(&merged("claude", "", &["--net", "open"]).unwrap(), &host, 443), "{host}");
+        assert!(
+            allows(
+                &merged("claude", "", &["--allow", &pattern.to_string()]).unwrap(),
+                &host,
+                443
+            ),
+            "{host}"
+        );
+        assert!(
+            allows(&merged("claude", "", &["--net", "open"]).unwrap(), &host, 443),
+            "{host}"
+        );
     }
 }
 
 #[test]
 fn paths_have_their_base_and_the_later_layer_wins() {
     let file = "[files]\nread = ['~/notes', '../sibling', '/opt/x']\nhide = ['secret', '**/*.pem']\nwrite = ['/opt/x']";
-    let policy = merged("generic", file, &["--write", "../secret", "--read", "x", "--hide", "*.key"]).unwrap();
+    let policy = merged(
+        "generic",
+        file,
+        &["--write", "../secret", "--read", "x", "--hide", "*.key"],
+    )
+    .unwrap();
     let access = |path: &str| PathRule::nearest(&policy.paths, Path::new(path)).map(|rule| rule.access);
     assert_eq!(access("/home/u/notes/a"), Some(Access::Read));
     assert_eq!(access("/work/sibling"), Some(Access::Read));
-    assert_eq!(access("/opt/x"), Some(Access::Read), "in one layer the stricter of two");
-    assert_eq!(access("/work/p/secret"), Some(Access::Write), "the flag replaces the file's rule");
+    assert_eq!(
+        access("/opt/x"),
+        Some(Access::Read),
+        "in one layer the stricter of two"
+    );
+    assert_eq!(
+        access("/work/p/secret"),
+        Some(Access::Write),
+        "the flag replaces the file's rule"
+    );
     assert_eq!(access("/work/p/sub/x"), Some(Access::Read));
-    assert!(policy.paths.iter().any(|rule| rule.path == Path::new("/work/p/**/*.pem")));
-    assert!(policy.paths.iter().any(|rule| rule.path == Path::new("/work/p/sub/*.key")));
+    assert!(
+        policy
+            .paths
+            .iter()
+            .any(|rule| rule.path == Path::new("/work/p/**/*.pem"))
+    );
+    assert!(
+        policy
+            .paths
+            .iter()
+            .any(|rule| rule.path == Path::new("/work/p/sub/*.key"))
+    );
 }
 
 #[test]
 fn a_later_fixed_address_replaces_the_earlier() {
-    let policy = merged("generic", "[network.resolve]\n'a.test' = '10.0.0.1:80'", &["--resolve", "A.test=[::1]:81"]).unwrap();
-    let [fixed] = policy.network.resolve.as_slice() else { panic!("{:?}", policy.network.resolve) };
-    assert_eq!((fixed.address.to_string(), fixed.port), ("::1".to_owned(), Some(81)));
+    let policy = merged(
+        "generic",
+        "[network.resolve]\n'a.test' = '10.0.0.1:80'",
+        &["--resolve", "A.test=[::1]:81"],
+    )
+    .unwrap();
+    let [fixed] = policy.network.resolve.as_slice() else {
+        panic!("{:?}", policy.network.resolve)
+    };
+    assert_eq!(
+        (fixed.address.to_string(), fixed.port),
+        ("::1".to_owned(), Some(81))
+    );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
 }

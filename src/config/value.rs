@@ -77,7 +77,10 @@ impl ValueError {
 }
 
 fn word(text: &str, known: &'static [&'static str]) -> ValueError {
-    ValueError::Word { text: text.to_owned(), known }
+    ValueError::Word {
+        text: text.to_owned(),
+        known,
+    }
 }
 
 /// `none`, `agent`, `dev` or `open`.
@@ -158,7 +161,10 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
         "t" | "tb" | "tib" => 1 << 40,
         _ => return Err(wrong()),
     };
-    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+    number
+        .checked_mul(factor)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(wrong)
 }
 
 /// A number from 1 on.
@@ -202,13 +208,20 @@ impl FixedAddress {
     /// # Errors
     /// A name that is none, an address that is none.
     pub fn new(name: &str, address: &str) -> Result<Self, ValueError> {
-        let parsed = name.parse().map_err(|cause| ValueError::HostName { text: name.to_owned(), cause })?;
+        let parsed = name.parse().map_err(|cause| ValueError::HostName {
+            text: name.to_owned(),
+            cause,
+        })?;
         let (address, port) = match (address.parse::<SocketAddr>(), address.parse::<IpAddr>()) {
             (Ok(socket), _) if socket.port() != 0 => (socket.ip(), Some(socket.port())),
             (Err(_), Ok(ip)) => (ip, None),
             _ => return Err(ValueError::Address(address.to_owned())),
         };
-        Ok(Self { name: parsed, address: address.to_canonical(), port })
+        Ok(Self {
+            name: parsed,
+            address: address.to_canonical(),
+            port,
+        })
     }
 }
 
@@ -216,7 +229,9 @@ impl FromStr for FixedAddress {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let (name, address) = text.split_once('=').ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
+        let (name, address) = text
+            .split_once('=')
+            .ok_or_else(|| ValueError::NoAddress(text.to_owned()))?;
         Self::new(name, address)
     }
 }
@@ -261,7 +276,8 @@ impl EnvironmentEntry {
         if name == "*" {
             return Err(ValueError::EveryVariable);
         }
-        variable(name.strip_suffix('*').unwrap_or(name)).map_err(|_| ValueError::Variable(name.to_owned()))?;
+        variable(name.strip_suffix('*').unwrap_or(name))
+            .map_err(|_| ValueError::Variable(name.to_owned()))?;
         Ok(Self::Keep(name.to_owned()))
     }
 
@@ -277,14 +293,24 @@ impl EnvironmentEntry {
         if value.contains('\0') {
             return Err(ValueError::VariableNul(name.to_owned()));
         }
-        Ok(Self::Set { name: name.to_owned(), value: value.to_owned() })
+        Ok(Self::Set {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
     }
 }
 
 /// Names as POSIX has them (XBD 8.1): what a shell can hand on.
 fn variable(name: &str) -> Result<(), ValueError> {
-    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    if starts && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    let starts = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if starts
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         Ok(())
     } else {
         Err(ValueError::Variable(name.to_owned()))
@@ -312,7 +338,10 @@ mod tests {
             assert_eq!(grant(known.word()), Ok(known));
         }
         assert_eq!(grant("iouring").unwrap_err().near(), Some("io-uring"));
-        assert_eq!(network_preset("devel").unwrap_err().to_string(), "`devel` is none of `none`, `agent`, `dev`, `open`");
+        assert_eq!(
+            network_preset("devel").unwrap_err().to_string(),
+            "`devel` is none of `none`, `agent`, `dev`, `open`"
+        );
     }
 
     #[test]
@@ -320,7 +349,17 @@ mod tests {
         assert_eq!(size("512"), Ok(512));
         assert_eq!(size("4G"), Ok(4 << 30));
         assert_eq!(size("1MiB"), Ok(1 << 20));
-        for text in ["", "0", "-1", "1.5G", "G", "1X", "99999999999999999999", "18446744073709551615K", "ä"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "1.5G",
+            "G",
+            "1X",
+            "99999999999999999999",
+            "18446744073709551615K",
+            "ä",
+        ] {
             assert!(size(text).is_err(), "{text:?}");
         }
     }
@@ -337,17 +376,36 @@ mod tests {
 
     #[test]
     fn fixed_addresses() {
-        for text in ["a.test=127.0.0.1:80", "a.test=10.0.0.1", "a.test=[::1]:8080", "a.test=::1"] {
+        for text in [
+            "a.test=127.0.0.1:80",
+            "a.test=10.0.0.1",
+            "a.test=[::1]:8080",
+            "a.test=::1",
+        ] {
             assert_eq!(text.parse::<FixedAddress>().unwrap().to_string(), text);
         }
-        for text in ["a.test", "a.test=", "a.test=b.test", "a.test=127.0.0.1:0", "a.test=127.0.0.1:x", "1.2.3.4=::1", "=::1"] {
+        for text in [
+            "a.test",
+            "a.test=",
+            "a.test=b.test",
+            "a.test=127.0.0.1:0",
+            "a.test=127.0.0.1:x",
+            "1.2.3.4=::1",
+            "=::1",
+        ] {
             assert!(text.parse::<FixedAddress>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn variables() {
-        assert_eq!("A=b=c".parse(), Ok(EnvironmentEntry::Set { name: "A".into(), value: "b=c".into() }));
+        assert_eq!(
+            "A=b=c".parse(),
+            Ok(EnvironmentEntry::Set {
+                name: "A".into(),
+                value: "b=c".into()
+            })
+        );
         assert_eq!("LC_*".parse(), Ok(EnvironmentEntry::Keep("LC_*".into())));
         for text in ["", "=x", "*", "A B", "1A", "A*=x", "A*B", "**", "A=\0"] {
             assert!(text.parse::<EnvironmentEntry>().is_err(), "{text:?}");

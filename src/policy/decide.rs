@@ -49,7 +49,12 @@ impl Policy {
                 quiet: false,
             });
         }
-        if let Some(rule) = network.rules.iter().filter(|rule| !rule.allow && hits(rule, action)).min_by_key(|r| (r.quiet, &r.origin)) {
+        if let Some(rule) = network
+            .rules
+            .iter()
+            .filter(|rule| !rule.allow && hits(rule, action))
+            .min_by_key(|r| (r.quiet, &r.origin))
+        {
             return Verdict::Deny(Deny {
                 rule: Some(rule.pattern.to_string()),
                 origin: rule.origin.clone(),
@@ -58,7 +63,12 @@ impl Policy {
                 quiet: rule.quiet,
             });
         }
-        if let Some(rule) = network.rules.iter().filter(|rule| rule.allow && hits(rule, action)).min_by_key(|r| &r.origin) {
+        if let Some(rule) = network
+            .rules
+            .iter()
+            .filter(|rule| rule.allow && hits(rule, action))
+            .min_by_key(|r| &r.origin)
+        {
             return Verdict::Allow(rule.origin.clone());
         }
         if let Some(fixed) = network.resolve.iter().find(|fixed| fixes(fixed, action)) {

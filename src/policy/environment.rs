@@ -12,7 +12,9 @@ impl EnvironmentPolicy {
         if self.keep.iter().any(|kept| kept == name) {
             return true;
         }
-        self.keep.iter().any(|pattern| pattern.contains('*') && matches_star(pattern, name))
+        self.keep
+            .iter()
+            .any(|pattern| pattern.contains('*') && matches_star(pattern, name))
             && !self.never.iter().any(|pattern| matches_star(pattern, name))
     }
 }
@@ -20,8 +22,12 @@ impl EnvironmentPolicy {
 /// Whether a name is meant by a pattern in which `*` stands for any run of bytes. Each part takes the first place that
 /// fits, so the work is bounded by the two lengths' product.
 pub(crate) fn matches_star(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(start) else { return false };
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(mut name) = name.strip_prefix(start) else {
+        return false;
+    };
     let mut parts: Vec<&str> = rest.split('*').collect();
     let end = parts.pop().unwrap_or_default();
     for part in parts {

@@ -103,7 +103,9 @@ impl HostPattern {
             (_, Hosts::Exactly(name)) => self.has_name(name),
             (Hosts::Below(own), Hosts::Below(name)) => own == name || is_below(name, own),
             (Hosts::Below(own), Hosts::BelowAndApex(name)) => is_below(name, own),
-            (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => own == name || is_below(name, own),
+            (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => {
+                own == name || is_below(name, own)
+            }
             (own, other) => own == other,
         }
     }
@@ -127,7 +129,9 @@ impl HostPattern {
 }
 
 fn is_below(name: &Name, apex: &Name) -> bool {
-    name.as_str().strip_suffix(apex.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    name.as_str()
+        .strip_suffix(apex.as_str())
+        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 impl FromStr for HostPattern {
@@ -138,19 +142,30 @@ impl FromStr for HostPattern {
             return Err(HostPatternError::Url(text.to_owned()));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self { hosts: Hosts::Address(address.to_canonical()), port: Port::Web });
+            return Ok(Self {
+                hosts: Hosts::Address(address.to_canonical()),
+                port: Port::Web,
+            });
         }
         let (host, port) = match text.rsplit_once(':') {
             None => (text, Port::Web),
             Some((host, "*")) => (host, Port::Any),
             Some((host, digits)) => match digits.parse::<u16>() {
-                Ok(port) if port > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => (host, Port::Exactly(port)),
+                Ok(port) if port > 0 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                    (host, Port::Exactly(port))
+                }
                 _ => return Err(HostPatternError::Port(text.to_owned())),
             },
         };
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
         if let Ok(address) = bare.parse::<IpAddr>() {
-            return Ok(Self { hosts: Hosts::Address(address.to_canonical()), port });
+            return Ok(Self {
+                hosts: Hosts::Address(address.to_canonical()),
+                port,
+            });
         }
         let name = |text: &str| text.parse::<Name>();
         let hosts = if host == "*" {
@@ -164,7 +179,10 @@ impl FromStr for HostPattern {
         };
         match hosts {
             Ok(hosts) => Ok(Self { hosts, port }),
-            Err(cause) => Err(HostPatternError::Name { text: text.to_owned(), cause }),
+            Err(cause) => Err(HostPatternError::Name {
+                text: text.to_owned(),
+                cause,
+            }),
         }
     }
 }
@@ -176,7 +194,9 @@ impl fmt::Display for HostPattern {
             Hosts::Exactly(name) => write!(formatter, "{name}")?,
             Hosts::Below(name) => write!(formatter, "*.{name}")?,
             Hosts::BelowAndApex(name) => write!(formatter, "**.{name}")?,
-            Hosts::Address(IpAddr::V6(address)) if self.port != Port::Web => write!(formatter, "[{address}]")?,
+            Hosts::Address(IpAddr::V6(address)) if self.port != Port::Web => {
+                write!(formatter, "[{address}]")?
+            }
             Hosts::Address(address) => write!(formatter, "{address}")?,
         }
         match self.port {
@@ -205,7 +225,10 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, name: &str, port: u16) -> bool {
-        pattern.parse::<HostPattern>().unwrap().matches_name(&name.parse().unwrap(), port, false)
+        pattern
+            .parse::<HostPattern>()
+            .unwrap()
+            .matches_name(&name.parse().unwrap(), port, false)
     }
 
     #[test]
@@ -227,8 +250,17 @@ mod tests {
 
     #[test]
     fn covering() {
-        let covers = |a: &str, b: &str| a.parse::<HostPattern>().unwrap().covers_hosts(&b.parse().unwrap());
-        for (wide, narrow) in [("*", "**.a.test"), ("**.a.test", "*.a.test"), ("*.a.test", "**.b.a.test"), ("*.a.test", "b.a.test:1")] {
+        let covers = |a: &str, b: &str| {
+            a.parse::<HostPattern>()
+                .unwrap()
+                .covers_hosts(&b.parse().unwrap())
+        };
+        for (wide, narrow) in [
+            ("*", "**.a.test"),
+            ("**.a.test", "*.a.test"),
+            ("*.a.test", "**.b.a.test"),
+            ("*.a.test", "b.a.test:1"),
+        ] {
             assert!(covers(wide, narrow), "{wide} {narrow}");
             assert!(!covers(narrow, wide), "{narrow} {wide}");
         }
@@ -238,14 +270,31 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_pattern() {
-        for text in ["", "https://a.test", "a.test:0", "a.test:70000", "a.test:+1", "*a.test", "a.*.test", "a test"] {
+        for text in [
+            "",
+            "https://a.test",
+            "a.test:0",
+            "a.test:70000",
+            "a.test:+1",
+            "*a.test",
+            "a.*.test",
+            "a test",
+        ] {
             assert!(text.parse::<HostPattern>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn shown_as_read() {
-        for text in ["*", "a.test", "*.a.test:22", "**.a.test:*", "127.0.0.1:80", "[::1]:80", "::1"] {
+        for text in [
+            "*",
+            "a.test",
+            "*.a.test:22",
+            "**.a.test:*",
+            "127.0.0.1:80",
+            "[::1]:80",
+            "::1",
+        ] {
             assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
         }
     }

@@ -64,7 +64,10 @@ impl FromStr for Name {
             if label.len() > 63 {
                 return Err(NameError::TooLong);
             }
-            if let Some(byte) = label.bytes().find(|b| !b.is_ascii_alphanumeric() && *b != b'-' && *b != b'_') {
+            if let Some(byte) = label
+                .bytes()
+                .find(|b| !b.is_ascii_alphanumeric() && *b != b'-' && *b != b'_')
+            {
                 return Err(NameError::Byte(byte));
             }
             last = label;
@@ -115,7 +118,19 @@ mod tests {
 
     #[test]
     fn addresses_and_odd_bytes_are_no_names() {
-        for text in ["127.1", "0x7f.0.0.0x1", "2130706433", "1.2.3.4", "a\0.b.com", "a%b.com", "", ".", "a..b", "ü.de", "[::1]"] {
+        for text in [
+            "127.1",
+            "0x7f.0.0.0x1",
+            "2130706433",
+            "1.2.3.4",
+            "a\0.b.com",
+            "a%b.com",
+            "",
+            ".",
+            "a..b",
+            "ü.de",
+            "[::1]",
+        ] {
             assert!(text.parse::<Name>().is_err(), "{text:?}");
         }
         assert!(format!("{}.com", "a".repeat(64)).parse::<Name>().is_err());

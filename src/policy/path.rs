@@ -44,7 +44,11 @@ mod tests {
     use super::*;
 
     fn rule(path: &str, access: Access) -> PathRule {
-        PathRule { path: path.into(), access, origin: Origin::Flag(String::new()) }
+        PathRule {
+            path: path.into(),
+            access,
+            origin: Origin::Flag(String::new()),
+        }
     }
 
     #[test]
@@ -55,9 +59,18 @@ mod tests {
             rule("/a/b", Access::Read),
             rule("/a/b/c", Access::Write),
         ];
-        assert_eq!(PathRule::nearest(&rules, Path::new("/a/x")).unwrap().access, Access::Write);
-        assert_eq!(PathRule::nearest(&rules, Path::new("/a/b/x")).unwrap().access, Access::Hide);
-        assert_eq!(PathRule::nearest(&rules, Path::new("/a/b/c/x")).unwrap().access, Access::Write);
+        assert_eq!(
+            PathRule::nearest(&rules, Path::new("/a/x")).unwrap().access,
+            Access::Write
+        );
+        assert_eq!(
+            PathRule::nearest(&rules, Path::new("/a/b/x")).unwrap().access,
+            Access::Hide
+        );
+        assert_eq!(
+            PathRule::nearest(&rules, Path::new("/a/b/c/x")).unwrap().access,
+            Access::Write
+        );
         assert!(PathRule::nearest(&rules, Path::new("/ab")).is_none());
     }
 }

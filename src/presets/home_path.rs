@@ -34,10 +34,18 @@ impl TryFrom<String> for HomePath {
     type Error = HomePathError;
 
     fn try_from(text: String) -> Result<Self, HomePathError> {
-        let named = Path::new(&text).components().all(|component| matches!(component, Component::Normal(_)));
+        let named = Path::new(&text)
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)));
         // Components leave out doubled slashes and inner dots; the text must have none of them, so that it has one form.
-        let exact = text.split('/').all(|part| !part.is_empty() && part != "." && !part.contains('\0'));
-        if named && exact { Ok(Self(text)) } else { Err(HomePathError(text)) }
+        let exact = text
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && !part.contains('\0'));
+        if named && exact {
+            Ok(Self(text))
+        } else {
+            Err(HomePathError(text))
+        }
     }
 }
 

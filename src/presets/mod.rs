@@ -163,7 +163,10 @@ pub fn environment() -> Result<Environment, PresetError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(file: &'static str, text: &str) -> Result<T, PresetError> {
-    toml::from_str(text).map_err(|source| PresetError { file, source: Box::new(source) })
+    toml::from_str(text).map_err(|source| PresetError {
+        file,
+        source: Box::new(source),
+    })
 }
 
 /// A cache with its place.
@@ -199,8 +202,14 @@ impl Toolchains {
     pub fn cache_places(&self, home: &Path, environment: &[(OsString, OsString)]) -> Vec<CachePlace> {
         let places = self.cache.iter().map(|cache| {
             let base = place(home, environment, &cache.home, cache.variable.as_deref());
-            let path = cache.below.as_ref().map_or_else(|| base.clone(), |below| below.within(&base));
-            CachePlace { path, store: cache.store.clone() }
+            let path = cache
+                .below
+                .as_ref()
+                .map_or_else(|| base.clone(), |below| below.within(&base));
+            CachePlace {
+                path,
+                store: cache.store.clone(),
+            }
         });
         places.collect()
     }
@@ -208,8 +217,15 @@ impl Toolchains {
 
 /// Where a tool keeps its files. A variable that is no absolute path of named components, or that points at the home
 /// or above it, counts as unset: it would show, or replace, far more than a tool chain.
-fn place(home: &Path, environment: &[(OsString, OsString)], default: &HomePath, variable: Option<&str>) -> PathBuf {
-    let moved = variable.and_then(|variable| environment.iter().find(|(name, _)| name == variable)).map(|(_, value)| Path::new(value));
+fn place(
+    home: &Path,
+    environment: &[(OsString, OsString)],
+    default: &HomePath,
+    variable: Option<&str>,
+) -> PathBuf {
+    let moved = variable
+        .and_then(|variable| environment.iter().find(|(name, _)| name == variable))
+        .map(|(_, value)| Path::new(value));
     let named = |component| matches!(component, Component::RootDir | Component::Normal(_));
     moved
         .filter(|path| path.is_absolute() && path.components().all(named) && !home.starts_with(path))
@@ -232,15 +248,42 @@ mod tests {
     #[test]
     fn hosts_are_patterns_and_stand_once() {
         let presets = network().unwrap();
-        unique(presets.group.iter().flat_map(|group| &group.patterns).map(ToString::to_string));
-        assert!(presets.group.iter().all(|group| !group.why.is_empty() && !group.patterns.is_empty()));
+        unique(
+            presets
+                .group
+                .iter()
+                .flat_map(|group| &group.patterns)
+                .map(ToString::to_string),
+        );
+        assert!(
+            presets
+                .group
+                .iter()
+                .all(|group| !group.why.is_empty() && !group.patterns.is_empty())
+        );
         let preset_of = |group: &HostGroup| group.preset;
-        assert!(presets.group.iter().map(preset_of).all(|preset| matches!(preset, NetworkPreset::Dev | NetworkPreset::Open)));
+        assert!(
+            presets
+                .group
+                .iter()
+                .map(preset_of)
+                .all(|preset| matches!(preset, NetworkPreset::Dev | NetworkPreset::Open))
+        );
         // A pattern that another covers on the same ports says nothing.
-        let dev: Vec<_> = presets.group.iter().filter(|group| group.preset == NetworkPreset::Dev).flat_map(|group| &group.patterns).collect();
+        let dev: Vec<_> = presets
+            .group
+            .iter()
+            .filter(|group| group.preset == NetworkPreset::Dev)
+            .flat_map(|group| &group.patterns)
+            .collect();
         for pattern in &dev {
-            let wider = dev.iter().filter(|other| **other != *pattern && pattern.listed_port().is_none() && other.listed_port().is_none());
-            assert!(!wider.into_iter().any(|other| other.covers_hosts(pattern)), "{pattern} is covered");
+            let wider = dev.iter().filter(|other| {
+                **other != *pattern && pattern.listed_port().is_none() && other.listed_port().is_none()
+            });
+            assert!(
+                !wider.into_iter().any(|other| other.covers_hosts(pattern)),
+                "{pattern} is covered"
+            );
         }
     }
 
@@ -248,24 +291,69 @@ mod tests {
     fn variables_stand_once_and_no_secret_is_kept() {
         let data = environment().unwrap();
         unique(data.keep.iter().chain(&data.never).flat_map(|group| &group.names));
-        assert!(data.keep.iter().chain(&data.never).all(|group| !group.why.is_empty()));
-        let names = |groups: &[VariableGroup]| groups.iter().flat_map(|group| group.names.clone()).collect::<Vec<_>>();
-        let policy = crate::policy::EnvironmentPolicy { keep: names(&data.keep), set: Vec::new(), never: names(&data.never) };
-        for kept in ["PATH", "LC_ALL", "TERM", "CARGO_HOME", "CARGO_TERM_COLOR", "HOME", "JAVA_HOME"] {
+        assert!(
+            data.keep
+                .iter()
+                .chain(&data.never)
+                .all(|group| !group.why.is_empty())
+        );
+        let names = |groups: &[VariableGroup]| {
+            groups
+                .iter()
+                .flat_map(|group| group.names.clone())
+                .collect::<Vec<_>>()
+        };
+        let policy = crate::policy::EnvironmentPolicy {
+            keep: names(&data.keep),
+            set: Vec::new(),
+            never: names(&data.never),
+        };
+        for kept in [
+            "PATH",
+            "LC_ALL",
+            "TERM",
+            "CARGO_HOME",
+            "CARGO_TERM_COLOR",
+            "HOME",
+            "JAVA_HOME",
+        ] {
             assert!(policy.keeps(kept), "{kept}");
         }
         for dropped in [
-            "LD_PRELOAD", "LD_LIBRARY_PATH", "SSH_AUTH_SOCK", "GH_TOKEN", "AWS_SECRET_ACCESS_KEY", "DBUS_SESSION_BUS_ADDRESS", "HTTPS_PROXY",
-            "https_proxy", "NODE_OPTIONS", "CARGO_REGISTRY_TOKEN", "BASH_ENV", "DOCKER_HOST", "XDG_RUNTIME_DIR", "DISPLAY", "KUBECONFIG",
+            "LD_PRELOAD",
+            "LD_LIBRARY_PATH",
+            "SSH_AUTH_SOCK",
+            "GH_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "DBUS_SESSION_BUS_ADDRESS",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "NODE_OPTIONS",
+            "CARGO_REGISTRY_TOKEN",
+            "BASH_ENV",
+            "DOCKER_HOST",
+            "XDG_RUNTIME_DIR",
+            "DISPLAY",
+            "KUBECONFIG",
         ] {
             assert!(!policy.keeps(dropped), "{dropped}");
         }
         // A user's pattern meets the same wall; each entry of the wall is tried.
-        let all = ["A*", "B*", "C*", "D*", "E*", "G*", "L*", "M*", "N*", "P*", "R*", "S*", "X*", "_*", "J*"].map(String::from);
-        let wide = crate::policy::EnvironmentPolicy { keep: all.to_vec(), ..policy };
+        let all = [
+            "A*", "B*", "C*", "D*", "E*", "G*", "L*", "M*", "N*", "P*", "R*", "S*", "X*", "_*", "J*",
+        ]
+        .map(String::from);
+        let wide = crate::policy::EnvironmentPolicy {
+            keep: all.to_vec(),
+            ..policy
+        };
         for pattern in &wide.never {
             let name = format!("X{pattern}").replace('*', "Y");
-            let name = if pattern.starts_with('*') { name } else { pattern.replace('*', "Y") };
+            let name = if pattern.starts_with('*') {
+                name
+            } else {
+                pattern.replace('*', "Y")
+            };
             assert!(!wide.keeps(&name), "{pattern}");
         }
         assert!(wide.keeps("XYZ"));
@@ -279,7 +367,10 @@ mod tests {
             assert!(entry.path.is_absolute() && !entry.why.is_empty(), "{entry:?}");
         }
         for hidden in &data.hide {
-            assert!(data.show.iter().any(|shown| hidden.path.starts_with(&shown.path)), "{hidden:?} isn't shown anyway");
+            assert!(
+                data.show.iter().any(|shown| hidden.path.starts_with(&shown.path)),
+                "{hidden:?} isn't shown anyway"
+            );
         }
     }
 
@@ -294,12 +385,31 @@ mod tests {
         assert!(paths.contains(&"/home/u/.cargo/bin".into()) && paths.contains(&"/home/u/.nvm".into()));
         // Where settings with tokens are is neither shown nor in a store's way.
         for secret in [
-            ".ssh", ".gnupg", ".aws", ".config/gh", ".cargo/credentials.toml", ".npmrc", ".m2/settings.xml", ".gem/credentials",
-            ".config/composer/auth.json", ".netrc", ".kube", ".docker", ".pypirc",
+            ".ssh",
+            ".gnupg",
+            ".aws",
+            ".config/gh",
+            ".cargo/credentials.toml",
+            ".npmrc",
+            ".m2/settings.xml",
+            ".gem/credentials",
+            ".config/composer/auth.json",
+            ".netrc",
+            ".kube",
+            ".docker",
+            ".pypirc",
         ] {
-            assert!(!paths.iter().any(|path| home.join(secret).starts_with(path)), "{secret}");
+            assert!(
+                !paths.iter().any(|path| home.join(secret).starts_with(path)),
+                "{secret}"
+            );
         }
-        assert!(data.cache.iter().all(|cache| cache.store.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        assert!(data.cache.iter().all(|cache| {
+            cache
+                .store
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        }));
     }
 
     #[test]
@@ -307,15 +417,28 @@ mod tests {
         let data = toolchains().unwrap();
         let home = Path::new("/home/u");
         let moved = |value: &str| {
-            let environment = [("CARGO_HOME".into(), value.into()), ("RUSTUP_HOME".into(), value.into())];
-            (data.read_paths(home, &environment), data.cache_places(home, &environment))
+            let environment = [
+                ("CARGO_HOME".into(), value.into()),
+                ("RUSTUP_HOME".into(), value.into()),
+            ];
+            (
+                data.read_paths(home, &environment),
+                data.cache_places(home, &environment),
+            )
         };
         let (paths, caches) = moved("/data//cargo/");
         assert!(paths.contains(&"/data/cargo/bin".into()) && paths.contains(&"/data/cargo".into()));
-        assert!(caches.iter().any(|cache| cache.path == Path::new("/data/cargo/registry")));
+        assert!(
+            caches
+                .iter()
+                .any(|cache| cache.path == Path::new("/data/cargo/registry"))
+        );
         for wide in ["/", "/home", "/home/u", "relative", "", "/home/u/x/.."] {
             let (paths, _) = moved(wide);
-            assert!(paths.contains(&"/home/u/.rustup".into()) && paths.contains(&"/home/u/.cargo/bin".into()), "{wide:?}");
+            assert!(
+                paths.contains(&"/home/u/.rustup".into()) && paths.contains(&"/home/u/.cargo/bin".into()),
+                "{wide:?}"
+            );
         }
     }
 }

@@ -43,6 +43,11 @@ pub enum Event {
         /// Protections that this machine doesn't give, in the plan's words.
         degraded: Vec<String>,
     },
+    /// The kernel did not give what was tried.
+    Degraded {
+        /// What, in words.
+        lost: Vec<String>,
+    },
     /// A run ends.
     SessionEnd {
         /// Exit code, where it exited.
@@ -153,9 +158,12 @@ impl Event {
     #[must_use]
     pub fn is_denial(&self) -> bool {
         match self {
-            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => denied.as_ref().is_some_and(|deny| !deny.quiet),
+            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => {
+                denied.as_ref().is_some_and(|deny| !deny.quiet)
+            }
             Self::SyscallRefused { .. } => true,
             Self::SessionStart { .. }
+            | Self::Degraded { .. }
             | Self::SessionEnd { .. }
             | Self::ProcessStart { .. }
             | Self::TrustChange { .. }
@@ -170,4 +178,9 @@ impl Event {
 pub trait Emit: Send + Sync {
     /// Takes one. Never blocks on anything but the log's own write, and never fails: the log counts what it lost.
     fn emit(&self, event: Event);
+
+    /// How many denials it has taken so far.
+    fn denied(&self) -> u64 {
+        0
+    }
 }

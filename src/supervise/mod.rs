@@ -1,3 +1,10 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+mod network;
+pub mod notify;
+pub mod run;
+pub mod session;
+pub mod state;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+
+mod terminal;

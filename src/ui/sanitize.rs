@@ -76,7 +76,10 @@ mod tests {
 
     #[test]
     fn acting_characters_are_shown() {
-        assert_eq!(line("a\x1b[31mb\r\n\u{202e}c\u{200b}"), r"a\u{1b}[31mb\u{d}\u{a}\u{202e}c\u{200b}");
+        assert_eq!(
+            line("a\x1b[31mb\r\n\u{202e}c\u{200b}"),
+            r"a\u{1b}[31mb\u{d}\u{a}\u{202e}c\u{200b}"
+        );
         assert!(matches!(line("Grüße, 世界"), Cow::Borrowed(_)));
     }
 

@@ -1,0 +1,234 @@
+//! From arguments to a plan: what `aca run` and `aca plan` have in common.
+
+use super::RunArgs;
+use crate::agents::{self, AgentDefinition};
+use crate::config::{self, Bases, Places};
+use crate::facts::{self, Ambient, Facts};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
+use crate::policy::{Home, Policy};
+use crate::presets;
+use crate::supervise::state::StateFile;
+use std::path::{Path, PathBuf};
+
+/// Everything that a run is made of.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) policy: Policy,
+    pub(super) places: Places,
+    pub(super) state: Vec<StateFile>,
+    #[expect(dead_code, reason = "for the look after the run")]
+    pub(super) needs: ProjectNeeds,
+}
+
+/// What is known before the project is looked at.
+pub(super) struct Beginning {
+    ambient: Ambient,
+    places: Places,
+    agent: AgentDefinition,
+    file: Option<config::FileLayer>,
+}
+
+/// Reads the surroundings, the agent's file and the configuration: all that can be wrong cheaply.
+pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
+    let ambient = Ambient::read().map_err(|error| {
+        Failure::new(FailureKind::Machine, error)
+            .hint("go to a directory that exists, and see that HOME is one")
+    })?;
+    let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
+    let agent = agent(args)?;
+    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
+    Ok(Beginning {
+        ambient,
+        places,
+        agent,
+        file,
+    })
+}
+
+/// The definition of the agent that the words name.
+fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
+    let named = match &args.flags.agent {
+        Some(name) => name.as_str(),
+        None if args.after_separator => agents::GENERIC,
+        None => args
+            .words
+            .first()
+            .and_then(|word| agents::name_of_command(word))
+            .unwrap_or(agents::GENERIC),
+    };
+    agents::load(named)
+        .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
+}
+
+/// Looks at the project and the machine, and makes the plan.
+pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
+    let Beginning {
+        ambient,
+        places,
+        agent,
+        file,
+    } = beginning;
+    let root = args
+        .flags
+        .project
+        .clone()
+        .unwrap_or_else(|| ambient.directory.clone());
+    let bases = Bases {
+        home: &ambient.home,
+        project: &root,
+        current: &ambient.directory,
+    };
+    let policy =
+        config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(Failure::from)?;
+    let needs = ProjectNeeds {
+        root: root.clone(),
+        ..ProjectNeeds::default()
+    };
+    let extras = extras(args, &ambient, &places, &agent, &policy)?;
+    let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
+    let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
+    let state = state_files(&agent, &facts, &extras);
+    let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
+    Ok(Prepared {
+        plan,
+        policy,
+        places,
+        state,
+        needs,
+    })
+}
+
+fn plan_failure(error: PlanError) -> Failure {
+    let hint = match &error {
+        PlanError::NothingThere { .. } => "make it first, or take the rule away",
+        PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
+        PlanError::NoCgroup { .. } => {
+            "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
+        }
+    };
+    Failure::new(FailureKind::Configuration, error).hint(hint)
+}
+
+/// Every path that the plan will ask for.
+fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = vec![needs.root.clone()];
+    paths.extend(needs.extra_writable.iter().cloned());
+    paths.extend(policy.paths.iter().map(|rule| rule.path.clone()));
+    paths.extend(
+        extras
+            .system
+            .iter()
+            .chain(&extras.toolchains)
+            .map(|shown| shown.path.clone()),
+    );
+    paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
+    paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
+    if policy.home == Home::Host {
+        paths.extend(extras.home_secrets.iter().cloned());
+        paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
+        paths.extend(extras.agent.private.iter().cloned());
+    }
+    paths
+}
+
+fn extras(
+    args: &RunArgs,
+    ambient: &Ambient,
+    places: &Places,
+    agent: &AgentDefinition,
+    policy: &Policy,
+) -> Result<Extras, Failure> {
+    let wrong = |error: presets::PresetError| Failure::new(FailureKind::Internal, error);
+    let home = &ambient.home;
+    let toolchains = presets::toolchains().map_err(wrong)?;
+    let system = presets::system().map_err(wrong)?;
+    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
+        paths.iter().map(|path| path.within(home)).collect()
+    };
+    let mut read = within(&agent.state.read);
+    read.extend(within(&agent.install.roots));
+    Ok(Extras {
+        system: system
+            .show
+            .into_iter()
+            .map(|shown| Shown {
+                path: shown.path,
+                why: shown.why,
+            })
+            .collect(),
+        toolchains: toolchains
+            .read_paths(home, &ambient.environment)
+            .into_iter()
+            .map(|path| Shown {
+                path,
+                why: "a tool chain of the user's".into(),
+            })
+            .collect(),
+        caches: toolchains
+            .cache_places(home, &ambient.environment)
+            .into_iter()
+            .map(|cache| Cache {
+                at: cache.path,
+                store: places.stores().join(cache.store),
+            })
+            .collect(),
+        system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
+        home_secrets: if policy.home == Home::Host {
+            home_secrets(home)
+        } else {
+            Vec::new()
+        },
+        own: places.own().into(),
+        agent: AgentNeeds {
+            name: agent.name.clone(),
+            share: within(&agent.state.share),
+            read,
+            files: agent
+                .state
+                .merge
+                .iter()
+                .map(|file| StateCopy {
+                    at: file.path.within(home),
+                    content: small_file(&file.path.within(home)),
+                })
+                .collect(),
+            private: within(&agent.state.private),
+            nested_sandbox: agent.nested_sandbox,
+        },
+        argv: args.words.clone(),
+    })
+}
+
+/// Secrets of a real home.
+fn home_secrets(home: &Path) -> Vec<PathBuf> {
+    [".ssh", ".gnupg"].iter().map(|name| home.join(name)).collect()
+}
+
+/// A state file's content; nothing when it isn't there, isn't a file or is too large.
+fn small_file(path: &Path) -> Option<Vec<u8>> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let small = metadata.is_file() && metadata.len() <= u64::try_from(agents::MAX_STATE_BYTES).unwrap_or(0);
+    small.then(|| std::fs::read(path).ok()).flatten()
+}
+
+fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<StateFile> {
+    let home = &facts.ambient.home;
+    agent
+        .state
+        .merge
+        .iter()
+        .map(|file| StateFile {
+            host: file.path.within(home),
+            below_home: file.path.as_path().to_owned(),
+            start: extras
+                .agent
+                .files
+                .iter()
+                .find(|copy| copy.at == file.path.within(home))
+                .and_then(|copy| copy.content.clone()),
+            format: file.format,
+            host_keeps: file.host_keeps.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,57 @@
+//! What this machine offers and how things lie: read once, then data. Serialises both ways, so that a report of
+//! `aca doctor --json` is a test fixture.
+
+mod ambient;
+mod identity;
+mod machine;
+mod paths;
+mod refusal;
+
+pub use ambient::{Ambient, AmbientError};
+pub use identity::GitIdentity;
+pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
+pub use paths::{Identity, Kind, PathFact, Paths, real};
+pub use refusal::{Refusal, apparmor_profile};
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// All that a plan is made from, as far as it is this machine's doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The caller's surroundings.
+    pub ambient: Ambient,
+    /// The kernel.
+    pub machine: Machine,
+    /// The user's terminal.
+    pub terminal: Option<Terminal>,
+    /// The paths that policy, presets and agent name.
+    pub paths: Paths,
+    /// Who commits.
+    pub git_identity: Option<GitIdentity>,
+    /// Where `/etc/resolv.conf` leads when nothing is there.
+    pub dangling_resolver: Option<PathBuf>,
+    /// `/etc/passwd` with a line for the user, when it has none.
+    pub passwd_with_user: Option<Vec<u8>>,
+}
+
+/// Looks at the machine; `paths` are those that the plan will ask for.
+#[must_use]
+pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits: bool) -> Facts {
+    let resolver = std::path::Path::new("/etc/resolv.conf");
+    let names = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].map(PathBuf::from);
+    let paths = Paths::look(paths.into_iter().chain(names));
+    Facts {
+        machine: machine(limits),
+        terminal: terminal(),
+        git_identity: GitIdentity::read(&ambient.home),
+        dangling_resolver: if paths.get(resolver).is_none() {
+            std::fs::read_link(resolver).ok()
+        } else {
+            None
+        },
+        passwd_with_user: ambient::passwd_with_user(&ambient),
+        paths,
+        ambient,
+    }
+}

@@ -1,0 +1,98 @@
+//! What the paths are that the policy, the agent and the presets name. Resolved once, here.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What an inode is, as far as a mount cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// Anything else that can be bound on a file.
+    File,
+}
+
+/// Which inode a path was when the plan was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Identity {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// One path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathFact {
+    /// File or directory, behind symbolic links.
+    pub kind: Kind,
+    /// The path without symbolic links.
+    pub real: PathBuf,
+    /// What the path itself holds, when it is a symbolic link.
+    pub link: Option<PathBuf>,
+    /// Which inode it leads to.
+    pub identity: Identity,
+}
+
+/// All that were looked at; what isn't in here isn't there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths(BTreeMap<PathBuf, PathFact>);
+
+impl Paths {
+    /// Looks at each.
+    pub fn look(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self(
+            paths
+                .into_iter()
+                .filter_map(|path| look(&path).map(|fact| (path, fact)))
+                .collect(),
+        )
+    }
+
+    /// What is known of a path.
+    #[must_use]
+    pub fn get(&self, path: &Path) -> Option<&PathFact> {
+        self.0.get(path)
+    }
+
+    /// Adds another path.
+    pub fn add(&mut self, path: PathBuf) {
+        if let Some(fact) = look(&path) {
+            self.0.insert(path, fact);
+        }
+    }
+}
+
+fn look(path: &Path) -> Option<PathFact> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let link = std::fs::read_link(path).ok();
+    let kind = if metadata.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::File
+    };
+    let identity = Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    };
+    Some(PathFact {
+        kind,
+        real: real(path).ok()?,
+        link,
+        identity,
+    })
+}
+
+/// The path without symbolic links.
+///
+/// # Errors
+/// Those of realpath(3).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that resolves paths"
+)]
+pub fn real(path: &Path) -> std::io::Result<PathBuf> {
+    std::fs::canonicalize(path)
+}

@@ -1,0 +1,75 @@
+//! The second wall: a Landlock domain in the shape of the mount view.
+//!
+//! It handles the write rights alone, so that opening a file for reading costs nothing more; reading is what the mount
+//! view decides. With it go the scopes: no signal and no abstract socket reaches out of the domain.
+
+use super::During;
+use crate::launch::protocol::StageError;
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope,
+};
+use rustix::io::Errno;
+use std::path::PathBuf;
+
+/// The newest interface whose rights were looked at one by one here.
+const KNOWN: ABI = ABI::V6;
+
+/// Restricts this process and all that it starts; tells `full`, `partial` or `none`.
+pub(super) fn restrict(writable: &[PathBuf], files: bool) -> Result<String, StageError> {
+    let writes = writes();
+    let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
+    if files {
+        ruleset = ruleset
+            .handle_access(writes)
+            .map_err(|_| Errno::INVAL)
+            .during("landlock_create_ruleset")?;
+    }
+    ruleset = ruleset
+        .scope(Scope::from_all(KNOWN))
+        .map_err(|_| Errno::INVAL)
+        .during("landlock_create_ruleset")?;
+    let mut created = ruleset
+        .create()
+        .map_err(|_| Errno::INVAL)
+        .during("landlock_create_ruleset")?;
+    if files {
+        for path in writable {
+            let descriptor = PathFd::new(path)
+                .map_err(|_| Errno::NOENT)
+                .during("open for Landlock")?;
+            let rule = PathBeneath::new(descriptor, allowed(path, writes));
+            created = created
+                .add_rule(rule)
+                .map_err(|_| Errno::INVAL)
+                .during("landlock_add_rule")?;
+        }
+    }
+    let status = created
+        .restrict_self()
+        .map_err(|_| Errno::INVAL)
+        .during("landlock_restrict_self")?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => "full",
+        RulesetStatus::PartiallyEnforced => "partial",
+        RulesetStatus::NotEnforced => "none",
+    }
+    .to_owned())
+}
+
+/// Everything that changes a file system, and nothing that reads it.
+fn writes() -> BitFlags<AccessFs> {
+    AccessFs::from_write(ABI::V3)
+}
+
+/// A file takes the rights that a file can have.
+fn allowed(path: &std::path::Path, writes: BitFlags<AccessFs>) -> BitFlags<AccessFs> {
+    match rustix::fs::stat(path) {
+        Ok(status)
+            if rustix::fs::FileType::from_raw_mode(status.st_mode) != rustix::fs::FileType::Directory =>
+        {
+            writes & AccessFs::from_file(ABI::V3)
+        }
+        _ => writes,
+    }
+}

@@ -1,0 +1,356 @@
+//! The mount view, by descriptor only: a path is resolved once, from a root that we hold, without following a symbolic
+//! link, and what it led to is what gets mounted (mount_setattr(2), open_tree(2), move_mount(2), openat2(2)).
+
+use super::During;
+use crate::launch::protocol::StageError;
+use crate::plan::{Identity, Kind};
+use crate::sys::mount::{Reach, set_attributes};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
+    unmount,
+};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+/// Where generated files and the faces of masks lie until the view stands.
+const STORE: &str = ".aca";
+/// Where the host's tree is while the view is built from it.
+const HOST: &str = ".aca/host";
+/// Bytes for the root itself: directories, links and generated files.
+const ROOT_SIZE_BYTES: u64 = 16 << 20;
+/// Places to attach the new root at; any directory does, since the whole tree is let go afterwards.
+const STAGING: [&str; 5] = ["/tmp", "/run", "/mnt", "/var", "/usr"];
+
+/// The new root while it is built.
+pub(super) struct NewRoot {
+    root: OwnedFd,
+    host: OwnedFd,
+    generated: u32,
+    mask_file: OwnedFd,
+    mask_directory: OwnedFd,
+}
+
+impl NewRoot {
+    /// Cuts the own mount namespace off from the host's, and makes an empty root with the host's tree beneath it.
+    ///
+    /// The new root is pivoted to at once: wherever it was attached first, it would hide that part of the host.
+    pub(super) fn new() -> Result<Self, StageError> {
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .during("mount MS_PRIVATE")?;
+        let root = tmpfs(
+            ROOT_SIZE_BYTES,
+            0o755,
+            MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV,
+        )?;
+        let mut attached = Err(Errno::NOENT);
+        for place in STAGING {
+            attached = move_mount(&root, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
+            if attached.is_ok() {
+                break;
+            }
+        }
+        attached.during("move_mount")?;
+        mkdirat(&root, STORE, Mode::from_raw_mode(0o755)).during("mkdirat")?;
+        mkdirat(&root, HOST, Mode::from_raw_mode(0o755)).during("mkdirat")?;
+        rustix::process::fchdir(&root).during("fchdir")?;
+        rustix::process::pivot_root(".", HOST).during("pivot_root")?;
+        rustix::process::chdir("/").during("chdir")?;
+        let host = open_below(&root, Path::new(HOST), OFlags::PATH | OFlags::DIRECTORY)?;
+        let store = open_below(&root, Path::new(STORE), OFlags::PATH)?;
+        // A regular file without any permission bit: /dev/null would read as empty, and a program would go on with
+        // that. Nobody can change its mode, since the root ends up read-only.
+        let face = create(&store, "mask", 0o000)?;
+        drop(face);
+        mkdirat(&store, "mask.d", Mode::from_raw_mode(0o555)).during("mkdirat")?;
+        Ok(Self {
+            mask_file: open_below(&store, Path::new("mask"), OFlags::PATH)?,
+            mask_directory: open_below(&store, Path::new("mask.d"), OFlags::PATH)?,
+            root,
+            host,
+            generated: 0,
+        })
+    }
+
+    /// Opens what stands at `path` on the host.
+    pub(super) fn open_host(&self, path: &Path) -> Result<OwnedFd, StageError> {
+        open_below(&self.host, path, OFlags::PATH)
+    }
+
+    /// Opens what stands at `at` in the new root.
+    pub(super) fn open(&self, at: &Path) -> Result<OwnedFd, StageError> {
+        open_below(&self.root, at, OFlags::PATH)
+    }
+
+    /// Makes a directory and its parents; one that stands there is fine.
+    pub(super) fn directory(&self, at: &Path, mode: u32) -> Result<(), StageError> {
+        let mut sofar = PathBuf::new();
+        let parts: Vec<&OsStr> = names(at).collect();
+        for (index, part) in parts.iter().enumerate() {
+            let last = index + 1 == parts.len();
+            let next = sofar.join(part);
+            let bits = if last { mode } else { 0o755 };
+            let made = if sofar.as_os_str().is_empty() {
+                mkdirat(&self.root, *part, Mode::from_raw_mode(bits))
+            } else {
+                mkdirat(
+                    open_below(&self.root, &sofar, OFlags::PATH)?,
+                    *part,
+                    Mode::from_raw_mode(bits),
+                )
+            };
+            match made {
+                Ok(()) | Err(Errno::EXIST) => {}
+                // A parent that is read-only already: fine as long as the rest is there, which the mount will tell.
+                Err(Errno::ROFS | Errno::ACCESS) => {}
+                Err(errno) => return Err(errno).during("mkdirat"),
+            }
+            sofar = next;
+        }
+        Ok(())
+    }
+
+    /// Makes a symbolic link.
+    pub(super) fn link(&self, at: &Path, target: &Path) -> Result<(), StageError> {
+        let (parent, name) = self.parent(at)?;
+        match symlinkat(target, parent, name) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno).during("symlinkat"),
+        }
+    }
+
+    /// Makes a file with content.
+    pub(super) fn file(&self, at: &Path, content: &[u8], mode: u32) -> Result<(), StageError> {
+        let (parent, name) = self.parent(at)?;
+        let file = create(&parent, name, mode)?;
+        write_all(&file, content)
+    }
+
+    /// Attaches a tmpfs.
+    pub(super) fn scratch(&self, at: &Path, size_bytes: u64, mode: u32) -> Result<(), StageError> {
+        self.directory(at, 0o755)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        let mount = tmpfs(size_bytes, mode, attributes)?;
+        self.attach(&mount, at)
+    }
+
+    /// Attaches a file system that takes no options, such as `proc`.
+    pub(super) fn filesystem(
+        &self,
+        name: &str,
+        options: &[(&str, &str)],
+        attributes: MountAttrFlags,
+        at: &Path,
+    ) -> Result<(), StageError> {
+        self.directory(at, 0o755)?;
+        let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC).during("fsopen")?;
+        for (key, value) in options {
+            fsconfig_set_string(&context, *key, *value).during("fsconfig")?;
+        }
+        fsconfig_create(&context).during("fsconfig")?;
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).during("fsmount")?;
+        self.attach(&mount, at)
+    }
+
+    /// Binds a part of the host's tree, with all that is mounted below it.
+    pub(super) fn bind(
+        &self,
+        source: &Path,
+        at: &Path,
+        kind: Kind,
+        attributes: MountAttrFlags,
+        identity: Option<Identity>,
+    ) -> Result<(), StageError> {
+        let origin = self.open_host(source)?;
+        let status = fstat(&origin).during("fstat")?;
+        let found = FileType::from_raw_mode(status.st_mode);
+        let is_directory = found == FileType::Directory;
+        if is_directory != (kind == Kind::Directory) || found == FileType::Symlink {
+            return Err(Errno::STALE).during("fstat (the kind changed since the plan was made)");
+        }
+        if let Some(identity) = identity
+            && (identity.device != status.st_dev || identity.inode != status.st_ino)
+        {
+            return Err(Errno::STALE).during("fstat (replaced since the plan was made)");
+        }
+        let tree = clone_tree(&origin)?;
+        set_attributes(&tree, attributes, Reach::Tree).during("mount_setattr")?;
+        self.place(at, kind)?;
+        self.attach(&tree, at)
+    }
+
+    /// Makes what a bind is put on, where the new root doesn't have it yet.
+    fn place(&self, at: &Path, kind: Kind) -> Result<(), StageError> {
+        match kind {
+            Kind::Directory => self.directory(at, 0o755),
+            Kind::File => {
+                let (parent, name) = self.parent(at)?;
+                let made = rustix::fs::openat(
+                    &parent,
+                    name,
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+                    Mode::from_raw_mode(0o644),
+                );
+                match made {
+                    Ok(_) | Err(Errno::EXIST | Errno::ROFS | Errno::ACCESS) => Ok(()),
+                    Err(errno) => Err(errno).during("openat"),
+                }
+            }
+        }
+    }
+
+    /// Puts a generated file over an existing one of a read-only part.
+    pub(super) fn cover(&mut self, at: &Path, content: &[u8]) -> Result<(), StageError> {
+        let Ok(target) = self.open(at) else { return Ok(()) };
+        self.generated += 1;
+        let name = format!("cover{}", self.generated);
+        let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
+        let file = create(&store, &name, 0o644)?;
+        write_all(&file, content)?;
+        let tree = clone_tree(&open_below(&store, Path::new(&name), OFlags::PATH)?)?;
+        set_attributes(&tree, read_only(), Reach::One).during("mount_setattr")?;
+        attach_on(&tree, &target)
+    }
+
+    /// Puts an unreadable face over a secret. One that is gone meanwhile needs none.
+    pub(super) fn mask(&self, at: &Path, kind: Kind) -> Result<(), StageError> {
+        let target = match open_below(&self.root, at, OFlags::PATH) {
+            Ok(target) => target,
+            Err(error) if error.errno == Errno::NOENT.raw_os_error() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let face = match kind {
+            Kind::File => &self.mask_file,
+            Kind::Directory => &self.mask_directory,
+        };
+        let tree = clone_tree(face)?;
+        set_attributes(&tree, read_only(), Reach::One).during("mount_setattr")?;
+        attach_on(&tree, &target)
+    }
+
+    /// Closes a scratch space against writing.
+    pub(super) fn seal(&self, at: &Path) -> Result<(), StageError> {
+        set_attributes(self.open(at)?, read_only(), Reach::One).during("mount_setattr")
+    }
+
+    /// Lets the host's tree go and closes the root against writing.
+    pub(super) fn enter(self) -> Result<(), StageError> {
+        let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
+        for number in 1..=self.generated {
+            // The bound file stays alive; its name needn't be seen.
+            rustix::fs::unlinkat(&store, format!("cover{number}"), rustix::fs::AtFlags::empty())
+                .during("unlinkat")?;
+        }
+        drop(self.host);
+        unmount(format!("/{HOST}"), UnmountFlags::DETACH).during("umount2")?;
+        rustix::fs::unlinkat(&store, "host", rustix::fs::AtFlags::REMOVEDIR).during("unlinkat")?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV;
+        set_attributes(&self.root, attributes, Reach::One).during("mount_setattr")?;
+        rustix::process::chdir("/").during("chdir")
+    }
+
+    fn attach(&self, mount: &OwnedFd, at: &Path) -> Result<(), StageError> {
+        attach_on(mount, &self.open(at)?)
+    }
+
+    fn parent<'a>(&self, at: &'a Path) -> Result<(OwnedFd, &'a OsStr), StageError> {
+        let name = at.file_name().ok_or(Errno::INVAL).during("file name")?;
+        let parent = at.parent().unwrap_or(Path::new("/"));
+        self.directory(parent, 0o755)?;
+        Ok((self.open(parent)?, name))
+    }
+}
+
+/// Read-only, no set-uid, no devices.
+pub(super) fn read_only() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+}
+
+/// The bind attributes for a grant or a view.
+pub(super) fn attributes(writable: bool) -> MountAttrFlags {
+    if writable {
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+    } else {
+        read_only()
+    }
+}
+
+/// A detached copy of the mount tree at `origin`.
+pub(super) fn clone_tree(origin: impl AsFd) -> Result<OwnedFd, StageError> {
+    open_tree(
+        origin,
+        "",
+        OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE,
+    )
+    .during("open_tree")
+}
+
+/// Attaches a detached mount onto what `target` refers to.
+pub(super) fn attach_on(mount: impl AsFd, target: impl AsFd) -> Result<(), StageError> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags).during("move_mount")
+}
+
+/// The directory `/` of this process, for openat2 with RESOLVE_IN_ROOT.
+pub(super) fn rooted() -> Result<OwnedFd, StageError> {
+    rustix::fs::open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .during("open /")
+}
+
+/// Opens `path` below `root`, refusing every symbolic link on the way.
+pub(super) fn open_below(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, StageError> {
+    let relative: PathBuf = names(path).collect();
+    let relative = if relative.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        relative.as_path()
+    };
+    openat2(
+        root,
+        relative,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )
+    .during("openat2")
+}
+
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
+    })
+}
+
+fn tmpfs(size_bytes: u64, mode: u32, attributes: MountAttrFlags) -> Result<OwnedFd, StageError> {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).during("fsopen")?;
+    fsconfig_set_string(&context, "size", size_bytes.to_string()).during("fsconfig")?;
+    fsconfig_set_string(&context, "mode", format!("{mode:o}")).during("fsconfig")?;
+    fsconfig_create(&context).during("fsconfig")?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).during("fsmount")
+}
+
+fn create(parent: impl AsFd, name: impl rustix::path::Arg, mode: u32) -> Result<OwnedFd, StageError> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode)).during("openat")
+}
+
+fn write_all(file: impl AsFd, mut content: &[u8]) -> Result<(), StageError> {
+    while !content.is_empty() {
+        let count = rustix::io::write(&file, content).during("write")?;
+        content = content.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}

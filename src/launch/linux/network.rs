@@ -1,0 +1,153 @@
+//! The network of the sandbox: loopback that stands for the whole internet, and the listeners that the supervisor serves.
+
+use super::During;
+use super::netlink::{ACK, Batch, CREATE, EXCL, REQUEST, attribute};
+use crate::launch::protocol::{Role, StageError};
+use crate::plan::linux::{CAPTURE_PORT, DNS_PORT};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+const NETLINK_ROUTE: u32 = 0;
+const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const INET: u8 = 2;
+const INET6: u8 = 10;
+/// Index of `lo`, the first interface of every network namespace.
+const LOOPBACK: u32 = 1;
+/// Addresses on `lo` beside its own: without one that isn't loopback, getaddrinfo(3) with `AI_ADDRCONFIG` finds nothing.
+const OWN_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 254);
+const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd61, 0x6361, 0, 0, 0, 0, 0, 1);
+/// Ports that have a listener of their own where nothing can be redirected, besides those that the policy names.
+const USUAL_PORTS: [u16; 4] = [22, 53, 80, 443];
+const BACKLOG: i32 = 1024;
+
+/// `lo` up, with its two extra addresses.
+pub(super) fn loopback() -> Result<(), StageError> {
+    let socket =
+        socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).during("socket")?;
+    crate::sys::network::loopback_up(&socket).during("ioctl SIOCSIFFLAGS")?;
+    let mut batch = Batch::default();
+    batch.message(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, |body| {
+        body.extend_from_slice(&[INET, 32, 0, 0]);
+        body.extend_from_slice(&LOOPBACK.to_ne_bytes());
+        attribute(body, 2, &OWN_V4.octets());
+        attribute(body, 1, &OWN_V4.octets());
+    });
+    batch.request(NETLINK_ROUTE, "RTM_NEWADDR")?;
+    const NODAD: u8 = 2;
+    let mut batch = Batch::default();
+    batch.message(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, |body| {
+        body.extend_from_slice(&[INET6, 128, NODAD, 0]);
+        body.extend_from_slice(&LOOPBACK.to_ne_bytes());
+        attribute(body, 1, &OWN_V6.octets());
+    });
+    match batch.request(NETLINK_ROUTE, "RTM_NEWADDR") {
+        // A kernel without IPv6: IPv4 does.
+        Err(error) if is_without_ipv6(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Every address is local (ip-route(8), type `local`, table `local`).
+pub(super) fn catch_all() -> Result<(), StageError> {
+    let mut batch = Batch::default();
+    batch.message(RTM_NEWROUTE, REQUEST | ACK | CREATE | EXCL, |body| {
+        // family, dst_len, src_len, tos, table local, protocol static, scope host, type local, flags
+        body.extend_from_slice(&[INET, 0, 0, 0, 255, 4, 254, 2, 0, 0, 0, 0]);
+        attribute(body, 4, &LOOPBACK.to_ne_bytes());
+    });
+    batch.request(NETLINK_ROUTE, "RTM_NEWROUTE")?;
+    let mut batch = Batch::default();
+    batch.message(RTM_NEWROUTE, REQUEST | ACK | CREATE | EXCL, |body| {
+        body.extend_from_slice(&[INET6, 0, 0, 0, 255, 4, 0, 2, 0, 0, 0, 0]);
+        attribute(body, 4, &LOOPBACK.to_ne_bytes());
+        attribute(body, 6, &1024_u32.to_ne_bytes());
+    });
+    match batch.request(NETLINK_ROUTE, "RTM_NEWROUTE") {
+        Err(error) if is_without_ipv6(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_without_ipv6(error: &StageError) -> bool {
+    [Errno::OPNOTSUPP, Errno::AFNOSUPPORT, Errno::ACCESS]
+        .iter()
+        .any(|errno| errno.raw_os_error() == error.errno)
+}
+
+/// The sockets that the supervisor serves.
+pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, OwnedFd)>, StageError> {
+    let mut sockets = Vec::new();
+    if redirected {
+        sockets.push((Role::Tcp, tcp(CAPTURE_PORT)?));
+    } else {
+        let mut wanted: Vec<u16> = USUAL_PORTS.iter().chain(ports).copied().collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        // One message carries the descriptors: a bound that the policy's own limits keep.
+        for port in wanted.into_iter().take(48) {
+            sockets.push((Role::Tcp, tcp(port)?));
+        }
+    }
+    let port = if redirected { DNS_PORT } else { 53 };
+    // A reply from a wildcard socket would carry the wrong source for connection tracking. Without a redirect only
+    // questions to these addresses come: `resolv.conf` inside names them.
+    let addresses: [SocketAddr; 2] = [
+        (Ipv4Addr::LOCALHOST, port).into(),
+        (Ipv6Addr::LOCALHOST, port).into(),
+    ];
+    for address in addresses {
+        match udp(address) {
+            Ok(socket) => sockets.push((Role::Dns, socket)),
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sockets)
+}
+
+fn tcp(port: u16) -> Result<OwnedFd, StageError> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (family, address): (_, SocketAddr) =
+        match socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None) {
+            Ok(socket) => {
+                sockopt::set_ipv6_v6only(&socket, false).during("setsockopt IPV6_V6ONLY")?;
+                return listening(socket, (Ipv6Addr::UNSPECIFIED, port).into());
+            }
+            Err(_) => (AddressFamily::INET, (Ipv4Addr::UNSPECIFIED, port).into()),
+        };
+    listening(
+        socket_with(family, SocketType::STREAM, flags, None).during("socket")?,
+        address,
+    )
+}
+
+fn listening(socket: OwnedFd, address: SocketAddr) -> Result<OwnedFd, StageError> {
+    sockopt::set_socket_reuseaddr(&socket, true).during("setsockopt SO_REUSEADDR")?;
+    bind(&socket, &address).during("bind")?;
+    listen(&socket, BACKLOG).during("listen")?;
+    Ok(socket)
+}
+
+fn udp(address: SocketAddr) -> Result<OwnedFd, StageError> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::DGRAM, flags, None).during("socket")?;
+    bind(&socket, &address).during("bind")?;
+    Ok(socket)
+}
+
+/// Writes a setting of the own network namespace, before `/proc` becomes read-only.
+pub(super) fn setting(path: &str, value: &str) -> Result<(), StageError> {
+    match std::fs::write(format!("/proc/sys/{path}"), value) {
+        // The setting came later than this kernel: what it would have tuned isn't there either.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.during("write /proc/sys"),
+    }
+}

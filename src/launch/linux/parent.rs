@@ -1,0 +1,174 @@
+//! The supervisor's half of the start: makes the stage, gives it the plan, takes the descriptors.
+
+use crate::launch::protocol::{FromStage, NetworkOutcome, Outcome, Role, StageError, ToStage};
+use crate::launch::{Channel, ChannelError};
+use crate::plan::linux::StagePlan;
+use crate::sys::process::{NAMESPACES, Spawned, spawn_self};
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The word by which `main` knows that it is the stage.
+pub const STAGE_WORD: &str = "aca-stage";
+/// The word by which `main` knows that it shall put a mask.
+pub const REMASK_WORD: &str = "aca-remask";
+
+/// A stage that was started and waits for its plan.
+#[derive(Debug)]
+pub struct Stage {
+    channel: Channel,
+    spawned: Spawned,
+}
+
+/// A sandbox that stands; the program starts at once.
+#[derive(Debug)]
+pub struct Standing {
+    /// Speaks with the first process.
+    pub channel: Channel,
+    /// The first process.
+    pub pidfd: OwnedFd,
+    /// Its id outside.
+    pub pid: i32,
+    /// The network's sockets.
+    pub sockets: Vec<(Role, OwnedFd)>,
+    /// What the network came to.
+    pub network: NetworkOutcome,
+    /// The seccomp listener, where the kernel gives one.
+    pub listener: Option<OwnedFd>,
+    /// The private home.
+    pub home: Option<OwnedFd>,
+    /// What the other best-effort steps came to.
+    pub outcome: Outcome,
+}
+
+/// Why the sandbox could not be started. The program did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// clone(2) with the namespaces failed.
+    #[error("the kernel refuses new namespaces: clone3: {}", explained(*.0))]
+    Namespaces(Errno),
+    /// A step failed.
+    #[error("{0}")]
+    Step(#[from] StageError),
+    /// The stage ended without a word.
+    #[error("the sandbox's first process ended before it was ready")]
+    Lost,
+    /// Speaking with it failed.
+    #[error("speaking with the sandbox's first process")]
+    Channel(#[source] ChannelError),
+    /// The plan could not be handed over.
+    #[error("handing the plan over: {call}: {source}")]
+    Plan {
+        /// Which call.
+        call: &'static str,
+        /// Its error.
+        source: Errno,
+    },
+}
+
+impl Stage {
+    /// Starts the stage. The calling process must have one thread.
+    ///
+    /// # Errors
+    /// [`LaunchError::Namespaces`] where they are refused.
+    pub fn spawn() -> Result<Self, LaunchError> {
+        let (ours, theirs) = Channel::pair().map_err(LaunchError::Channel)?;
+        let arguments = [
+            STAGE_WORD.to_owned(),
+            "stage".to_owned(),
+            rustix::process::getuid().as_raw().to_string(),
+            rustix::process::getgid().as_raw().to_string(),
+        ];
+        let arguments: Vec<CString> = arguments
+            .into_iter()
+            .filter_map(|text| CString::new(text).ok())
+            .collect();
+        let spawned = spawn_self(theirs.as_fd(), NAMESPACES, &arguments).map_err(LaunchError::Namespaces)?;
+        Ok(Self {
+            channel: ours,
+            spawned,
+        })
+    }
+
+    /// The id of the first process outside, for a cgroup.
+    #[must_use]
+    pub const fn pid(&self) -> i32 {
+        self.spawned.pid
+    }
+
+    /// Hands the plan over and waits until the sandbox stands.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub fn build(self, plan: &StagePlan) -> Result<Standing, LaunchError> {
+        let memory = plan_memory(plan)?;
+        match self.channel.send(&ToStage::Plan, &[memory.as_fd()]) {
+            // It may have failed before it read the plan: what it said of that still lies in the socket.
+            Ok(()) | Err(ChannelError::Gone) => {}
+            Err(error) => return Err(LaunchError::Channel(error)),
+        }
+        let (mut network, mut ready, mut filtered) = (None, None, None);
+        while network.is_none() || ready.is_none() || filtered.is_none() {
+            match self.channel.receive() {
+                Ok((FromStage::Network(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
+                    network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
+                }
+                Ok((FromStage::Filtered, mut descriptors)) => filtered = Some(descriptors.pop()),
+                Ok((FromStage::Ready(outcome), mut descriptors)) => {
+                    ready = Some((descriptors.pop(), outcome))
+                }
+                Ok((FromStage::Failed(error), _)) => return Err(LaunchError::Step(error)),
+                Ok(_) => return Err(LaunchError::Channel(ChannelError::Malformed)),
+                Err(ChannelError::Gone) => return Err(LaunchError::Lost),
+                Err(error) => return Err(LaunchError::Channel(error)),
+            }
+        }
+        let (Some((sockets, network)), Some((home, outcome)), Some(listener)) = (network, ready, filtered)
+        else {
+            return Err(LaunchError::Lost);
+        };
+        let Spawned { pid, pidfd } = self.spawned;
+        Ok(Standing {
+            channel: self.channel,
+            pidfd,
+            pid,
+            sockets,
+            network,
+            listener,
+            home,
+            outcome,
+        })
+    }
+}
+
+/// The plan in a memory file: it can be larger than a message.
+fn plan_memory(plan: &StagePlan) -> Result<OwnedFd, LaunchError> {
+    let bytes = postcard::to_stdvec(plan).map_err(|_| LaunchError::Channel(ChannelError::Malformed))?;
+    let memory =
+        rustix::fs::memfd_create("aca-plan", MemfdFlags::CLOEXEC).map_err(|source| LaunchError::Plan {
+            call: "memfd_create",
+            source,
+        })?;
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let count = rustix::io::write(&memory, rest).map_err(|source| LaunchError::Plan {
+            call: "write",
+            source,
+        })?;
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    rustix::fs::seek(&memory, rustix::fs::SeekFrom::Start(0)).map_err(|source| LaunchError::Plan {
+        call: "lseek",
+        source,
+    })?;
+    Ok(memory)
+}
+
+/// What the errno means for this call, where its usual text misleads (clone(2)).
+fn explained(errno: Errno) -> String {
+    match errno {
+        Errno::NOSPC => "the number of user namespaces is used up, or none are allowed (ENOSPC)".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The stage: what this program does when it is started inside the new namespaces.
+//!
+//! It has one thread and an empty environment, reads one [`StagePlan`], forks the process that will be the program
+//! ([`super::program`]), executes its half step by step, and becomes the first process of the sandbox
+//! ([`super::init`]). Whatever fails before the program starts is reported and ends both.
+
+use super::program::become_program;
+use super::step::Executor;
+use super::{During, init};
+use crate::launch::protocol::{FromStage, StageError, ToStage};
+use crate::launch::{Channel, ChannelError};
+use crate::plan::linux::StagePlan;
+use crate::sys::process::{Forked, fork, take_control};
+use rustix::io::Errno;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+
+/// Runs the stage to its end; the exit code is of no interest, the supervisor has been told.
+#[must_use]
+pub fn stage_main() -> ExitCode {
+    let channel = Channel::from_descriptor(take_control());
+    match run(&channel) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody to tell means that the supervisor is gone, and this ends too.
+            drop(channel.send(&FromStage::Failed(error), &[]));
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn run(channel: &Channel) -> Result<(), StageError> {
+    // PR_SET_PDEATHSIG is tied to the thread that made us: the supervisor's main one, which lives as long as it does.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .during("prctl PR_SET_PDEATHSIG")?;
+    let umask = rustix::process::umask(rustix::fs::Mode::empty());
+    map_identity()?;
+    let plan = receive_plan(channel)?;
+    let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
+    // Blocked before the fork, so that no child's end is missed; the program unblocks it again.
+    init::block_child_signal()?;
+    let program = match fork().during("fork")? {
+        Forked::Child => {
+            drop(release);
+            become_program(channel, &plan, &released, umask)
+        }
+        Forked::Parent(pid) => pid,
+    };
+    drop(released);
+    let mut executor = Executor::default();
+    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.wall) {
+        executor.execute(step)?;
+    }
+    // From here on the program is near: nobody inside may look into this process (ptrace(2), /proc/1).
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .during("prctl PR_SET_DUMPABLE")?;
+    let home = executor.home.take();
+    let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
+    // The supervisor has done its part before it sent the plan: nothing is left to wait for.
+    rustix::io::write(&release, b"!").during("write")?;
+    drop(release);
+    channel
+        .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
+        .map_err(broken)?;
+    drop(home);
+    init::run(channel, program, executor)
+}
+
+/// Maps the own uid and gid to themselves (user_namespaces(7)).
+fn map_identity() -> Result<(), StageError> {
+    let uid = rustix::process::getuid();
+    let gid = rustix::process::getgid();
+    // In the new user namespace both read as the overflow id until they are mapped; the outer ones come by argument.
+    let (uid, gid) = outer_identity().unwrap_or((uid.as_raw(), gid.as_raw()));
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("{uid} {uid} 1")),
+        ("gid_map", format!("{gid} {gid} 1")),
+    ] {
+        std::fs::write(format!("/proc/self/{file}"), text)
+            .during(&format!("write /proc/self/{file}"))
+            .map_err(|error| StageError {
+                action: "map the own user into the sandbox".into(),
+                ..error
+            })?;
+    }
+    Ok(())
+}
+
+/// `stage UID GID`, as the supervisor started it.
+fn outer_identity() -> Option<(u32, u32)> {
+    let mut arguments = std::env::args().skip(2);
+    Some((arguments.next()?.parse().ok()?, arguments.next()?.parse().ok()?))
+}
+
+fn receive_plan(channel: &Channel) -> Result<StagePlan, StageError> {
+    let (message, mut descriptors): (ToStage, Vec<OwnedFd>) = channel.receive().map_err(broken)?;
+    let (ToStage::Plan, Some(memory)) = (message, descriptors.pop()) else {
+        return Err(broken(ChannelError::Malformed));
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::from(memory)
+        .read_to_end(&mut bytes)
+        .during("read the plan")?;
+    postcard::from_bytes(&bytes)
+        .map_err(|_| Errno::BADMSG)
+        .during("decode the plan")
+}
+
+/// A broken control socket as a step's error.
+pub(super) fn broken(error: ChannelError) -> StageError {
+    let errno = match &error {
+        ChannelError::Gone => Errno::PIPE,
+        ChannelError::Call { source, .. } => *source,
+        ChannelError::Malformed => Errno::BADMSG,
+    };
+    StageError {
+        action: "speak with the supervisor".into(),
+        call: error.to_string(),
+        errno: errno.raw_os_error(),
+    }
+}

@@ -1,0 +1,81 @@
+//! What the supervisor and the stage tell each other. Version-less: both ends are the same file on disk.
+
+use serde::{Deserialize, Serialize};
+
+/// To the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToStage {
+    /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along.
+    Plan,
+    /// The job was continued: continue the program.
+    Continue,
+    /// Send this signal to the program.
+    Signal(i32),
+}
+
+/// From the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromStage {
+    /// The network stands; the descriptors that come along have these roles, in order.
+    Network(Vec<Role>, NetworkOutcome),
+    /// The view stands, and the first process is locked down; the private home comes along.
+    Ready(Outcome),
+    /// A step failed; nothing of the program ran.
+    Failed(StageError),
+    /// The program's process is under its filter; the seccomp listener comes along, where there is one.
+    Filtered,
+    /// The program could not be executed.
+    NotExecuted(i32),
+    /// The program is stopped by this signal.
+    Stopped(i32),
+    /// The program ended.
+    Ended(Ending),
+}
+
+/// What a passed descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// A listening TCP socket of the sandbox's network.
+    Tcp,
+    /// A UDP socket that gets DNS questions.
+    Dns,
+}
+
+/// What the network came to on this kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkOutcome {
+    /// Whether connections are redirected (else one listener a port).
+    pub redirected: bool,
+    /// What was lost, in words.
+    pub lost: Vec<String>,
+}
+
+/// What the other best-effort protections came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Landlock's answer: `full`, `partial` or `none`.
+    pub landlock: String,
+    /// What was lost, in words.
+    pub lost: Vec<String>,
+}
+
+/// How the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// By `exit(2)`.
+    Exited(i32),
+    /// By a signal.
+    Signaled(i32),
+}
+
+/// A kernel action that failed, told so that the supervisor can say it in the plan's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{action}: {call}: {}", std::io::Error::from_raw_os_error(*errno))]
+pub struct StageError {
+    /// What was to be done, such as `bind /usr`.
+    pub action: String,
+    /// The call, such as `open_tree`.
+    pub call: String,
+    /// Its errno.
+    pub errno: i32,
+}

@@ -1,0 +1,133 @@
+//! The home directory inside: private with the user's tools and the agent's state, or the user's own read-only.
+
+use super::{Entry, Extras, Kind};
+use crate::facts::Facts;
+use crate::policy::{Home, Origin};
+use std::path::Path;
+
+/// Bytes that the private home may hold.
+const SIZE_BYTES: u64 = 4 << 30;
+
+/// Adds the home to the view.
+pub(super) fn add(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+    let root = &facts.ambient.home;
+    match home {
+        Home::Private => private(root, facts, extras, entries),
+        Home::Host => host(root, facts, extras, entries),
+    }
+    state(facts, extras, entries);
+}
+
+fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+    entries.push(Entry::Scratch {
+        at: root.to_owned(),
+        size_bytes: SIZE_BYTES,
+        mode: 0o700,
+    });
+    if let Some(text) = facts
+        .git_identity
+        .as_ref()
+        .map(crate::facts::GitIdentity::configuration)
+    {
+        entries.push(Entry::File {
+            at: root.join(".gitconfig"),
+            content: text.into_bytes(),
+            mode: 0o644,
+        });
+    }
+    for shown in &extras.toolchains {
+        if let Some(fact) = facts.paths.get(&shown.path) {
+            entries.push(Entry::Show {
+                source: fact.real.clone(),
+                at: shown.path.clone(),
+                kind: fact.kind,
+                why: shown.why.clone(),
+            });
+        }
+    }
+    for cache in &extras.caches {
+        entries.push(Entry::Grant {
+            source: cache.store.clone(),
+            at: cache.at.clone(),
+            kind: Kind::Directory,
+            identity: None,
+            why: "a cache of the sandbox's own".into(),
+        });
+    }
+}
+
+fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+    entries.push(Entry::Show {
+        source: root.to_owned(),
+        at: root.to_owned(),
+        kind: Kind::Directory,
+        why: "home = \"host\"".into(),
+    });
+    for path in &extras.home_secrets {
+        if let Some(fact) = facts.paths.get(path) {
+            entries.push(Entry::Mask {
+                at: fact.real.clone(),
+                kind: fact.kind,
+                origin: Origin::BuiltIn("secrets of the home".into()),
+            });
+        }
+    }
+    // The caches need a place to be put on: only where the host has the directory.
+    for cache in &extras.caches {
+        if facts
+            .paths
+            .get(&cache.at)
+            .is_some_and(|fact| fact.kind == Kind::Directory && fact.link.is_none())
+        {
+            entries.push(Entry::Grant {
+                source: cache.store.clone(),
+                at: cache.at.clone(),
+                kind: Kind::Directory,
+                identity: None,
+                why: "a cache of the sandbox's own".into(),
+            });
+        }
+    }
+}
+
+fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+    let agent = &extras.agent;
+    for path in &agent.private {
+        entries.push(Entry::Directory {
+            at: path.clone(),
+            mode: 0o700,
+        });
+    }
+    for path in &agent.share {
+        let source = facts
+            .paths
+            .get(path)
+            .map_or_else(|| path.clone(), |fact| fact.real.clone());
+        entries.push(Entry::Grant {
+            source,
+            at: path.clone(),
+            kind: Kind::Directory,
+            identity: None,
+            why: format!("state of {}", agent.name),
+        });
+    }
+    for path in &agent.read {
+        if let Some(fact) = facts.paths.get(path) {
+            entries.push(Entry::Show {
+                source: fact.real.clone(),
+                at: path.clone(),
+                kind: fact.kind,
+                why: format!("settings of {}, not to be changed from inside", agent.name),
+            });
+        }
+    }
+    for copy in &agent.files {
+        if let Some(content) = &copy.content {
+            entries.push(Entry::File {
+                at: copy.at.clone(),
+                content: content.clone(),
+                mode: 0o600,
+            });
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
+
+use crate::facts::Kind;
+use crate::policy::Origin;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A path of the host that is shown read-only, where it exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// A cache of the private home, backed by a store of aca's own: never the host's, since what is poisoned there would
+/// run on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Absolute, inside the home.
+    pub at: PathBuf,
+    /// Absolute, in aca's own data directory; made when missing.
+    pub store: PathBuf,
+}
+
+/// What the agent's own file asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentNeeds {
+    /// Its name.
+    pub name: String,
+    /// Directories of its state, shared with the host, writable; made when missing.
+    pub share: Vec<PathBuf>,
+    /// Parts of its state and of its installation, read-only where they exist.
+    pub read: Vec<PathBuf>,
+    /// State files that are copied in; carried back at the end.
+    pub files: Vec<StateCopy>,
+    /// Plain directories of the private home.
+    pub private: Vec<PathBuf>,
+    /// It brings its own sandbox.
+    pub nested_sandbox: bool,
+}
+
+/// A file of the home that is copied in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateCopy {
+    /// Absolute, inside the home.
+    pub at: PathBuf,
+    /// As it was on the host; `None` when it isn't there.
+    pub content: Option<Vec<u8>>,
+}
+
+/// Everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The system's read-only part.
+    pub system: Vec<Shown>,
+    /// Beneath it, what is hidden where it exists.
+    pub system_hidden: Vec<PathBuf>,
+    /// The user's tool chains.
+    pub toolchains: Vec<Shown>,
+    /// Caches.
+    pub caches: Vec<Cache>,
+    /// Secrets of a real home, when that is shown.
+    pub home_secrets: Vec<PathBuf>,
+    /// Paths that are never seen inside: aca's own configuration and state.
+    pub own: Vec<PathBuf>,
+    /// The agent.
+    pub agent: AgentNeeds,
+    /// The command.
+    pub argv: Vec<OsString>,
+}
+
+/// The project, as the walk found it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectNeeds {
+    /// The work tree.
+    pub root: PathBuf,
+    /// Writable though outside the root: the common git directory of a linked work tree.
+    pub extra_writable: Vec<PathBuf>,
+    /// Directories that can't be renamed away: git directories.
+    pub pins: Vec<PathBuf>,
+    /// What stays as it is, and when the host would run it.
+    pub protect: Vec<(PathBuf, Kind, String)>,
+    /// Secrets.
+    pub masks: Vec<(PathBuf, Kind, Origin)>,
+    /// What the walk left out.
+    pub skipped: Vec<PathBuf>,
+}

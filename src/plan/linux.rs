@@ -1,0 +1,404 @@
+//! The plan as kernel actions, in order: what the stage executes one by one.
+//!
+//! Pure data, compiled and tested on every system. One variant is one action, so that what will happen can be printed,
+//! compared in a snapshot and reviewed; the executor is one `match` (`launch::linux::step`).
+
+use super::{Entry, Identity, Kind, Plan, View};
+use crate::policy::{Capture, Grant, NetworkPreset};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Port inside to which all TCP is redirected.
+pub const CAPTURE_PORT: u16 = 15001;
+/// Port inside to which DNS questions are redirected.
+pub const DNS_PORT: u16 = 15053;
+
+/// All that the stage needs; it reads nothing else.
+///
+/// Two processes share the work, since both halves take about as long: the first one builds the view, the one that
+/// becomes the program sets the network up and goes under its filter meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagePlan {
+    /// The network, with the capabilities of the new user namespace; done by the process that becomes the program.
+    pub network: Vec<Step>,
+    /// Names and mounts; done by the first process.
+    pub view: Vec<Step>,
+    /// What each of the two then gives up.
+    pub lockdown: Vec<Step>,
+    /// Limits and filters of the program.
+    pub program_only: Vec<Step>,
+    /// The Landlock domain, which names paths of the finished view.
+    pub wall: Vec<Step>,
+    /// What to execute.
+    pub program: Program,
+}
+
+/// The program inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Arguments, the command first; looked up in the `PATH` of `environment` when it holds no slash.
+    pub argv: Vec<Vec<u8>>,
+    /// `NAME=VALUE` each.
+    pub environment: Vec<Vec<u8>>,
+    /// Working directory inside.
+    pub directory: PathBuf,
+}
+
+/// One kernel action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// sethostname(2).
+    Hostname(String),
+    /// Loopback up, and addresses on it so that `getaddrinfo` with `AI_ADDRCONFIG` answers for both families.
+    Loopback,
+    /// `local 0.0.0.0/0` and `local ::/0` on loopback: every address is this machine.
+    CatchAllRoutes,
+    /// nf_tables `redirect` of all TCP and of DNS; with `must`, failing is an error, else the outcome says so.
+    Redirect {
+        /// Whether the policy insists.
+        must: bool,
+    },
+    /// The listeners for the capture that came about; `ports` are the listeners of the fallback.
+    Listen {
+        /// Ports for the fallback without redirect.
+        ports: Vec<u16>,
+        /// Whether a redirect was asked for.
+        redirect: bool,
+    },
+    /// Writes a kernel setting of the own network namespace.
+    Setting {
+        /// Path below `/proc/sys`.
+        path: String,
+        /// What to write.
+        value: String,
+    },
+    /// Makes all mounts private, and a small tmpfs that becomes the new root.
+    NewRoot,
+    /// A directory in the new root.
+    Directory {
+        /// Where.
+        at: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link in the new root.
+    Link {
+        /// Where.
+        at: PathBuf,
+        /// What it holds.
+        target: PathBuf,
+    },
+    /// A new file in the new root.
+    File {
+        /// Where.
+        at: PathBuf,
+        /// What it holds.
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A tmpfs with a size.
+    Scratch {
+        /// Where.
+        at: PathBuf,
+        /// Bytes that it may hold.
+        size_bytes: u64,
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// Part of the host's tree, by descriptor.
+    Bind {
+        /// On the host, without symbolic links.
+        source: PathBuf,
+        /// Inside.
+        at: PathBuf,
+        /// Whether it may be written.
+        writable: bool,
+        /// File or directory.
+        kind: Kind,
+        /// What the source must still be.
+        identity: Option<Identity>,
+        /// What a source that is gone means.
+        missing: Missing,
+    },
+    /// A generated file bound over one that exists in a read-only part; skipped where nothing is there to cover.
+    Cover {
+        /// Which.
+        at: PathBuf,
+        /// What is seen instead.
+        content: Vec<u8>,
+    },
+    /// An unreadable file or directory bound over a secret.
+    Mask {
+        /// Which.
+        at: PathBuf,
+        /// File or directory.
+        kind: Kind,
+    },
+    /// A scratch space becomes read-only.
+    Seal {
+        /// Which.
+        at: PathBuf,
+    },
+    /// `/proc` of the own pid namespace.
+    Proc,
+    /// `/sys` of the own network namespace, read-only.
+    Sys,
+    /// `/dev` with the harmless devices, its own terminals and shared memory.
+    Devices {
+        /// Other device nodes that were granted.
+        granted: Vec<PathBuf>,
+        /// Bytes that `/dev/shm` may hold.
+        shared_memory_bytes: u64,
+    },
+    /// The user's own terminal under its own name.
+    Terminal {
+        /// Such as `/dev/pts/3`.
+        path: PathBuf,
+        /// Its device number.
+        device: u64,
+    },
+    /// Hands a directory of the new root to the supervisor.
+    HandOut {
+        /// Which.
+        at: PathBuf,
+    },
+    /// The new root becomes read-only and the root; the old one is let go.
+    Enter,
+    /// A fresh session keyring.
+    Keyring,
+    /// Drops every capability from every set, and locks the secure bits.
+    DropCapabilities,
+    /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
+    NoNewPrivileges,
+    /// A Landlock domain: writes only beneath these, no signals and no abstract sockets to the outside.
+    Landlock {
+        /// Where writing is allowed; empty leaves the file-system rules out.
+        writable: Vec<PathBuf>,
+        /// Whether the file-system rules are there at all (a domain with them forbids mounts).
+        files: bool,
+    },
+    /// setrlimit(2).
+    Limit {
+        /// Such as `NOFILE`.
+        resource: Resource,
+        /// Soft and hard limit.
+        value: u64,
+    },
+    /// The filters, and the listener for what is reported.
+    Seccomp {
+        /// Which.
+        choice: SeccompChoice,
+    },
+}
+
+/// Whether a group of calls is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Permission {
+    /// Refused: the default.
+    Refused,
+    /// Open by a grant.
+    Granted,
+}
+
+impl Permission {
+    fn from_grants(grants: &[Grant], grant: Grant) -> Self {
+        if grants.contains(&grant) {
+            Self::Granted
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Whether the supervisor sees process starts and refused calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observation {
+    /// It does, where the kernel gives a listener.
+    Observed,
+    /// The kernel answers everything.
+    Unobserved,
+}
+
+/// Which filter is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeccompChoice {
+    /// New namespaces, and mounts in them.
+    pub nested_userns: Permission,
+    /// `io_uring`.
+    pub io_uring: Permission,
+    /// Who answers the reported calls.
+    pub observe: Observation,
+}
+
+impl SeccompChoice {
+    /// The filter for a policy's grants.
+    #[must_use]
+    pub fn from_grants(grants: &[Grant], observe: Observation) -> Self {
+        Self {
+            nested_userns: Permission::from_grants(grants, Grant::NestedUserns),
+            io_uring: Permission::from_grants(grants, Grant::IoUring),
+            observe,
+        }
+    }
+}
+
+/// What a bind whose source is gone means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Missing {
+    /// The run can't start.
+    Error,
+    /// Nothing to show or to protect.
+    Skip,
+}
+
+/// A resource limit of setrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    /// Open descriptors.
+    OpenFiles,
+    /// Processes of the user in this user namespace.
+    Processes,
+    /// Bytes of one file.
+    FileSize,
+    /// Bytes of a core file.
+    Core,
+}
+
+impl Plan {
+    /// The plan as the stage executes it.
+    #[must_use]
+    pub fn stage(&self) -> StagePlan {
+        let mut network = Vec::new();
+        network_steps(self, &mut network);
+        let mut view = vec![Step::Hostname("aca".into()), Step::NewRoot];
+        view_steps(&self.view, &mut view);
+        view.push(Step::HandOut {
+            at: self.home.clone(),
+        });
+        view.push(Step::Enter);
+        let nested = self.grants.contains(&Grant::NestedUserns);
+        let lockdown = vec![Step::Keyring, Step::DropCapabilities, Step::NoNewPrivileges];
+        let mut program_only: Vec<Step> = self
+            .limits
+            .iter()
+            .map(|(resource, value)| Step::Limit {
+                resource: *resource,
+                value: *value,
+            })
+            .collect();
+        let observe = if self.observe {
+            Observation::Observed
+        } else {
+            Observation::Unobserved
+        };
+        program_only.push(Step::Seccomp {
+            choice: SeccompChoice::from_grants(&self.grants, observe),
+        });
+        let wall = vec![Step::Landlock {
+            writable: self.view.writable(),
+            files: !nested,
+        }];
+        StagePlan {
+            network,
+            view,
+            lockdown,
+            program_only,
+            wall,
+            program: self.program.clone(),
+        }
+    }
+}
+
+fn network_steps(plan: &Plan, steps: &mut Vec<Step>) {
+    if plan.network.preset == NetworkPreset::None {
+        steps.push(Step::Loopback);
+        return;
+    }
+    let redirect = plan.network.capture != Capture::Ports;
+    steps.push(Step::Loopback);
+    steps.push(Step::CatchAllRoutes);
+    if redirect {
+        steps.push(Step::Redirect {
+            must: plan.network.capture == Capture::Redirect,
+        });
+    }
+    steps.push(Step::Listen {
+        ports: plan.network.ports.clone(),
+        redirect,
+    });
+    for (path, value) in [
+        ("net/ipv4/icmp_echo_ignore_all", "1"),
+        ("net/ipv4/ip_unprivileged_port_start", "0"),
+    ] {
+        steps.push(Step::Setting {
+            path: path.into(),
+            value: value.into(),
+        });
+    }
+}
+
+fn view_steps(view: &View, steps: &mut Vec<Step>) {
+    for entry in &view.entries {
+        steps.push(match entry.clone() {
+            Entry::Directory { at, mode } => Step::Directory { at, mode },
+            Entry::Link { at, target } => Step::Link { at, target },
+            Entry::File { at, content, mode } => Step::File { at, content, mode },
+            Entry::Scratch { at, size_bytes, mode } => Step::Scratch { at, size_bytes, mode },
+            Entry::Show { source, at, kind, .. } => Step::Bind {
+                source,
+                at,
+                writable: false,
+                kind,
+                identity: None,
+                missing: Missing::Skip,
+            },
+            Entry::Grant {
+                source,
+                at,
+                kind,
+                identity,
+                ..
+            } => Step::Bind {
+                source,
+                at,
+                writable: true,
+                kind,
+                identity,
+                missing: Missing::Error,
+            },
+            Entry::Protect { at, kind, .. } => Step::Bind {
+                source: at.clone(),
+                at,
+                writable: false,
+                kind,
+                identity: None,
+                missing: Missing::Skip,
+            },
+            Entry::Pin { at } => Step::Bind {
+                source: at.clone(),
+                at,
+                writable: true,
+                kind: Kind::Directory,
+                identity: None,
+                missing: Missing::Skip,
+            },
+            Entry::Cover { at, content, .. } => Step::Cover { at, content },
+            Entry::Mask { at, kind, .. } => Step::Mask { at, kind },
+            Entry::Seal { at } => Step::Seal { at },
+            Entry::Proc => Step::Proc,
+            Entry::Sys => Step::Sys,
+            Entry::Devices {
+                granted,
+                shared_memory_bytes,
+            } => Step::Devices {
+                granted,
+                shared_memory_bytes,
+            },
+            Entry::Terminal { path, device } => Step::Terminal { path, device },
+        });
+    }
+}

@@ -1,0 +1,282 @@
+//! What will be done: pure data, made from policy and facts, printed, hashed, compared, and executed by the stage.
+
+mod environment;
+mod guarantee;
+mod home;
+mod input;
+pub mod linux;
+mod project;
+mod show;
+mod system;
+mod view;
+
+pub use crate::facts::{Identity, Kind};
+pub use guarantee::{Degraded, Guarantee, Mechanism};
+pub use input::{AgentNeeds, Cache, Extras, ProjectNeeds, Shown, StateCopy};
+pub use show::Shown as ShownPlan;
+pub use view::{Entry, View};
+
+use crate::facts::{Cgroup, Facts};
+use crate::policy::{Capture, Grant, NetworkPreset, Origin, Policy};
+use linux::Resource;
+use serde::{Deserialize, Serialize};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// Processes and threads when the policy names no number: far above what builds use, far below what hurts the host.
+const PROCESSES: u64 = 8192;
+
+/// All that will be done for one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The agent's name.
+    pub agent: String,
+    /// The project's root.
+    pub project: PathBuf,
+    /// The home directory inside.
+    pub home: PathBuf,
+    /// The program.
+    pub program: linux::Program,
+    /// Names of variables that stay outside.
+    pub dropped_variables: Vec<String>,
+    /// The file system.
+    pub view: View,
+    /// What the walk of the project left out: nothing in there is masked or protected.
+    pub not_walked: Vec<PathBuf>,
+    /// The network.
+    pub network: NetworkPlan,
+    /// Resource limits for the program.
+    pub limits: Vec<(Resource, u64)>,
+    /// Control group limits.
+    pub cgroup: Option<CgroupPlan>,
+    /// Facilities granted by name.
+    pub grants: Vec<Grant>,
+    /// Executions and refusals are reported.
+    pub observe: bool,
+    /// What enforces each guarantee.
+    pub enforced: Vec<(Guarantee, Vec<Mechanism>)>,
+    /// What this machine, or a grant, takes away.
+    pub degraded: Vec<Degraded>,
+}
+
+/// The network inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// Which preset.
+    pub preset: NetworkPreset,
+    /// How connections are captured.
+    pub capture: Capture,
+    /// Ports that need a listener of their own without redirect.
+    pub ports: Vec<u16>,
+    /// The rules, as text with their place.
+    pub rules: Vec<String>,
+}
+
+/// A control group of the run's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPlan {
+    /// The group that it is made in.
+    pub parent: PathBuf,
+    /// File and value each, such as `memory.max`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Why what is wanted can't be planned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A rule names a path that isn't there.
+    #[error("{origin}: nothing is at {path}, so it can't be granted")]
+    NothingThere {
+        /// The path.
+        path: PathBuf,
+        /// The rule.
+        origin: Origin,
+    },
+    /// The working directory would not be visible.
+    #[error("the current directory {directory} is not part of the project {project}")]
+    Directory {
+        /// Where the caller is.
+        directory: PathBuf,
+        /// The project.
+        project: PathBuf,
+    },
+    /// A limit was asked for that needs a control group, and none is delegated.
+    #[error("a limit on {what} needs a delegated control group, and there is none")]
+    NoCgroup {
+        /// What was to be limited.
+        what: &'static str,
+    },
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// When something that the policy wants can't be had as it asks.
+pub fn plan(
+    policy: &Policy,
+    facts: &Facts,
+    needs: &ProjectNeeds,
+    extras: &Extras,
+) -> Result<Plan, PlanError> {
+    let mut policy = policy.clone();
+    if extras.agent.nested_sandbox && !policy.grants.contains(&Grant::NestedUserns) {
+        policy.grants.push(Grant::NestedUserns);
+    }
+    let mut entries = Vec::new();
+    system::add(facts, extras, &policy.grants, &mut entries);
+    home::add(policy.home, facts, extras, &mut entries);
+    project::add(&policy.paths, facts, needs, &mut entries)?;
+    for own in &extras.own {
+        if let Some(fact) = facts.paths.get(own)
+            && is_shown(&entries, &fact.real)
+        {
+            let origin = Origin::BuiltIn("aca's own files".into());
+            entries.push(Entry::Mask {
+                at: fact.real.clone(),
+                kind: fact.kind,
+                origin,
+            });
+        }
+    }
+    let directory = directory(facts, needs, &entries)?;
+    let (environment, dropped_variables) = environment::environment(&policy.environment, facts, &directory);
+    let network = NetworkPlan {
+        preset: policy.network.preset,
+        capture: policy.network.capture,
+        ports: policy
+            .network
+            .rules
+            .iter()
+            .filter_map(|rule| rule.pattern.listed_port())
+            .collect(),
+        rules: policy
+            .network
+            .rules
+            .iter()
+            .map(|rule| {
+                format!(
+                    "{} {} ({})",
+                    if rule.allow { "allow" } else { "deny" },
+                    rule.pattern,
+                    rule.origin
+                )
+            })
+            .collect(),
+    };
+    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network);
+    Ok(Plan {
+        agent: extras.agent.name.clone(),
+        project: needs.root.clone(),
+        home: facts.ambient.home.clone(),
+        program: linux::Program {
+            argv: extras.argv.iter().map(|word| word.clone().into_vec()).collect(),
+            environment,
+            directory,
+        },
+        dropped_variables,
+        view: View { entries },
+        not_walked: needs.skipped.clone(),
+        network,
+        limits: limits(&policy),
+        cgroup: cgroup(&policy, facts.machine.cgroup.as_ref())?,
+        grants: policy.grants.clone(),
+        observe: true,
+        enforced,
+        degraded,
+    })
+}
+
+/// The caller's directory when it is in the project, else the project's root.
+fn directory(facts: &Facts, needs: &ProjectNeeds, entries: &[Entry]) -> Result<PathBuf, PlanError> {
+    let directory = &facts.ambient.directory;
+    if directory.starts_with(&needs.root) || is_shown(entries, directory) {
+        return Ok(directory.clone());
+    }
+    Err(PlanError::Directory {
+        directory: directory.clone(),
+        project: needs.root.clone(),
+    })
+}
+
+/// Whether a path of the host is part of the view, as itself.
+fn is_shown(entries: &[Entry], path: &Path) -> bool {
+    let mut shown = false;
+    for entry in entries {
+        match entry {
+            Entry::Show { source, at, .. } | Entry::Grant { source, at, .. } if path.starts_with(at) => {
+                shown = source == at;
+            }
+            Entry::Scratch { at, .. } | Entry::Mask { at, .. } if path.starts_with(at) => shown = false,
+            Entry::Show { .. }
+            | Entry::Grant { .. }
+            | Entry::Scratch { .. }
+            | Entry::Mask { .. }
+            | Entry::Directory { .. }
+            | Entry::Link { .. }
+            | Entry::File { .. }
+            | Entry::Protect { .. }
+            | Entry::Pin { .. }
+            | Entry::Seal { .. }
+            | Entry::Cover { .. }
+            | Entry::Proc
+            | Entry::Sys
+            | Entry::Devices { .. }
+            | Entry::Terminal { .. } => {}
+        }
+    }
+    shown
+}
+
+fn limits(policy: &Policy) -> Vec<(Resource, u64)> {
+    let limits = &policy.limits;
+    let mut all = vec![(Resource::Processes, limits.processes.unwrap_or(PROCESSES))];
+    all.extend(limits.open_files.map(|value| (Resource::OpenFiles, value)));
+    all.extend(limits.file_bytes.map(|value| (Resource::FileSize, value)));
+    all
+}
+
+fn cgroup(policy: &Policy, delegated: Option<&Cgroup>) -> Result<Option<CgroupPlan>, PlanError> {
+    let limits = &policy.limits;
+    let period_us = 100_000_u64;
+    let wanted = [
+        (
+            "memory",
+            "memory",
+            "memory.max",
+            limits.memory_bytes.map(|bytes| bytes.to_string()),
+            true,
+        ),
+        (
+            "the processor",
+            "cpu",
+            "cpu.max",
+            limits
+                .cpu_percent
+                .map(|p| format!("{} {period_us}", u64::from(p) * period_us / 100)),
+            true,
+        ),
+        (
+            "processes",
+            "pids",
+            "pids.max",
+            Some(limits.processes.unwrap_or(PROCESSES).to_string()),
+            false,
+        ),
+    ];
+    let mut settings = Vec::new();
+    for (what, controller, file, value, must) in wanted {
+        let Some(value) = value else { continue };
+        let has = delegated.is_some_and(|group| group.controllers.iter().any(|own| own == controller));
+        if has {
+            settings.push((file.to_owned(), value));
+        } else if must {
+            return Err(PlanError::NoCgroup { what });
+        }
+    }
+    Ok(delegated
+        .filter(|_| !settings.is_empty())
+        .map(|group| CgroupPlan {
+            parent: group.directory.clone(),
+            settings,
+        }))
+}

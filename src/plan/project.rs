@@ -1,0 +1,211 @@
+//! The project and the paths that rules name: what is writable, what stays as it is, what can't be read.
+
+use super::{Entry, Kind, PlanError, ProjectNeeds};
+use crate::facts::{Facts, PathFact};
+use crate::policy::{Access, PathRule};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Adds the project and the rules on paths, outer before inner.
+pub(super) fn add(
+    rules: &[PathRule],
+    facts: &Facts,
+    needs: &ProjectNeeds,
+    entries: &mut Vec<Entry>,
+) -> Result<(), PlanError> {
+    let writable = root(rules, facts, needs, entries);
+    let mut inner = Vec::new();
+    if writable {
+        protections(rules, needs, &mut inner);
+    }
+    for (at, kind, origin) in &needs.masks {
+        inner.push(Entry::Mask {
+            at: at.clone(),
+            kind: *kind,
+            origin: origin.clone(),
+        });
+    }
+    let mut hollow = Vec::new();
+    for rule in rules {
+        if is_glob(&rule.path) {
+            // The walk expanded it: what it found is among the masks and protections.
+            continue;
+        }
+        let fact = facts.paths.get(&rule.path);
+        inner.extend(ruled(rule, fact, rules, needs, &mut hollow)?);
+    }
+    // A mount hides what lies beneath it, so the outer ones go first; at the same place the stricter goes on top.
+    inner.sort_by_key(|entry| (entry.at().components().count(), strictness(entry)));
+    entries.extend(inner);
+    entries.extend(hollow.into_iter().map(|at| Entry::Seal { at }));
+    Ok(())
+}
+
+/// The project itself; tells whether it is writable.
+fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) -> bool {
+    let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
+    let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
+    let writable = access == Access::Write;
+    for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {
+        let (source, at, kind) = (path.clone(), path.clone(), Kind::Directory);
+        entries.push(if writable {
+            let identity = if *path == needs.root {
+                identity
+            } else {
+                facts.paths.get(path).map(|fact| fact.identity)
+            };
+            Entry::Grant {
+                source,
+                at,
+                kind,
+                identity,
+                why: "the project".into(),
+            }
+        } else {
+            Entry::Show {
+                source,
+                at,
+                kind,
+                why: "the project, read-only by a rule".into(),
+            }
+        });
+    }
+    writable
+}
+
+/// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
+/// take the protection away together with the name.
+fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
+    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
+    for protected in &needs.protect {
+        let (at, _, _) = protected;
+        if is_opened(rules, at, needs) || kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+            continue;
+        }
+        kept.push(protected);
+    }
+    for (at, kind, why) in &kept {
+        inner.push(Entry::Protect {
+            at: at.clone(),
+            kind: *kind,
+            why: why.clone(),
+        });
+        pins.extend(between(at, needs));
+    }
+    for pin in &needs.pins {
+        if !kept.iter().any(|(outer, _, _)| pin.starts_with(outer)) {
+            pins.insert(pin.clone());
+            pins.extend(between(pin, needs));
+        }
+    }
+    let roots: Vec<&PathBuf> = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .collect();
+    inner.extend(
+        pins.into_iter()
+            .filter(|pin| !roots.contains(&pin))
+            .map(|at| Entry::Pin { at }),
+    );
+}
+
+/// A rule of the user opens exactly this, or something in the project that holds it.
+fn is_opened(rules: &[PathRule], at: &Path, needs: &ProjectNeeds) -> bool {
+    PathRule::nearest(rules, at).is_some_and(|rule| {
+        rule.access == Access::Write && rule.path != needs.root && rule.path.starts_with(&needs.root)
+    })
+}
+
+/// The directories strictly between a writable root and `path`.
+fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
+    let Some(root) = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .find(|root| path.starts_with(root))
+    else {
+        return Vec::new();
+    };
+    path.ancestors()
+        .skip(1)
+        .take_while(|ancestor| *ancestor != root.as_path())
+        .map(Path::to_owned)
+        .collect()
+}
+
+fn ruled(
+    rule: &PathRule,
+    fact: Option<&PathFact>,
+    rules: &[PathRule],
+    needs: &ProjectNeeds,
+    hollow: &mut Vec<PathBuf>,
+) -> Result<Option<Entry>, PlanError> {
+    if rule.path == needs.root && rule.access != Access::Hide {
+        return Ok(None);
+    }
+    let why = rule.origin.to_string();
+    match (rule.access, fact) {
+        (Access::Write, Some(fact)) => Ok(Some(Entry::Grant {
+            source: fact.real.clone(),
+            at: rule.path.clone(),
+            kind: fact.kind,
+            identity: Some(fact.identity),
+            why,
+        })),
+        (Access::Read, Some(fact)) => Ok(Some(Entry::Show {
+            source: fact.real.clone(),
+            at: rule.path.clone(),
+            kind: fact.kind,
+            why,
+        })),
+        (Access::Hide, Some(fact)) => {
+            let reopened = rules.iter().any(|other| {
+                other.access != Access::Hide && other.path != rule.path && other.path.starts_with(&rule.path)
+            });
+            if reopened && fact.kind == Kind::Directory {
+                hollow.push(fact.real.clone());
+                return Ok(Some(Entry::Scratch {
+                    at: fact.real.clone(),
+                    size_bytes: 1 << 20,
+                    mode: 0o755,
+                }));
+            }
+            Ok(Some(Entry::Mask {
+                at: fact.real.clone(),
+                kind: fact.kind,
+                origin: rule.origin.clone(),
+            }))
+        }
+        // Nothing there is nothing to see; in the project it is masked when it appears.
+        (Access::Hide, None) => Ok(None),
+        (Access::Write | Access::Read, None) => Err(PlanError::NothingThere {
+            path: rule.path.clone(),
+            origin: rule.origin.clone(),
+        }),
+    }
+}
+
+/// Whether a path holds a glob.
+pub(super) fn is_glob(path: &Path) -> bool {
+    path.as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b'*' | b'?'))
+}
+
+const fn strictness(entry: &Entry) -> u8 {
+    match entry {
+        Entry::Pin { .. } => 0,
+        Entry::Grant { .. } | Entry::Scratch { .. } => 1,
+        Entry::Show { .. } => 2,
+        Entry::Protect { .. } => 3,
+        Entry::Mask { .. } => 4,
+        Entry::Directory { .. }
+        | Entry::Link { .. }
+        | Entry::File { .. }
+        | Entry::Cover { .. }
+        | Entry::Seal { .. }
+        | Entry::Proc
+        | Entry::Sys
+        | Entry::Devices { .. }
+        | Entry::Terminal { .. } => 0,
+    }
+}

@@ -1,0 +1,169 @@
+//! The file system as the program will see it: an ordered list, later entries on top of earlier ones.
+
+use crate::facts::{Identity, Kind};
+use crate::policy::Origin;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The whole view.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// In the order in which they are put there.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that is seen inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A plain directory of the private root.
+    Directory {
+        /// Where.
+        at: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where.
+        at: PathBuf,
+        /// What it holds.
+        target: PathBuf,
+    },
+    /// A generated file.
+    File {
+        /// Where.
+        at: PathBuf,
+        /// What it holds.
+        content: Vec<u8>,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// An empty place that ends with the run.
+    Scratch {
+        /// Where.
+        at: PathBuf,
+        /// Bytes that it may hold.
+        size_bytes: u64,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Part of the host, read-only.
+    Show {
+        /// On the host.
+        source: PathBuf,
+        /// Inside.
+        at: PathBuf,
+        /// File or directory.
+        kind: Kind,
+        /// Why it is there.
+        why: String,
+    },
+    /// Part of the host, writable.
+    Grant {
+        /// On the host.
+        source: PathBuf,
+        /// Inside.
+        at: PathBuf,
+        /// File or directory.
+        kind: Kind,
+        /// What it must still be when the run starts.
+        identity: Option<Identity>,
+        /// Why it is there.
+        why: String,
+    },
+    /// A path inside a writable part that stays as it is: neither written nor replaced.
+    Protect {
+        /// Where, inside and on the host.
+        at: PathBuf,
+        /// File or directory.
+        kind: Kind,
+        /// When the host would run it.
+        why: String,
+    },
+    /// A writable directory made a mount point of its own, so that it can't be renamed away with what it protects.
+    Pin {
+        /// Where, inside and on the host.
+        at: PathBuf,
+    },
+    /// A generated file seen in place of one of the host's.
+    Cover {
+        /// Where.
+        at: PathBuf,
+        /// What is seen.
+        content: Vec<u8>,
+        /// Why.
+        why: String,
+    },
+    /// A secret that can't be read.
+    Mask {
+        /// Where.
+        at: PathBuf,
+        /// File or directory.
+        kind: Kind,
+        /// Which rule.
+        origin: Origin,
+    },
+    /// A scratch space becomes read-only, once all that lies in it stands.
+    Seal {
+        /// Which.
+        at: PathBuf,
+    },
+    /// `/proc` with the run's own processes only.
+    Proc,
+    /// `/sys`, read-only.
+    Sys,
+    /// `/dev`.
+    Devices {
+        /// Nodes granted by name.
+        granted: Vec<PathBuf>,
+        /// Bytes that `/dev/shm` may hold.
+        shared_memory_bytes: u64,
+    },
+    /// The user's terminal.
+    Terminal {
+        /// Its name.
+        path: PathBuf,
+        /// Its device number.
+        device: u64,
+    },
+}
+
+impl Entry {
+    /// Where it is seen.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        match self {
+            Self::Directory { at, .. }
+            | Self::Link { at, .. }
+            | Self::File { at, .. }
+            | Self::Scratch { at, .. }
+            | Self::Show { at, .. }
+            | Self::Grant { at, .. }
+            | Self::Protect { at, .. }
+            | Self::Pin { at }
+            | Self::Seal { at }
+            | Self::Cover { at, .. }
+            | Self::Mask { at, .. } => at,
+            Self::Proc => Path::new("/proc"),
+            Self::Sys => Path::new("/sys"),
+            Self::Devices { .. } => Path::new("/dev"),
+            Self::Terminal { path, .. } => path,
+        }
+    }
+}
+
+impl View {
+    /// The roots beneath which anything may be written: the second wall (Landlock) has the same shape.
+    #[must_use]
+    pub fn writable(&self) -> Vec<PathBuf> {
+        let mut roots = vec![PathBuf::from("/dev"), PathBuf::from("/proc")];
+        for entry in &self.entries {
+            if let Entry::Scratch { at, .. } | Entry::Grant { at, .. } = entry
+                && !roots.iter().any(|root| at.starts_with(root))
+            {
+                roots.push(at.clone());
+            }
+        }
+        roots
+    }
+}

@@ -1,0 +1,93 @@
+//! The network's own thread, started when the first connection or question comes: a run that uses no network never
+//! pays for a runtime.
+
+use super::event::Emit;
+use super::session::Source;
+use crate::launch::protocol::Role;
+use crate::policy::Policy;
+use crate::proxy::{Captured, Proxy};
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// The sockets of the sandbox, and the thread that serves them.
+pub struct Network {
+    policy: Arc<Policy>,
+    events: Arc<dyn Emit>,
+    captured: Captured,
+    idle: Option<(Vec<TcpListener>, Vec<UdpSocket>)>,
+    serving: Option<(tokio::sync::oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Network {
+    /// Takes the sockets that the sandbox handed out.
+    pub fn new(
+        policy: Arc<Policy>,
+        events: Arc<dyn Emit>,
+        redirected: bool,
+        sockets: Vec<(Role, OwnedFd)>,
+    ) -> Self {
+        let (mut listeners, mut questions) = (Vec::new(), Vec::new());
+        for (role, descriptor) in sockets {
+            match role {
+                Role::Tcp => listeners.push(TcpListener::from(descriptor)),
+                Role::Dns => questions.push(UdpSocket::from(descriptor)),
+            }
+        }
+        let captured = if redirected {
+            Captured::Redirect
+        } else {
+            Captured::Ports
+        };
+        Self {
+            policy,
+            events,
+            captured,
+            idle: Some((listeners, questions)),
+            serving: None,
+        }
+    }
+
+    /// Ends the thread, so that the events of its last connections are written.
+    pub fn finish(&mut self) {
+        if let Some((stop, thread)) = self.serving.take() {
+            drop(stop.send(()));
+            drop(thread.join());
+        }
+    }
+}
+
+impl Source for Network {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let Some((listeners, questions)) = &self.idle else {
+            return Vec::new();
+        };
+        listeners
+            .iter()
+            .map(AsFd::as_fd)
+            .chain(questions.iter().map(AsFd::as_fd))
+            .collect()
+    }
+
+    fn ready(&mut self) {
+        let Some((listeners, questions)) = self.idle.take() else {
+            return;
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let proxy = Arc::new(Proxy::new(Arc::clone(&self.policy), Arc::clone(&self.events)));
+        let captured = self.captured;
+        let started = std::thread::Builder::new().name("network".into()).spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                // Without a runtime nothing is served: every connection inside fails, none gets out.
+                return;
+            };
+            runtime.block_on(proxy.serve(listeners, questions, captured, async {
+                drop(stopped.await);
+            }));
+        });
+        if let Ok(thread) = started {
+            self.serving = Some((stop, thread));
+        }
+    }
+}

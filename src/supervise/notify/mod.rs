@@ -1,0 +1,163 @@
+//! Serves the seccomp listener: observes process starts, answers reported system calls.
+//!
+//! The filter has decided before a call arrives here: a reported call is refused whatever this thread does (if it ends,
+//! the kernel answers ENOSYS), and a process start goes on. Nothing here is policy, since what a call's pointers point
+//! at can change until the kernel reads it.
+//!
+//! A caller waits until it is answered, so it is answered before its event is written.
+
+mod claim;
+mod flood;
+mod refusal;
+
+use super::{Emit, Event};
+use crate::sys::seccomp::{Listener, Notification};
+use claim::Reader;
+use flood::{Bucket, INTERVAL, Tally};
+use refusal::Refusals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+    time::Instant,
+};
+
+/// Process starts that are written: a second, and at once. Above that they are only counted.
+const STARTS_PER_SECOND: u32 = 2_000;
+const STARTS_BURST: u32 = 5_000;
+
+/// Serves a listener in a thread of its own, which ends when the last process under the filter has ended.
+///
+/// # Errors
+/// When no thread could be started. The thread's own error is the kernel's on the listener.
+pub fn spawn(listener: OwnedFd, events: Arc<dyn Emit>) -> io::Result<JoinHandle<io::Result<()>>> {
+    let server = Server {
+        listener: Listener::new(listener),
+        events,
+        reader: Reader::new(),
+        refusals: Refusals::new(),
+        starts: Bucket::new(STARTS_PER_SECOND, STARTS_BURST),
+        dropped: Tally::default(),
+        dropped_flush_at: None,
+    };
+    Builder::new()
+        .name("notify".to_owned())
+        .spawn(move || server.run())
+}
+
+struct Server {
+    listener: Listener,
+    events: Arc<dyn Emit>,
+    reader: Reader,
+    refusals: Refusals,
+    starts: Bucket,
+    dropped: Tally,
+    dropped_flush_at: Option<Instant>,
+}
+
+impl Server {
+    fn run(mut self) -> io::Result<()> {
+        let result = self.serve();
+        self.flush(Instant::now());
+        result
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let ready = self.wait()?;
+            if ready.contains(PollFlags::IN) {
+                if let Some(call) = self.listener.receive()? {
+                    self.answer(&call)?;
+                }
+            } else if !ready.is_empty() {
+                return Ok(());
+            }
+            if let Some(at) = self.flush_at() {
+                let now = Instant::now();
+                if now >= at {
+                    self.flush(now);
+                }
+            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<PollFlags> {
+        let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
+        let rest = self
+            .flush_at()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = rest.and_then(|rest| Timespec::try_from(rest).ok());
+        match poll(&mut polled, timeout.as_ref()) {
+            Ok(_) => Ok(polled.first().map_or(PollFlags::empty(), PollFd::revents)),
+            Err(rustix::io::Errno::INTR) => Ok(PollFlags::empty()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn answer(&mut self, call: &Notification) -> io::Result<()> {
+        match i64::from(call.number) {
+            libc::SYS_execve | libc::SYS_execveat => self.start(call),
+            _ => self.refuse(call),
+        }
+    }
+
+    fn start(&mut self, call: &Notification) -> io::Result<()> {
+        let now = Instant::now();
+        if !self.starts.take(now) {
+            let _gone = self.listener.proceed(call.id)?;
+            match self.dropped.add(now) {
+                Some(count) => self.emit_dropped(count),
+                None => _ = self.dropped_flush_at.get_or_insert(now + INTERVAL),
+            }
+            return Ok(());
+        }
+        let claim = self.reader.read(call);
+        // Where the caller is gone, the claim may be another process's that got its number.
+        if self.listener.proceed(call.id)?
+            && let Some(claim) = claim
+        {
+            self.events.emit(Event::ProcessStart {
+                pid: call.thread,
+                path: claim.path,
+                argv: claim.argv,
+            });
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, call: &Notification) -> io::Result<()> {
+        let refused = self.refusals.judge(call);
+        if self.listener.refuse(call.id, refused.errno)?
+            && let Some(event) = self.refusals.count(refused, call.thread, Instant::now())
+        {
+            self.events.emit(event);
+        }
+        Ok(())
+    }
+
+    fn flush_at(&self) -> Option<Instant> {
+        [self.refusals.flush_at(), self.dropped_flush_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn flush(&mut self, now: Instant) {
+        for event in self.refusals.flush(now) {
+            self.events.emit(event);
+        }
+        self.dropped_flush_at = None;
+        if let Some(count) = self.dropped.take(now) {
+            self.emit_dropped(count);
+        }
+    }
+
+    fn emit_dropped(&self, count: u64) {
+        self.events.emit(Event::Dropped {
+            count,
+            kind: "process_start".to_owned(),
+        });
+    }
+}

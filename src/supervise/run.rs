@@ -1,0 +1,255 @@
+//! One run, from a plan to the end of everything in it: the order of the security steps stands here and nowhere else.
+
+use super::event::{Emit, Event};
+use super::network::Network;
+use super::session::{self, Finished, HeldSignals, SessionError, Source};
+use super::state::{StateError, StateFile};
+use crate::launch::linux::cgroup::Group;
+use crate::launch::linux::parent::{LaunchError, Stage, Standing};
+use crate::launch::protocol::{Ending, StageError};
+use crate::plan::linux::{StagePlan, Step};
+use crate::plan::{Entry, Kind, Plan};
+use crate::policy::{NetworkPreset, Policy};
+use sha2::{Digest, Sha256};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a run needs besides its plan.
+pub struct Run<'a> {
+    /// What will be done.
+    pub plan: &'a Plan,
+    /// What is asked while it runs.
+    pub policy: Arc<Policy>,
+    /// Takes the events.
+    pub events: Arc<dyn Emit>,
+    /// The session's id.
+    pub session: &'a str,
+    /// Host directories that are made when missing: stores of caches, shared state.
+    pub made: Vec<PathBuf>,
+    /// State files that are carried back.
+    pub state: Vec<StateFile>,
+    /// Looks at the project while it runs, and masks what appears.
+    pub watch: Option<Box<dyn MaskWatch + 'a>>,
+}
+
+/// Watches for secrets that appear or are replaced.
+pub trait MaskWatch: Source {
+    /// Tells it which sandbox to put masks into, once that stands.
+    fn attach(&mut self, pidfd: OwnedFd);
+}
+
+/// Why there was no run, or why its end isn't known. Nothing ran outside of the sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The sandbox could not be started.
+    #[error("cannot start the sandbox")]
+    Launch(#[from] LaunchError),
+    /// A directory on the host could not be made.
+    #[error("cannot make the directory {path}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The control group could not be made.
+    #[error("cannot limit the run")]
+    Limits(#[from] StageError),
+    /// The run could not be seen to its end.
+    #[error("the run broke off")]
+    Session(#[from] SessionError),
+    /// A descriptor could not be copied.
+    #[error("cannot copy a descriptor")]
+    Descriptor(#[source] std::io::Error),
+}
+
+/// How it went.
+#[derive(Debug)]
+#[must_use]
+pub struct Outcome {
+    /// How the program ended.
+    pub finished: Finished,
+    /// State that could not be carried back.
+    pub state_lost: Vec<(PathBuf, StateError)>,
+}
+
+/// SHA-256 of the plan's JSON, hexadecimal: the same plan always has the same.
+#[must_use]
+pub fn plan_hash(plan: &Plan) -> String {
+    let bytes = serde_json::to_vec(plan).unwrap_or_default();
+    Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The first event of a session: written before anything starts.
+#[must_use]
+pub fn first_event(plan: &Plan, session: &str) -> Event {
+    Event::SessionStart {
+        session: session.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent: plan.agent.clone(),
+        argv: plan
+            .program
+            .argv
+            .iter()
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect(),
+        project: plan.project.clone(),
+        plan_hash: plan_hash(plan),
+        degraded: plan
+            .degraded
+            .iter()
+            .map(|entry| format!("{}: {}", entry.lost, entry.because))
+            .collect(),
+    }
+}
+
+impl Run<'_> {
+    /// Starts the program in the sandbox that `stage` becomes, and stays until all of it is gone.
+    ///
+    /// # Errors
+    /// See [`RunError`]; the program did not run unless it is [`RunError::Session`].
+    pub fn execute(mut self, stage: Stage) -> Result<Outcome, RunError> {
+        let started = Instant::now();
+        make_directories(&self.made)?;
+        let group = match &self.plan.cgroup {
+            Some(plan) => Some(Group::make(plan, self.session, stage.pid())?),
+            None => None,
+        };
+        let steps = self.plan.stage();
+        let signals = HeldSignals::hold()?;
+        let mut standing = stage.build(&steps)?;
+        let watcher = match standing.listener.take() {
+            // Without its thread the listener closes, and every reported call fails inside, the exec too.
+            Some(listener) => super::notify::spawn(listener, Arc::clone(&self.events)).ok(),
+            None => None,
+        };
+        let home = standing.home.take();
+        self.emit_lost(&standing, &steps, watcher.is_some());
+        let mut network = self.network(&mut standing);
+        let finished = {
+            let mut sources: Vec<&mut dyn Source> = Vec::new();
+            if let Some(network) = &mut network {
+                sources.push(network);
+            }
+            if let Some(watch) = &mut self.watch {
+                watch.attach(standing.pidfd.try_clone().map_err(RunError::Descriptor)?);
+                sources.push(watch.as_mut());
+            }
+            session::run(&standing, &signals, &mut sources)
+        };
+        if let Some(network) = &mut network {
+            network.finish();
+        }
+        if let Some(thread) = watcher {
+            drop(thread.join());
+        }
+        drop(group);
+        let state_lost = match &home {
+            Some(home) => super::state::carry_back(home, &self.state, &self.events),
+            None => Vec::new(),
+        };
+        let finished = finished?;
+        self.emit_end(finished, started);
+        Ok(Outcome { finished, state_lost })
+    }
+
+    fn network(&self, standing: &mut Standing) -> Option<Network> {
+        let sockets = std::mem::take(&mut standing.sockets);
+        (self.plan.network.preset != NetworkPreset::None).then(|| {
+            Network::new(
+                Arc::clone(&self.policy),
+                Arc::clone(&self.events),
+                standing.network.redirected,
+                sockets,
+            )
+        })
+    }
+
+    /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.
+    fn emit_lost(&self, standing: &Standing, stage: &StagePlan, observed: bool) {
+        let mut lost = standing.outcome.lost.clone();
+        lost.extend(standing.network.lost.iter().cloned());
+        let files = stage
+            .wall
+            .iter()
+            .any(|step| matches!(step, Step::Landlock { files: true, .. }));
+        if files && standing.outcome.landlock != "full" && self.plan.degraded.is_empty() {
+            lost.push(format!("Landlock is {}", standing.outcome.landlock));
+        }
+        if !observed {
+            lost.push(
+                "the record of process starts and refused system calls (no seccomp listener here)".into(),
+            );
+        }
+        if !lost.is_empty() {
+            self.events.emit(Event::Degraded { lost });
+        }
+    }
+
+    fn emit_end(&self, finished: Finished, started: Instant) {
+        let (code, signal) = match finished {
+            Finished::Ended(Ending::Exited(code)) => (Some(code), None),
+            Finished::Ended(Ending::Signaled(signal)) => (None, Some(signal)),
+            Finished::NotExecuted(_) => (Some(127), None),
+        };
+        self.events.emit(Event::SessionEnd {
+            code,
+            signal,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            denied: self.events.denied(),
+        });
+    }
+}
+
+fn make_directories(paths: &[PathBuf]) -> Result<(), RunError> {
+    for path in paths {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| RunError::Directory {
+                path: path.clone(),
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// The host directories that a plan binds writable and that may be missing before the first run.
+#[must_use]
+pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBuf> {
+    plan.view
+        .entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Grant {
+                source,
+                kind: Kind::Directory,
+                identity: None,
+                ..
+            } if source != project => Some(source.clone()),
+            Entry::Directory { .. }
+            | Entry::Link { .. }
+            | Entry::File { .. }
+            | Entry::Scratch { .. }
+            | Entry::Show { .. }
+            | Entry::Grant { .. }
+            | Entry::Protect { .. }
+            | Entry::Pin { .. }
+            | Entry::Cover { .. }
+            | Entry::Mask { .. }
+            | Entry::Seal { .. }
+            | Entry::Proc
+            | Entry::Sys
+            | Entry::Devices { .. }
+            | Entry::Terminal { .. } => None,
+        })
+        .collect()
+}
