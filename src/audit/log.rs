@@ -84,7 +84,9 @@ trait Sink {
 
 impl Sink for OwnedFd {
     fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::retry_on_intr(|| rustix::io::write(self.as_fd(), bytes))?)
+        Ok(rustix::io::retry_on_intr(|| {
+            rustix::io::write(self.as_fd(), bytes)
+        })?)
     }
 }
 
@@ -116,13 +118,29 @@ impl Log {
         let file = rustix::fs::openat(
             &directory,
             format!("{session}.jsonl"),
-            OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            OFlags::WRONLY
+                | OFlags::APPEND
+                | OFlags::CREATE
+                | OFlags::EXCL
+                | OFlags::NOFOLLOW
+                | OFlags::CLOEXEC,
             Mode::RUSR | Mode::WUSR,
         )
-        .map_err(|error| LogError::Create { path: path.clone(), source: error.into() })?;
+        .map_err(|error| LogError::Create {
+            path: path.clone(),
+            source: error.into(),
+        })?;
         let mut inner = Inner::new(file);
-        inner.emit(first, Timestamp::now()).map_err(|source| LogError::Write { path: path.clone(), source })?;
-        Ok(Self { path, inner: Mutex::new(inner) })
+        inner
+            .emit(first, Timestamp::now())
+            .map_err(|source| LogError::Write {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            inner: Mutex::new(inner),
+        })
     }
 
     /// The file.
@@ -158,7 +176,15 @@ impl Emit for Log {
 
 impl<S: Sink> Inner<S> {
     const fn new(sink: S) -> Self {
-        Self { sink, sequence: 0, bytes: 0, denied: 0, lost: 0, untold: 0, torn: false }
+        Self {
+            sink,
+            sequence: 0,
+            bytes: 0,
+            denied: 0,
+            lost: 0,
+            untold: 0,
+            torn: false,
+        }
     }
 
     fn emit(&mut self, event: Event, time: Timestamp) -> io::Result<()> {
@@ -170,7 +196,10 @@ impl<S: Sink> Inner<S> {
             return self.lose(io::Error::other("the log is full"));
         }
         if self.untold > 0 {
-            let dropped = Event::Dropped { count: self.untold, kind: "log_line".into() };
+            let dropped = Event::Dropped {
+                count: self.untold,
+                kind: "log_line".into(),
+            };
             if let Err(error) = self.write(dropped, time) {
                 return self.lose(error);
             }
@@ -186,7 +215,12 @@ impl<S: Sink> Inner<S> {
     }
 
     fn write(&mut self, event: Event, time: Timestamp) -> io::Result<()> {
-        let record = Record { v: EVENT_VERSION, time, seq: self.sequence, event };
+        let record = Record {
+            v: EVENT_VERSION,
+            time,
+            seq: self.sequence,
+            event,
+        };
         let mut line = Vec::with_capacity(256);
         if self.torn {
             line.push(b'\n');
@@ -197,7 +231,9 @@ impl<S: Sink> Inner<S> {
             return Err(io::Error::other("the line is too long"));
         }
         let written = self.sink.write_once(&line)?;
-        self.bytes = self.bytes.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
         if written > 0 {
             self.torn = written < line.len();
         }
@@ -211,8 +247,15 @@ impl<S: Sink> Inner<S> {
 
 /// Makes and opens a directory that nobody else can write to.
 fn private_directory(path: &Path) -> Result<OwnedFd, LogError> {
-    let failed = |source| LogError::Directory { path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let failed = |source| LogError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
     // Who can write to the parent can put another directory in this one's place.
     if let Some(parent) = path.parent() {
         open_private(parent)?;
@@ -221,16 +264,25 @@ fn private_directory(path: &Path) -> Result<OwnedFd, LogError> {
 }
 
 fn open_private(path: &Path) -> Result<OwnedFd, LogError> {
-    let failed = |error: rustix::io::Errno| LogError::Directory { path: path.to_owned(), source: error.into() };
+    let failed = |error: rustix::io::Errno| LogError::Directory {
+        path: path.to_owned(),
+        source: error.into(),
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
     let status = rustix::fs::fstat(&directory).map_err(failed)?;
     if status.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(LogError::Owner { path: path.to_owned(), owner: status.st_uid });
+        return Err(LogError::Owner {
+            path: path.to_owned(),
+            owner: status.st_uid,
+        });
     }
     let mode = status.st_mode & 0o777;
     if mode & 0o022 != 0 {
-        return Err(LogError::Writable { path: path.to_owned(), mode });
+        return Err(LogError::Writable {
+            path: path.to_owned(),
+            mode,
+        });
     }
     Ok(directory)
 }
@@ -242,15 +294,27 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn refused(name: &str) -> Event {
-        Event::SyscallRefused { pid: 1, name: name.into(), errno: "EPERM".into(), count: 1 }
+        Event::SyscallRefused {
+            pid: 1,
+            name: name.into(),
+            errno: "EPERM".into(),
+            count: 1,
+        }
     }
 
     fn masked() -> Event {
-        Event::Masked { path: "/p/.env".into() }
+        Event::Masked {
+            path: "/p/.env".into(),
+        }
     }
 
     fn end() -> Event {
-        Event::SessionEnd { code: Some(0), signal: None, duration_ms: 1, denied: 0 }
+        Event::SessionEnd {
+            code: Some(0),
+            signal: None,
+            duration_ms: 1,
+            denied: 0,
+        }
     }
 
     fn id(chance: u8) -> SessionId {
@@ -270,10 +334,16 @@ mod tests {
         assert_eq!((log.denied(), log.lost()), (1, 0));
         assert_eq!(std::fs::metadata(log.path()).unwrap().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(&sessions).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(std::fs::metadata(sessions.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(
+            std::fs::metadata(sessions.parent().unwrap()).unwrap().mode() & 0o777,
+            0o700
+        );
         let text = std::fs::read(log.path()).unwrap();
         let entries: Vec<_> = lines(&text[..]).map(Result::unwrap).collect();
-        let events: Vec<_> = entries.iter().map(|entry| entry.record.as_ref().unwrap().event.clone()).collect();
+        let events: Vec<_> = entries
+            .iter()
+            .map(|entry| entry.record.as_ref().unwrap().event.clone())
+            .collect();
         assert_eq!(events, [masked(), refused("mount")]);
         assert!(entries.iter().all(|entry| entry.fault.is_none()));
     }
@@ -285,9 +355,15 @@ mod tests {
         std::fs::write(&victim, "x").unwrap();
         let sessions = folder.path().join("aca/sessions");
         drop(Log::begin(&sessions, &id(1), masked()).unwrap());
-        assert!(matches!(Log::begin(&sessions, &id(1), masked()), Err(LogError::Create { .. })));
+        assert!(matches!(
+            Log::begin(&sessions, &id(1), masked()),
+            Err(LogError::Create { .. })
+        ));
         std::os::unix::fs::symlink(&victim, sessions.join(format!("{}.jsonl", id(2)))).unwrap();
-        assert!(matches!(Log::begin(&sessions, &id(2), masked()), Err(LogError::Create { .. })));
+        assert!(matches!(
+            Log::begin(&sessions, &id(2), masked()),
+            Err(LogError::Create { .. })
+        ));
         assert_eq!(std::fs::read(&victim).unwrap(), b"x");
     }
 
@@ -302,7 +378,10 @@ mod tests {
                 std::fs::set_permissions(folder.path().join(path), PermissionsExt::from_mode(mode)).unwrap();
             }
             let found = Log::begin(&sessions, &id(1), masked());
-            assert!(matches!(found, Err(LogError::Writable { mode, .. }) if mode == bits), "{found:?}");
+            assert!(
+                matches!(found, Err(LogError::Writable { mode, .. }) if mode == bits),
+                "{found:?}"
+            );
         }
     }
 
@@ -313,7 +392,10 @@ mod tests {
         std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
         let sessions = folder.path().join("aca/sessions");
         std::os::unix::fs::symlink(folder.path().join("elsewhere"), &sessions).unwrap();
-        assert!(matches!(Log::begin(&sessions, &id(1), masked()), Err(LogError::Directory { .. })));
+        assert!(matches!(
+            Log::begin(&sessions, &id(1), masked()),
+            Err(LogError::Directory { .. })
+        ));
     }
 
     #[test]
@@ -324,7 +406,10 @@ mod tests {
         assert!(matches!(error, LogError::Directory { .. }));
         // A full disk: /dev/full takes no byte (full(4)).
         let full = rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
-        assert_eq!(Inner::new(full).emit(masked(), time()).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(
+            Inner::new(full).emit(masked(), time()).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
     }
 
     /// A disk with that many bytes left.
@@ -347,7 +432,10 @@ mod tests {
 
     #[test]
     fn what_a_full_disk_swallowed_is_told_when_there_is_room() {
-        let mut disk = Disk { left: 150, bytes: Vec::new() };
+        let mut disk = Disk {
+            left: 150,
+            bytes: Vec::new(),
+        };
         let mut log = Inner::new(&mut disk);
         log.emit(masked(), time()).unwrap();
         log.emit(refused("mount"), time()).unwrap_err();
@@ -357,14 +445,35 @@ mod tests {
         log.emit(end(), time()).unwrap();
         assert_eq!(log.lost, 2);
         let entries: Vec<_> = lines(&disk.bytes[..]).map(Result::unwrap).collect();
-        let events: Vec<_> = entries.iter().filter_map(|entry| entry.record.as_ref()).map(|record| record.event.clone()).collect();
-        assert_eq!(events, [masked(), Event::Dropped { count: 2, kind: "log_line".into() }, end()]);
-        assert_eq!(entries.iter().filter(|entry| entry.fault.is_some()).count(), 1, "the torn line");
+        let events: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| entry.record.as_ref())
+            .map(|record| record.event.clone())
+            .collect();
+        assert_eq!(
+            events,
+            [
+                masked(),
+                Event::Dropped {
+                    count: 2,
+                    kind: "log_line".into()
+                },
+                end()
+            ]
+        );
+        assert_eq!(
+            entries.iter().filter(|entry| entry.fault.is_some()).count(),
+            1,
+            "the torn line"
+        );
     }
 
     #[test]
     fn a_flood_is_cut_and_the_end_is_written() {
-        let mut disk = Disk { left: usize::MAX, bytes: Vec::new() };
+        let mut disk = Disk {
+            left: usize::MAX,
+            bytes: Vec::new(),
+        };
         let mut log = Inner::new(&mut disk);
         log.emit(masked(), time()).unwrap();
         log.bytes = MAX_LOG_BYTES;
@@ -372,24 +481,61 @@ mod tests {
             log.emit(refused("mount"), time()).unwrap_err();
         }
         log.emit(end(), time()).unwrap();
-        let long = Event::Masked { path: "x".repeat(MAX_LINE_BYTES).into() };
+        let long = Event::Masked {
+            path: "x".repeat(MAX_LINE_BYTES).into(),
+        };
         log.bytes = 0;
         log.emit(long, time()).unwrap_err();
         assert_eq!((log.lost, log.denied), (4, 3));
-        let events: Vec<_> = lines(&disk.bytes[..]).map(|entry| entry.unwrap().record.unwrap().event).collect();
-        assert_eq!(events, [masked(), Event::Dropped { count: 3, kind: "log_line".into() }, end()]);
+        let events: Vec<_> = lines(&disk.bytes[..])
+            .map(|entry| entry.unwrap().record.unwrap().event)
+            .collect();
+        assert_eq!(
+            events,
+            [
+                masked(),
+                Event::Dropped {
+                    count: 3,
+                    kind: "log_line".into()
+                },
+                end()
+            ]
+        );
     }
 
     #[test]
     fn a_name_that_is_no_utf8_is_told_all_the_same() {
         use std::os::unix::ffi::OsStrExt;
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(b"/p/.git/hooks/\xff"));
-        let mut disk = Disk { left: usize::MAX, bytes: Vec::new() };
+        let mut disk = Disk {
+            left: usize::MAX,
+            bytes: Vec::new(),
+        };
         let mut log = Inner::new(&mut disk);
         log.emit(Event::Masked { path: path.clone() }, time()).unwrap();
-        log.emit(Event::StateNotKept { path: path.clone(), reason: String::new() }, time()).unwrap();
+        log.emit(
+            Event::StateNotKept {
+                path: path.clone(),
+                reason: String::new(),
+            },
+            time(),
+        )
+        .unwrap();
         let change = crate::supervise::TrustChange::Appeared;
-        log.emit(Event::TrustChange { path, change, runs_when: String::new() }, time()).unwrap();
-        assert_eq!(lines(&disk.bytes[..]).filter(|entry| entry.as_ref().unwrap().record.is_some()).count(), 3);
+        log.emit(
+            Event::TrustChange {
+                path,
+                change,
+                runs_when: String::new(),
+            },
+            time(),
+        )
+        .unwrap();
+        assert_eq!(
+            lines(&disk.bytes[..])
+                .filter(|entry| entry.as_ref().unwrap().record.is_some())
+                .count(),
+            3
+        );
     }
 }

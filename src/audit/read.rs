@@ -49,7 +49,11 @@ pub enum LineFault {
 
 /// The lines of a log. Errors are those of reading.
 pub fn lines(source: impl Read) -> impl Iterator<Item = io::Result<Entry>> {
-    Lines { source: BufReader::new(source), number: 0, due: 0 }
+    Lines {
+        source: BufReader::new(source),
+        number: 0,
+        due: 0,
+    }
 }
 
 struct Lines<R> {
@@ -80,12 +84,18 @@ impl<R: Read> Iterator for Lines<R> {
         let (record, fault) = match serde_json::from_slice::<Record>(&raw) {
             Ok(record) if record.v == EVENT_VERSION => {
                 let expected = std::mem::replace(&mut self.due, record.seq.saturating_add(1));
-                let fault = (record.seq != expected).then_some(LineFault::Sequence { expected, found: record.seq });
+                let fault = (record.seq != expected).then_some(LineFault::Sequence {
+                    expected,
+                    found: record.seq,
+                });
                 (Some(record), fault)
             }
             Ok(record) => (None, Some(LineFault::Version(record.v.into()))),
             Err(_) if !ended => (None, Some(LineFault::Cut)),
-            Err(error) => (None, Some(other_version(&raw).unwrap_or_else(|| LineFault::NotAnEvent(error.to_string())))),
+            Err(error) => (
+                None,
+                Some(other_version(&raw).unwrap_or_else(|| LineFault::NotAnEvent(error.to_string()))),
+            ),
         };
         Some(Ok(self.entry(raw, record, fault)))
     }
@@ -93,7 +103,12 @@ impl<R: Read> Iterator for Lines<R> {
 
 impl<R: Read> Lines<R> {
     fn entry(&self, raw: Vec<u8>, record: Option<Record>, fault: Option<LineFault>) -> Entry {
-        Entry { number: self.number, raw, record, fault }
+        Entry {
+            number: self.number,
+            raw,
+            record,
+            fault,
+        }
     }
 
     /// Goes on to the next line, without keeping what is passed over.
@@ -165,11 +180,19 @@ pub fn open(sessions: &Path, prefix: Option<&str>) -> Result<(SessionId, File), 
     let id = match prefix {
         None => ids.pop().ok_or_else(|| FindError::Empty(sessions.to_owned()))?,
         Some(prefix) => {
-            let mut fitting: Vec<SessionId> = ids.into_iter().filter(|id| id.as_str().starts_with(prefix)).collect();
+            let mut fitting: Vec<SessionId> = ids
+                .into_iter()
+                .filter(|id| id.as_str().starts_with(prefix))
+                .collect();
             match (fitting.pop(), fitting.len()) {
                 (Some(id), 0) => id,
                 (None, _) => return Err(FindError::Unknown(prefix.to_owned())),
-                (Some(_), others) => return Err(FindError::Ambiguous { prefix: prefix.to_owned(), count: others + 1 }),
+                (Some(_), others) => {
+                    return Err(FindError::Ambiguous {
+                        prefix: prefix.to_owned(),
+                        count: others + 1,
+                    });
+                }
             }
         }
     };
@@ -179,16 +202,25 @@ pub fn open(sessions: &Path, prefix: Option<&str>) -> Result<(SessionId, File), 
 }
 
 fn ids(sessions: &Path) -> Result<Vec<SessionId>, FindError> {
-    let failed = |source| FindError::Directory { path: sessions.to_owned(), source };
+    let failed = |source| FindError::Directory {
+        path: sessions.to_owned(),
+        source,
+    };
     let entries = match std::fs::read_dir(sessions) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(FindError::Empty(sessions.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(FindError::Empty(sessions.to_owned()));
+        }
         other => other.map_err(failed)?,
     };
     let mut ids = Vec::new();
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
         // Other files there are none of ours.
-        ids.extend(name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|id| id.parse::<SessionId>().ok()));
+        ids.extend(
+            name.to_str()
+                .and_then(|name| name.strip_suffix(".jsonl"))
+                .and_then(|id| id.parse::<SessionId>().ok()),
+        );
     }
     Ok(ids)
 }
@@ -199,11 +231,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn line(seq: u64) -> String {
-        format!("{{\"v\":1,\"time\":\"2026-11-23T09:08:07Z\",\"seq\":{seq},\"event\":{{\"type\":\"masked\",\"path\":\"/p\"}}}}\n")
+        format!(
+            "{{\"v\":1,\"time\":\"2026-11-23T09:08:07Z\",\"seq\":{seq},\"event\":{{\"type\":\"masked\",\"path\":\"/p\"}}}}\n"
+        )
     }
 
     fn faults(text: &str) -> Vec<(u64, Option<LineFault>)> {
-        lines(text.as_bytes()).map(|entry| entry.unwrap()).map(|entry| (entry.number, entry.fault)).collect()
+        lines(text.as_bytes())
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.number, entry.fault))
+            .collect()
     }
 
     #[test]
@@ -216,10 +253,30 @@ mod tests {
 
     #[test]
     fn lines_taken_out_doubled_or_foreign() {
-        let text = [line(0), line(2), line(2), "{}\n".into(), line(3).replace("masked", "mask"), line(3).replace("\"v\":1", "\"v\":9"), "\n".into()];
+        let text = [
+            line(0),
+            line(2),
+            line(2),
+            "{}\n".into(),
+            line(3).replace("masked", "mask"),
+            line(3).replace("\"v\":1", "\"v\":9"),
+            "\n".into(),
+        ];
         let found = faults(&text.concat());
-        assert_eq!(found[1].1, Some(LineFault::Sequence { expected: 1, found: 2 }));
-        assert_eq!(found[2].1, Some(LineFault::Sequence { expected: 3, found: 2 }));
+        assert_eq!(
+            found[1].1,
+            Some(LineFault::Sequence {
+                expected: 1,
+                found: 2
+            })
+        );
+        assert_eq!(
+            found[2].1,
+            Some(LineFault::Sequence {
+                expected: 3,
+                found: 2
+            })
+        );
         assert!(matches!(found[3].1, Some(LineFault::NotAnEvent(_))));
         assert!(matches!(found[4].1, Some(LineFault::NotAnEvent(_))));
         assert_eq!(found[5].1, Some(LineFault::Version(9)));
@@ -239,8 +296,15 @@ mod tests {
     fn sessions_by_the_beginning_of_their_id() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(open(folder.path(), None), Err(FindError::Empty(_))));
-        assert!(matches!(open(&folder.path().join("none"), None), Err(FindError::Empty(_))));
-        let names = ["20261123T090807006Z-aaaaaaaaaaaa", "20261123T090807006Z-bbbbbbbbbbbb", "20261124T090807006Z-000000000000"];
+        assert!(matches!(
+            open(&folder.path().join("none"), None),
+            Err(FindError::Empty(_))
+        ));
+        let names = [
+            "20261123T090807006Z-aaaaaaaaaaaa",
+            "20261123T090807006Z-bbbbbbbbbbbb",
+            "20261124T090807006Z-000000000000",
+        ];
         for name in names {
             std::fs::write(folder.path().join(format!("{name}.jsonl")), name).unwrap();
         }
@@ -249,7 +313,10 @@ mod tests {
         assert_eq!(found(None).unwrap(), names[2]);
         assert_eq!(found(Some("20261124")).unwrap(), names[2]);
         assert_eq!(found(Some("20261123T090807006Z-b")).unwrap(), names[1]);
-        assert!(matches!(found(Some("20261123")), Err(FindError::Ambiguous { count: 2, .. })));
+        assert!(matches!(
+            found(Some("20261123")),
+            Err(FindError::Ambiguous { count: 2, .. })
+        ));
         assert!(matches!(found(Some("../x")), Err(FindError::Unknown(_))));
     }
 
