@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_last_line_that_was_cut() {
-        let text = format!("{}{}", line(0), &line(1)[..40]);
+        let text = format!("{}{}", line(0), line(1).get(..40).unwrap());
         assert_eq!(faults(&text), [(1, None), (2, Some(LineFault::Cut))]);
         // Whole but for its line feed: it says all that it was to say.
         assert_eq!(faults(line(0).trim_end()), [(1, None)]);

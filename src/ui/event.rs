@@ -226,7 +226,7 @@ fn bytes(count: u64) -> String {
     let Some((shift, unit)) = steps.into_iter().find(|(shift, _)| count >> shift > 0) else {
         return format!("{count} B");
     };
-    let tenths = u128::from(count) * 10 >> shift;
+    let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
