@@ -58,8 +58,12 @@ pub(super) fn restrict(writable: &[PathBuf], files: bool) -> Result<String, Stag
 }
 
 /// Everything that changes a file system, and nothing that reads it.
+///
+/// Truncation is left out: the kernel looks it up at every open, for reading too (`hook_file_open` in
+/// security/landlock/fs.c asks for it beside what the open needs), which costs as much as handling reads would. What it
+/// would refuse, the read-only mounts refuse.
 fn writes() -> BitFlags<AccessFs> {
-    AccessFs::from_write(ABI::V3)
+    AccessFs::from_write(ABI::V2)
 }
 
 /// A file takes the rights that a file can have.
@@ -68,7 +72,7 @@ fn allowed(path: &std::path::Path, writes: BitFlags<AccessFs>) -> BitFlags<Acces
         Ok(status)
             if rustix::fs::FileType::from_raw_mode(status.st_mode) != rustix::fs::FileType::Directory =>
         {
-            writes & AccessFs::from_file(ABI::V3)
+            writes & AccessFs::from_file(ABI::V2)
         }
         _ => writes,
     }

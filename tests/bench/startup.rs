@@ -1,0 +1,388 @@
+//! Start-up, steady state and memory, side by side with bubblewrap and with no sandbox at all, in one run.
+//!
+//! `cargo bench --bench startup` prints the table that the README quotes. Figures are medians of rounds in turn, and
+//! ratios are medians of the rounds' own ratios, since machines drift. Started as root it drops to an ordinary user.
+//! It judges nothing: a shared machine is no place for a timed test.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a bench may stop"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ORDINARY: u32 = 12345;
+const ROUNDS: usize = 40;
+const FILES: usize = 100_000;
+const FILES_A_DIRECTORY: usize = 50;
+const STATUS_FILES: usize = 20_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some("inner") {
+        return inner(&arguments[2]);
+    }
+    if arguments.iter().any(|argument| argument == "--test") {
+        println!("bench only");
+        return;
+    }
+    let world = World::new();
+    startup(&world);
+    walk(&world);
+    steady(&world);
+    memory(&world);
+    fs::remove_dir_all(&world.root).unwrap();
+}
+
+/// A scratch place that an ordinary user owns.
+struct World {
+    root: PathBuf,
+    aca: PathBuf,
+    own: PathBuf,
+    uid: Option<u32>,
+}
+
+impl World {
+    fn new() -> Self {
+        let uid = rustix::process::getuid().is_root().then_some(ORDINARY);
+        let root = std::env::temp_dir().join(format!("aca-bench-{}", std::process::id()));
+        for name in ["home", "empty", "large", "status"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let (aca, own) = (root.join("aca"), root.join("bench"));
+        fs::copy(env!("CARGO_BIN_EXE_aca"), &aca).unwrap();
+        fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
+        for path in [&root, &aca, &own] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let world = Self { root, aca, own, uid };
+        world.give(&world.root.clone());
+        world
+    }
+
+    fn give(&self, path: &Path) {
+        if let Some(uid) = self.uid {
+            assert!(
+                Command::new("chown")
+                    .arg("-R")
+                    .arg(format!("{uid}:{uid}"))
+                    .arg(path)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+    }
+
+    fn command(&self, directory: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(self.root.join(directory))
+            .env_clear();
+        command
+            .env("HOME", self.root.join("home"))
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LANG", "C.UTF-8");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    fn time(&self, directory: &str, words: &[&str]) -> Duration {
+        let mut command = self.command(directory, words);
+        let start = Instant::now();
+        assert!(command.status().unwrap().success(), "{words:?}");
+        start.elapsed()
+    }
+
+    fn output(&self, directory: &str, words: &[&str]) -> String {
+        let output = self
+            .command(directory, words)
+            .stdout(Stdio::piped())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn milliseconds(durations: &[Duration]) -> f64 {
+    median(
+        durations
+            .iter()
+            .map(|duration| duration.as_secs_f64() * 1e3)
+            .collect(),
+    )
+}
+
+fn ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
+    median(
+        ours.iter()
+            .zip(theirs)
+            .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64())
+            .collect(),
+    )
+}
+
+/// What bubblewrap is asked for: the same view as far as it can, every namespace, no filter, no Landlock, no network.
+fn bubblewrap(world: &World, directory: &str) -> Option<Vec<String>> {
+    Command::new("bwrap")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status()
+        .ok()?;
+    let project = world.root.join(directory).display().to_string();
+    let home = world.root.join("home").display().to_string();
+    let mut words: Vec<String> = vec!["bwrap".into()];
+    for path in ["/usr", "/etc", "/opt"] {
+        words.extend(["--ro-bind".into(), path.into(), path.into()]);
+    }
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        words.extend(["--symlink".into(), format!("usr/{name}"), format!("/{name}")]);
+    }
+    words.extend(["--dev", "/dev", "--proc", "/proc"].map(String::from));
+    for path in ["/tmp", "/var/tmp", "/run", home.as_str()] {
+        words.extend(["--tmpfs".into(), path.into()]);
+    }
+    words.extend([
+        "--bind".into(),
+        project.clone(),
+        project.clone(),
+        "--chdir".into(),
+        project,
+    ]);
+    words.extend(["--unshare-all", "--die-with-parent", "true"].map(String::from));
+    Some(words)
+}
+
+fn startup(world: &World) {
+    let aca = world.aca.display().to_string();
+    let bwrap = bubblewrap(world, "empty");
+    let mut columns: Vec<(&str, Vec<String>)> = vec![
+        ("plain exec", vec!["true".into()]),
+        (
+            "aca run -- true",
+            [aca.as_str(), "run", "--", "true"].map(String::from).to_vec(),
+        ),
+        (
+            "aca run --net none -- true",
+            [aca.as_str(), "run", "--net", "none", "--", "true"]
+                .map(String::from)
+                .to_vec(),
+        ),
+    ];
+    if let Some(words) = bwrap {
+        columns.push(("bwrap, the equivalent", words));
+    } else {
+        println!("bubblewrap is not installed: no comparison");
+    }
+    let mut times: Vec<Vec<Duration>> = vec![Vec::new(); columns.len()];
+    for round in 0..ROUNDS + 3 {
+        for (column, (_, words)) in columns.iter().enumerate() {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let time = world.time("empty", &words);
+            if round >= 3 {
+                times[column].push(time);
+            }
+        }
+    }
+    println!("start-up, {ROUNDS} rounds in turn");
+    println!("| command | median ms | over bwrap |\n|---|---|---|");
+    for ((name, _), own) in columns.iter().zip(&times) {
+        let over = times
+            .get(3)
+            .map_or_else(|| "–".to_owned(), |bwrap| format!("{:.2}", ratio(own, bwrap)));
+        println!("| {name} | {:.2} | {over} |", milliseconds(own));
+    }
+}
+
+fn walk(world: &World) {
+    for directory in 0..FILES / FILES_A_DIRECTORY {
+        let path = world.root.join(format!("large/a{}/b{directory}", directory % 40));
+        fs::create_dir_all(&path).unwrap();
+        for file in 0..FILES_A_DIRECTORY {
+            fs::write(path.join(format!("file{file}.txt")), b"").unwrap();
+        }
+    }
+    world.give(&world.root.join("large"));
+    let aca = world.aca.display().to_string();
+    let words = [aca.as_str(), "run", "--", "true"];
+    let (mut empty, mut large) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS / 2 + 1 {
+        let (small, big) = (world.time("empty", &words), world.time("large", &words));
+        if round > 0 {
+            empty.push(small);
+            large.push(big);
+        }
+    }
+    let added = median(
+        empty
+            .iter()
+            .zip(&large)
+            .map(|(a, b)| (b.as_secs_f64() - a.as_secs_f64()) * 1e3)
+            .collect(),
+    );
+    println!("\nproject of {FILES} files: {added:.1} ms more than an empty one");
+}
+
+fn steady(world: &World) {
+    let own = world.own.display().to_string();
+    let aca = world.aca.display().to_string();
+    let root = world.root.display().to_string();
+    let deep = world.root.join("empty/a/b/c/d/e/f");
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("file"), b"content").unwrap();
+    for file in 0..STATUS_FILES {
+        let path = world.root.join(format!("status/d{}", file % 400));
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(format!("f{file}")), b"x").unwrap();
+    }
+    world.give(&world.root);
+    let git = |words: &[&str]| {
+        assert!(
+            world
+                .command("status", words)
+                .stderr(Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    git(&["git", "init", "-q"]);
+    git(&["git", "add", "-A"]);
+    git(&[
+        "git",
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b.c",
+        "commit",
+        "-qm",
+        "x",
+    ]);
+    println!("\nsteady state, inside over outside (fastest of 9 rounds in turn)");
+    println!("| work | outside | inside | ratio |\n|---|---|---|---|");
+    for (name, directory) in [("files", "empty"), ("spawn", "empty"), ("status", "status")] {
+        let (mut outside, mut inside) = (Vec::new(), Vec::new());
+        for _ in 0..9 {
+            outside.push(
+                world
+                    .output(directory, &[&own, "inner", name])
+                    .trim()
+                    .parse::<f64>()
+                    .unwrap(),
+            );
+            let words = [
+                aca.as_str(),
+                "run",
+                "--read",
+                root.as_str(),
+                "--",
+                own.as_str(),
+                "inner",
+                name,
+            ];
+            inside.push(world.output(directory, &words).trim().parse::<f64>().unwrap());
+        }
+        let fastest = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
+        let (outside, inside) = (fastest(&outside), fastest(&inside));
+        let what = match name {
+            "files" => "open, stat, read (µs each)",
+            "spawn" => "spawn true (µs each)",
+            _ => "git status of 20,000 files (µs)",
+        };
+        println!(
+            "| {what} | {outside:.2} | {inside:.2} | {:.3} |",
+            inside / outside
+        );
+    }
+}
+
+/// The work that is timed inside and outside: prints microseconds for one operation.
+fn inner(name: &str) {
+    let per_operation = |count: u32, work: &mut dyn FnMut()| {
+        let mut best = f64::INFINITY;
+        for _ in 0..5 {
+            let start = Instant::now();
+            for _ in 0..count {
+                work();
+            }
+            best = best.min(start.elapsed().as_secs_f64() * 1e6 / f64::from(count));
+        }
+        println!("{best}");
+    };
+    match name {
+        "files" => per_operation(20_000, &mut || {
+            fs::metadata("a/b/c/d/e/f/file").unwrap();
+            fs::read("a/b/c/d/e/f/file").unwrap();
+        }),
+        "spawn" => per_operation(1000, &mut || {
+            assert!(Command::new("/usr/bin/true").status().unwrap().success());
+        }),
+        _ => per_operation(3, &mut || {
+            assert!(
+                Command::new("git")
+                    .args(["status", "--porcelain"])
+                    .stdout(Stdio::null())
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }),
+    }
+}
+
+fn memory(world: &World) {
+    let aca = world.aca.display().to_string();
+    let mut child = world
+        .command("empty", &[&aca, "run", "--", "sleep", "1000"])
+        .spawn()
+        .expect("aca");
+    let stage = loop {
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
+        if let Some(pid) = children.split_whitespace().next()
+            && fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|text| {
+                text.split_whitespace().any(|pid| {
+                    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
+                })
+            })
+        {
+            break pid.to_owned();
+        }
+        std::thread::yield_now();
+    };
+    let field = |pid: &str, name: &str| -> f64 {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    let pids = [child.id().to_string(), stage];
+    let sum = |name: &str| pids.iter().map(|pid| field(pid, name)).sum::<f64>();
+    println!(
+        "\nmemory of aca's own processes: {:.1} MiB resident, {:.1} MiB proportional (PSS)",
+        sum("Rss:"),
+        sum("Pss:")
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
