@@ -1,6 +1,7 @@
-//! What happened, kept: the session's log.
+//! What happened, kept: the session's log, and how it is read again.
 
 mod log;
+pub mod read;
 mod session;
 
 pub use log::{Log, LogError};

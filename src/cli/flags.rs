@@ -5,7 +5,7 @@ use crate::{
         FixedAddress, Settings,
         layer::Located,
         path::WrittenPath,
-        value::{self, EnvironmentEntry},
+        value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
     policy::{Grant, Home, HostPattern, Limits, NetworkPreset, Origin},
@@ -13,8 +13,9 @@ use crate::{
 use clap::{
     Args, Subcommand,
     builder::{OsStringValueParser, TypedValueParser},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
-use std::{ffi::OsString, path::PathBuf};
+use std::{error::Error as _, ffi::OsString, path::PathBuf};
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -243,16 +244,35 @@ impl Command {
     }
 }
 
-/// clap's message in aca's shape.
+/// clap's message in aca's shape: what is wrong, and what comes nearest.
 pub(super) fn usage_failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let failure = Failure::new(FailureKind::Usage, first.to_owned());
-    let rest = rest.trim_start_matches('\n');
-    if rest.is_empty() {
-        failure
-    } else {
-        failure.excerpt(rest)
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Failure::new(FailureKind::Usage, "a command is missing").excerpt(text);
+    }
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(name)) => Some(name.as_str()),
+        Some(ContextValue::Strings(names)) => names.first().map(String::as_str),
+        _ => None,
+    };
+    // Our own parsers say what is wrong with a value.
+    if let (ErrorKind::ValueValidation, Some(cause)) = (error.kind(), error.source()) {
+        let flag = named(ContextKind::InvalidArg).unwrap_or_default();
+        let failure = Failure::new(
+            FailureKind::Usage,
+            format!("`{}`: {cause}", flag.split(' ').next().unwrap_or_default()),
+        );
+        return match cause.downcast_ref::<ValueError>().and_then(ValueError::near) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure,
+        };
+    }
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let message = text.lines().next().unwrap_or_default().replace('\'', "`");
+    let failure = Failure::new(FailureKind::Usage, message);
+    let near = named(ContextKind::SuggestedArg).or_else(|| named(ContextKind::SuggestedSubcommand));
+    match near {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure.hint("`aca --help` shows the commands, `aca COMMAND --help` the flags of one"),
     }
 }

@@ -7,6 +7,8 @@ pub mod plan;
 mod prepare;
 pub mod run;
 pub mod selftest;
+#[cfg(test)]
+mod tests;
 
 pub use flags::{Command, RunArgs, RunFlags};
 

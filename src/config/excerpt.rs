@@ -87,7 +87,7 @@ impl Source {
 impl Excerpt {
     fn new(path: &Path, line: usize, text: &str, indent: usize, width: usize) -> Self {
         // Of a very long line the part around the fault is shown.
-        let skipped = if indent > SHOWN / 2 { indent - SHOWN / 2 } else { 0 };
+        let skipped = indent.saturating_sub(SHOWN / 2);
         let shown: String = sanitize::replaced(text)
             .chars()
             .skip(skipped)
@@ -147,7 +147,13 @@ mod tests {
         assert!(shown.lines().all(|line| line.chars().count() < 120), "{shown}");
         let caret = shown.lines().last().unwrap().find('^').unwrap();
         assert!(
-            shown.lines().nth(2).unwrap()[caret..].starts_with("fault"),
+            shown
+                .lines()
+                .nth(2)
+                .unwrap()
+                .get(caret..)
+                .unwrap()
+                .starts_with("fault"),
             "{shown}"
         );
     }

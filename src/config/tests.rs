@@ -31,13 +31,13 @@ fn flags(words: &[&str]) -> Settings {
         .chain(&["true"])
         .map(Into::into)
         .collect();
-    match crate::cli::parse(&argv).unwrap() {
-        crate::cli::Parsed::Args(args) => match args.command {
-            crate::cli::Command::Run(run) => run.flags.settings(),
-            other => panic!("{other:?}"),
-        },
-        crate::cli::Parsed::Text(text) => panic!("{text}"),
-    }
+    let crate::cli::Parsed::Args(args) = crate::cli::parse(&argv).unwrap() else {
+        panic!("text for {words:?}")
+    };
+    let crate::cli::Command::Run(run) = args.command else {
+        panic!("not a run: {words:?}")
+    };
+    run.flags.settings()
 }
 
 fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
@@ -441,7 +441,7 @@ fn faults_of_reading() {
     std::fs::write(at("latin.toml"), b"# fine\n# caf\xe9\n").unwrap();
     std::fs::write(at("large.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
     std::fs::write(at("closed.toml"), "").unwrap();
-    std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let places = Places::new(&[], folder.path(), folder.path());
     let mut all = String::new();
     for name in [

@@ -15,6 +15,7 @@ pub use decide::{Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
+pub(crate) use path::lossy_path;
 pub use path::{Access, PathRule};
 
 use serde::{Deserialize, Serialize};
@@ -162,6 +163,7 @@ pub enum Origin {
     /// A line of a file.
     File {
         /// The file.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// Line, from 1.
         line: u32,

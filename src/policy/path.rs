@@ -1,7 +1,7 @@
 //! Path rules: which path may be read, written, or is hidden.
 
 use super::Origin;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
 /// What a rule grants. The order is that of strictness: `Hide` is the strictest.
@@ -37,6 +37,14 @@ impl PathRule {
             .filter(|rule| path.starts_with(&rule.path))
             .max_by_key(|rule| (rule.path.components().count(), rule.access))
     }
+}
+
+/// Writes a path as text. A name need not be UTF-8, and what can't be written that way would be left out of the log.
+///
+/// # Errors
+/// Those of the serializer.
+pub(crate) fn lossy_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 #[cfg(test)]

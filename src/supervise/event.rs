@@ -1,6 +1,6 @@
 //! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
 
-use crate::policy::{Deny, Name, Protocol};
+use crate::policy::{Deny, Name, Protocol, lossy_path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf};
@@ -37,6 +37,7 @@ pub enum Event {
         /// The command inside, as text (lossy).
         argv: Vec<String>,
         /// The project's directory.
+        #[serde(serialize_with = "lossy_path")]
         project: PathBuf,
         /// SHA-256 of the plan, hexadecimal.
         plan_hash: String,
@@ -114,6 +115,7 @@ pub enum Event {
     /// A file that the host runs or trusts later appeared or changed.
     TrustChange {
         /// Path in the project.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// What changed.
         change: TrustChange,
@@ -123,11 +125,13 @@ pub enum Event {
     /// A secret that appeared or was replaced during the run was masked.
     Masked {
         /// The path.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
     },
     /// State that the agent wrote was not carried over to the host.
     StateNotKept {
         /// The path in the private home.
+        #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
         /// Why.
         reason: String,

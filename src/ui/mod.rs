@@ -1,20 +1,40 @@
 //! The only place that prints. Standard output is data, standard error is talk; while the command has the terminal
 //! nothing is written to it.
 
+pub mod event;
 pub mod sanitize;
 
 use std::io::{self, Write};
 
-/// Writes data for the user or the next program. A reader that has gone away (`aca log | head`) is no failure.
+/// Whether whoever reads standard output still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Reader {
+    /// It reads.
+    There,
+    /// It has gone away (`aca log | head`), which is no failure; what else is written is for nobody.
+    Gone,
+}
+
+/// Writes a part of data for the user or the next program.
 ///
 /// # Errors
-/// Any other failure to write, such as a full disk behind a redirection.
-pub fn write_out(text: &str) -> io::Result<()> {
+/// A failure to write other than that the reader has gone, such as a full disk behind a redirection.
+pub fn write_out_part(text: &[u8]) -> io::Result<Reader> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error),
     }
+}
+
+/// Writes data for the user or the next program, all of it.
+///
+/// # Errors
+/// As [`write_out_part`].
+pub fn write_out(text: &str) -> io::Result<()> {
+    write_out_part(text.as_bytes()).map(|_| ())
 }
 
 /// Writes talk to standard error. A failure has nowhere to be told.
