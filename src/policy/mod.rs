@@ -8,12 +8,15 @@ mod decide;
 mod host;
 mod name;
 mod path;
+pub mod path_text;
+mod pattern;
 
 pub use action::{Action, Protocol};
 pub use decide::{Deny, Verdict};
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub use path::{Access, PathRule};
+pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, path::PathBuf};
