@@ -19,6 +19,8 @@ const STARS_MAX: usize = 8;
 pub struct NamePattern {
     text: Vec<u8>,
     case: Case,
+    /// Bytes before the first wildcard and after the last.
+    fixed: Option<(usize, usize)>,
 }
 
 /// Whether letters of different case are the same.
@@ -105,12 +107,18 @@ impl NamePattern {
             Case::Exact => text.to_vec(),
             Case::Folded => text.to_ascii_lowercase(),
         };
-        Ok(Self { text, case })
+        let wild = |byte: &u8| matches!(byte, b'*' | b'?');
+        let first = text.iter().position(wild);
+        let last = text.iter().rev().position(wild);
+        Ok(Self { text, case, fixed: first.zip(last) })
     }
 
     /// Whether `name` is meant.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
+        if !self.fits_edges(name) {
+            return false;
+        }
         let (mut rest, mut left) = (self.text.as_slice(), name);
         // Where to go on when what follows the last star doesn't fit.
         let mut retry: Option<(&[u8], &[u8])> = None;
@@ -151,10 +159,18 @@ impl NamePattern {
     /// The bytes before the first wildcard, and those after the last; `None` when there is no wildcard.
     #[must_use]
     pub fn ends(&self) -> Option<(&[u8], &[u8])> {
-        let wild = |byte: &u8| matches!(byte, b'*' | b'?');
-        let first = self.text.iter().position(wild)?;
-        let last = self.text.iter().rposition(wild)?;
-        Some((self.text.get(..first).unwrap_or_default(), self.text.get(last + 1..).unwrap_or_default()))
+        let (first, last) = self.fixed?;
+        let start = self.text.get(..first).unwrap_or_default();
+        Some((start, self.text.get(self.text.len() - last..).unwrap_or_default()))
+    }
+
+    /// The letters before the first and after the last wildcard: most names differ there.
+    fn fits_edges(&self, name: &[u8]) -> bool {
+        let (start, end) = self.ends().unwrap_or((&self.text, &[]));
+        let same = |(wanted, byte): (&u8, &u8)| *wanted == self.fold(*byte);
+        name.len() >= start.len() + end.len()
+            && end.iter().rev().zip(name.iter().rev()).all(same)
+            && start.iter().zip(name).all(same)
     }
 
     /// The pattern as matched: lower case where case is folded.
