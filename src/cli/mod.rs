@@ -5,6 +5,7 @@ pub mod flags;
 pub mod log;
 pub mod plan;
 mod prepare;
+mod project;
 pub mod run;
 pub mod selftest;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
 use super::RunArgs;
+use super::project::{Looked, look, project_failure};
 use crate::agents::{self, AgentDefinition};
 use crate::config::{self, Bases, Places};
-use crate::facts::{self, Ambient, Facts};
+use crate::facts::{self, Ambient, Facts, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
 use crate::policy::{Home, Policy};
@@ -17,8 +18,7 @@ pub(super) struct Prepared {
     pub(super) policy: Policy,
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
-    #[expect(dead_code, reason = "for the look after the run")]
-    pub(super) needs: ProjectNeeds,
+    pub(super) looked: Looked,
 }
 
 /// What is known before the project is looked at.
@@ -69,22 +69,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         agent,
         file,
     } = beginning;
-    let root = args
+    let start = args
         .flags
         .project
-        .clone()
-        .unwrap_or_else(|| ambient.directory.clone());
+        .as_ref()
+        .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
+    let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
     let bases = Bases {
         home: &ambient.home,
-        project: &root,
+        project: &project.root,
         current: &ambient.directory,
     };
-    let policy =
-        config::merge(&agent, file.as_ref(), &args.flags.settings(), bases).map_err(Failure::from)?;
-    let needs = ProjectNeeds {
-        root: root.clone(),
-        ..ProjectNeeds::default()
-    };
+    let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases)?;
+    let looked = look(project, &policy)?;
+    let needs = looked.needs();
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
@@ -95,7 +93,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         policy,
         places,
         state,
-        needs,
+        looked,
     })
 }
 

@@ -2,16 +2,34 @@
 //! `aca doctor --json` is a test fixture.
 
 mod ambient;
+pub(crate) mod beneath;
+mod found;
+mod git;
+mod git_config;
+mod git_walk;
 mod identity;
 mod machine;
+mod matcher;
+mod notes;
 mod paths;
+mod project;
 mod refusal;
+mod walk;
+mod walker;
 
 pub use ambient::{Ambient, AmbientError};
+pub use found::{
+    DIRECTORIES_KEPT, Found, FoundKind, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
+};
+pub use git::{GitError, GitKind, GitLayout};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
+pub use matcher::{Matcher, UserPattern};
 pub use paths::{Identity, Kind, PathFact, Paths, real};
+pub use project::{Project, ProjectError};
 pub use refusal::{Refusal, apparmor_profile};
+pub(crate) use walk::walk_part;
+pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -9,6 +9,8 @@ mod environment;
 mod host;
 mod name;
 mod path;
+pub mod path_text;
+mod pattern;
 
 pub use action::{Action, Protocol};
 pub use decide::{Deny, Verdict};
@@ -17,6 +19,7 @@ pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub(crate) use path::lossy_path;
 pub use path::{Access, PathRule};
+pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, path::PathBuf};

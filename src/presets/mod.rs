@@ -2,8 +2,10 @@
 //! parsed when it is asked for.
 
 mod home_path;
+mod tree;
 
 pub use home_path::{HomePath, HomePathError};
+pub use tree::{CONTENT_BYTES_MAX, RuleKind, RunsWhen, TreeRule, TreeRules, tree_rules};
 
 use crate::policy::{HostPattern, NetworkPreset};
 use serde::Deserialize;

@@ -1,0 +1,138 @@
+//! The project as a run needs it: found, walked once, and put into the plan's words.
+
+use crate::facts::{
+    Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
+    walk_project,
+};
+use crate::failure::{Failure, FailureKind};
+use crate::plan::{Kind, ProjectNeeds};
+use crate::policy::{Access, Origin, PathPattern, PathRule, Policy};
+use crate::presets;
+use std::path::{Path, PathBuf};
+
+/// The project with what its walk found.
+pub(super) struct Looked {
+    /// Where it is.
+    pub(super) project: Project,
+    /// The table that the walk used; the watcher and the walk after the run use it too.
+    pub(super) matcher: Matcher,
+    /// What was found.
+    pub(super) walks: Vec<Walk>,
+    /// Where each pattern of the user's was written, in the matcher's order.
+    origins: Vec<Origin>,
+}
+
+/// Walks the project, with the user's patterns in it.
+pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure> {
+    let mut patterns = Vec::new();
+    let mut origins = Vec::new();
+    for rule in policy.paths.iter().filter(|rule| is_walked(rule, &project.root)) {
+        let pattern = PathPattern::beneath(&project.root, &rule.path)
+            .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
+        patterns.push(UserPattern {
+            pattern,
+            access: rule.access,
+        });
+        origins.push(rule.origin.clone());
+    }
+    let matcher = Matcher::new(presets::tree_rules()?, patterns);
+    let walks = walk_project(&project, &matcher, Purpose::Protect).map_err(walk_failure)?;
+    Ok(Looked {
+        project,
+        matcher,
+        walks,
+        origins,
+    })
+}
+
+/// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
+fn is_walked(rule: &PathRule, root: &Path) -> bool {
+    let glob = rule
+        .path
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b'*' | b'?'));
+    rule.path.starts_with(root) && rule.path != root && (glob || rule.access == Access::Hide)
+}
+
+impl Looked {
+    /// What the plan does with it.
+    pub(super) fn needs(&self) -> ProjectNeeds {
+        let mut needs = ProjectNeeds {
+            root: self.project.root.clone(),
+            extra_writable: self.project.extra_writable.clone(),
+            ..ProjectNeeds::default()
+        };
+        for walk in &self.walks {
+            self.add(walk, &mut needs);
+        }
+        needs
+    }
+
+    fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {
+        let place = |found: &Found| -> Option<(PathBuf, Kind)> {
+            found
+                .mountable()
+                .map(|(path, kind, _)| (walk.root.join(path), kind))
+        };
+        for found in &walk.masks {
+            if let Some((path, kind)) = place(found) {
+                needs.masks.push((
+                    path,
+                    kind,
+                    Origin::BuiltIn(format!("presets/secrets.toml: {}", found.why)),
+                ));
+            }
+        }
+        for found in &walk.protected {
+            if let Some((path, kind)) = place(found) {
+                let why = found
+                    .runs_when
+                    .map_or_else(|| found.why.clone(), |when| when.to_string());
+                needs.protect.push((path, kind, why));
+            }
+        }
+        for matched in &walk.user {
+            let Some((path, kind)) = place(&matched.found) else {
+                continue;
+            };
+            let origin = self
+                .origins
+                .get(matched.pattern)
+                .cloned()
+                .unwrap_or(Origin::BuiltIn("user".into()));
+            match matched.access {
+                Access::Hide => needs.masks.push((path, kind, origin)),
+                Access::Read => needs.protect.push((path, kind, origin.to_string())),
+                Access::Write => {}
+            }
+        }
+        for repository in &walk.repositories {
+            let path = walk.root.join(&repository.path);
+            let directory = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            if repository.kind != RepositoryKind::Pointer && directory {
+                needs.pins.push(path);
+            }
+        }
+        needs
+            .skipped
+            .extend(walk.skipped.iter().map(|skipped| walk.root.join(&skipped.path)));
+    }
+}
+
+/// Why there is no project here.
+pub(super) fn project_failure(error: ProjectError) -> Failure {
+    Failure::new(FailureKind::Configuration, error)
+}
+
+fn walk_failure(error: WalkError) -> Failure {
+    let hint = match &error {
+        WalkError::Call { .. } => "make the directory readable, or give `--project DIR` a part without it",
+        WalkError::TooDeep { .. }
+        | WalkError::TooManyMasks { .. }
+        | WalkError::TooManyProtected { .. }
+        | WalkError::TooManyNames => "give `--project DIR` the part of the tree that is the project",
+    };
+    Failure::new(FailureKind::Configuration, error).hint(hint)
+}

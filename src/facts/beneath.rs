@@ -1,0 +1,97 @@
+//! Opening things beneath a directory, in a tree that may be hostile: no symbolic link is followed, no pipe is opened.
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+/// Opens a directory for reading.
+///
+/// # Errors
+/// Those of openat(2); `ELOOP` or `ENOTDIR` for a symbolic link.
+pub(crate) fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())
+}
+
+/// Opens the directory at `path` beneath `root`, name by name, so that no link on the way is followed.
+///
+/// # Errors
+/// Those of openat(2), and `EINVAL` for a path with `..` or one that is absolute.
+pub(crate) fn open_directory_beneath(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    let mut directory = open_directory(root, ".")?;
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => directory = open_directory(&directory, name)?,
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir => return Err(Errno::INVAL),
+        }
+    }
+    Ok(directory)
+}
+
+/// Opens the absolute path of a directory that the user named: links in it are the user's.
+///
+/// # Errors
+/// Those of open(2).
+pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    rustix::fs::open(path, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// What a name is, not following it.
+///
+/// # Errors
+/// Those of fstatat(2).
+pub(crate) fn status(parent: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat, Errno> {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// The content of a regular file, up to `bytes_max` and one byte more, so that the caller sees that there is more.
+///
+/// # Errors
+/// Those of openat(2) and read(2); `EINVAL` for anything that is no regular file.
+pub(crate) fn read_file(
+    parent: impl AsFd,
+    name: impl rustix::path::Arg,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Errno> {
+    // O_NONBLOCK: the name may have become a pipe since it was looked at, and opening one for reading waits for a
+    // writer (open(2)). O_NOCTTY: or a terminal.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let status = rustix::fs::fstat(&file)?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+        return Err(Errno::INVAL);
+    }
+    let wanted = bytes_max.saturating_add(1);
+    let mut content = Vec::with_capacity(
+        usize::try_from(status.st_size)
+            .unwrap_or(0)
+            .saturating_add(1)
+            .min(wanted),
+    );
+    let mut buffer = [0_u8; 16 << 10];
+    while content.len() < wanted {
+        match rustix::io::read(&file, &mut buffer) {
+            Ok(0) => break,
+            Ok(count) => content.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    content.truncate(wanted);
+    Ok(content)
+}
+
+/// The inode's change time in nanoseconds since 1970.
+pub(crate) fn changed_ns(status: &Stat) -> i64 {
+    let nanoseconds = i64::try_from(status.st_ctime_nsec).unwrap_or(0);
+    status
+        .st_ctime
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds)
+}
