@@ -1,0 +1,1 @@
+//! What goes inside of the environment.

@@ -1,0 +1,22 @@
+//! The sandbox as its users meet it: real runs of the real program, as an ordinary user. Names of tests begin with the
+//! id of the black-box case that they hold (`c01_…`).
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod command;
+mod environment;
+mod escapes;
+mod git;
+mod lifecycle;
+mod process;
+mod protect;
+mod read;
+mod terminal;
+mod write;

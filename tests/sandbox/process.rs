@@ -1,0 +1,1 @@
+//! P cases: processes and the kernel's surface.

@@ -1,0 +1,1 @@
+//! M cases: what the host runs later.

@@ -1,0 +1,1 @@
+//! R cases: what can't be read.

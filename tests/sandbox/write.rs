@@ -1,0 +1,1 @@
+//! W cases: where writing reaches.
