@@ -168,12 +168,18 @@ fn offences(root: &str, words: &[&str], but: &[&str]) -> Vec<String> {
             continue;
         }
         for (number, line) in code(&text) {
-            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+            if let Some(word) = words.iter().find(|word| names(line, word)) {
                 found.push(format!("{path}:{}: names `{word}`", number + 1));
             }
         }
     }
     found
+}
+
+/// Whether a line holds a word, as a word of its own: `nix::` doesn't stand in `std::os::unix::`.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
 }
 
 #[test]
@@ -216,4 +222,6 @@ fn the_guard_bites() {
         .map(|(number, _)| number + 1)
         .collect();
     assert_eq!(hits, [2]);
+    assert!(names("use nix::x;", "nix::") && names("a(nix::x)", "nix::"));
+    assert!(!names("use std::os::unix::x;", "nix::"));
 }

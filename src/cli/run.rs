@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
     let beginning = begin(args)?;
     // The stage comes up while the project is looked at. No thread exists yet, which is what makes its fork sound.
-    let stage = Stage::spawn().map_err(|error| launch_failure(error))?;
+    let stage = Stage::spawn().map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
@@ -117,9 +117,6 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
 fn chance() -> [u8; 6] {
     let mut bytes = [0_u8; 6];
     // A name that isn't random still is exclusive: the log is made with O_EXCL.
-    drop(rustix::rand::getrandom(
-        &mut bytes,
-        rustix::rand::GetRandomFlags::empty(),
-    ));
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).ok();
     bytes
 }

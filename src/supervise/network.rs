@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// The sockets of the sandbox, and the thread that serves them.
-pub struct Network {
+pub(super) struct Network {
     policy: Arc<Policy>,
     events: Arc<dyn Emit>,
     captured: Captured,
@@ -22,7 +22,7 @@ pub struct Network {
 
 impl Network {
     /// Takes the sockets that the sandbox handed out.
-    pub fn new(
+    pub(super) fn new(
         policy: Arc<Policy>,
         events: Arc<dyn Emit>,
         redirected: bool,
@@ -50,9 +50,9 @@ impl Network {
     }
 
     /// Ends the thread, so that the events of its last connections are written.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let Some((stop, thread)) = self.serving.take() {
-            drop(stop.send(()));
+            stop.send(()).ok();
             drop(thread.join());
         }
     }

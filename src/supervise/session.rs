@@ -112,7 +112,7 @@ pub fn run(
     };
     let finished = state.watch(&signals.0, sources);
     // However it went: nothing inside outlives this point.
-    drop(pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL));
+    pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL).ok();
     reap(&standing.pidfd)?;
     terminal.restore();
     finished
@@ -205,11 +205,11 @@ impl State<'_> {
         while let Ok(Some(_)) = signals.read_signal() {}
         let mut one = SigSet::empty();
         one.add(signal);
-        drop(raise(signal));
+        raise(signal).ok();
         // Delivery of a blocked signal happens here; a stopped process goes on below once it is continued.
-        drop(one.thread_unblock());
+        one.thread_unblock().ok();
         if signal != Signal::SIGSTOP {
-            drop(one.thread_block());
+            one.thread_block().ok();
         }
         let mut continued = false;
         while let Ok(Some(heard)) = signals.read_signal() {
@@ -217,7 +217,7 @@ impl State<'_> {
         }
         if !continued {
             // An orphaned process group ignores SIGTSTP and its like; SIGSTOP always works.
-            drop(raise(Signal::SIGSTOP));
+            raise(Signal::SIGSTOP).ok();
             while let Ok(Some(_)) = signals.read_signal() {}
         }
         self.tell(&ToStage::Continue);
@@ -292,17 +292,13 @@ fn reap(pidfd: &OwnedFd) -> Result<(), SessionError> {
 #[must_use]
 pub fn end_alike(signal: i32) -> u8 {
     // The program left its core file, if any; a second one of the supervisor would be of no use.
-    drop(nix::sys::resource::setrlimit(
-        nix::sys::resource::Resource::RLIMIT_CORE,
-        0,
-        0,
-    ));
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0).ok();
     if let Ok(signal) = Signal::try_from(signal) {
         crate::sys::process::set_disposition(signal as i32, crate::sys::process::Disposition::Default);
         let mut one = SigSet::empty();
         one.add(signal);
-        drop(kill(Pid::this(), signal));
-        drop(one.thread_unblock());
+        kill(Pid::this(), signal).ok();
+        one.thread_unblock().ok();
     }
     u8::try_from(128 + signal).unwrap_or(255)
 }

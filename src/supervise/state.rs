@@ -166,7 +166,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StateError> {
     let beside = path.with_file_name(name);
     let written = write_new(&beside, content).and_then(|()| std::fs::rename(&beside, &path));
     if written.is_err() {
-        drop(rustix::fs::unlinkat(rustix::fs::CWD, &beside, AtFlags::empty()));
+        rustix::fs::unlinkat(rustix::fs::CWD, &beside, AtFlags::empty()).ok();
     }
     written.map_err(|source| StateError::Call {
         call: "write",

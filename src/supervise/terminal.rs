@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 
 /// The modes as they were before the run; nothing when there is no terminal.
 #[derive(Debug)]
-pub struct SavedTerminal(Option<Termios>);
+pub(super) struct SavedTerminal(Option<Termios>);
 
 impl SavedTerminal {
     /// Looks at standard input's terminal.
     #[must_use]
-    pub fn save() -> Self {
+    pub(super) fn save() -> Self {
         let input = std::io::stdin();
         Self(if isatty(input.as_fd()) {
             tcgetattr(input.as_fd()).ok()
@@ -21,10 +21,10 @@ impl SavedTerminal {
 
     /// Before a stop: nothing to do, since a program that stops itself puts its modes back first, and the shell keeps
     /// its own. Here so that the place is known.
-    pub const fn leave(&self) {}
+    pub(super) const fn leave(&self) {}
 
     /// After the end: puts the modes back if they differ and the terminal is ours to touch.
-    pub fn restore(&self) {
+    pub(super) fn restore(&self) {
         let Some(saved) = &self.0 else { return };
         let input = std::io::stdin();
         let foreground = tcgetpgrp(input.as_fd()).is_ok_and(|group| group == rustix::process::getpgrp());
@@ -32,7 +32,7 @@ impl SavedTerminal {
             self.take_back();
         }
         if tcgetattr(input.as_fd()).is_ok_and(|now| differs(&now, saved)) {
-            drop(tcsetattr(input.as_fd(), OptionalActions::Drain, saved));
+            tcsetattr(input.as_fd(), OptionalActions::Drain, saved).ok();
         }
     }
 
@@ -49,12 +49,9 @@ impl SavedTerminal {
         }
         let mut one = SigSet::empty();
         one.add(Signal::SIGTTOU);
-        drop(one.thread_block());
-        drop(rustix::termios::tcsetpgrp(
-            input.as_fd(),
-            rustix::process::getpgrp(),
-        ));
-        drop(one.thread_unblock());
+        one.thread_block().ok();
+        rustix::termios::tcsetpgrp(input.as_fd(), rustix::process::getpgrp()).ok();
+        one.thread_unblock().ok();
     }
 }
 

@@ -1,10 +1,6 @@
 //! The sandbox as its users meet it: real runs of the real program, as an ordinary user. Names of tests begin with the
 //! id of the black-box case that they hold (`c01_…`).
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 #[path = "../support/mod.rs"]
 mod support;

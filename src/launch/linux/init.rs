@@ -53,7 +53,7 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
                 Ok((ToStage::Continue, _)) => resume(program),
                 Ok((ToStage::Signal(number), _)) => {
                     if let Ok(signal) = Signal::try_from(number) {
-                        drop(kill(program, signal));
+                        kill(program, signal).ok();
                     }
                 }
                 Ok((ToStage::Plan, _)) => return Err(broken(ChannelError::Malformed)),
@@ -103,14 +103,14 @@ fn reap(channel: &Channel, program: Pid) -> Result<Option<Ending>, StageError> {
 fn resume(program: Pid) {
     let Ok(group) = getpgid(Some(program)) else { return };
     if group == getpgrp() {
-        drop(kill(program, Signal::SIGCONT));
+        kill(program, Signal::SIGCONT).ok();
         return;
     }
     let mut terminal_output = SigSet::empty();
     terminal_output.add(Signal::SIGTTOU);
-    drop(terminal_output.thread_block());
+    terminal_output.thread_block().ok();
     if tcgetpgrp(std::io::stdin()) == Ok(getpgrp()) {
-        drop(tcsetpgrp(std::io::stdin(), group));
+        tcsetpgrp(std::io::stdin(), group).ok();
     }
-    drop(killpg(group, Signal::SIGCONT));
+    killpg(group, Signal::SIGCONT).ok();
 }
