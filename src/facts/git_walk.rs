@@ -315,7 +315,7 @@ impl Walker<'_> {
             let Ok(relative) = path.strip_prefix(&self.walk.root) else {
                 continue;
             };
-            self.named_path(&relative.to_owned())?;
+            self.named_path(relative)?;
         }
         Ok(())
     }

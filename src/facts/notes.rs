@@ -89,9 +89,10 @@ impl Walker<'_> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
         let status = rustix::fs::fstat(file).ok()?;
-        let kind = match FileType::from_raw_mode(status.st_mode) {
-            FileType::Directory => Kind::Directory,
-            _ => Kind::File,
+        let kind = if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+            Kind::Directory
+        } else {
+            Kind::File
         };
         Some(Target {
             path: relative,
@@ -172,7 +173,11 @@ pub(super) fn found_kind(status: &Stat) -> FoundKind {
         FileType::Directory => FoundKind::Directory,
         FileType::Symlink => FoundKind::Symlink,
         FileType::RegularFile => FoundKind::File,
-        _ => FoundKind::Special,
+        FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => FoundKind::Special,
     }
 }
 

@@ -19,7 +19,7 @@ pub const DEPTH_MAX: usize = 256;
 /// Most masks: a mount namespace holds 100,000 mounts by default (`fs.mount-max`).
 pub const MASKS_MAX: usize = 10_000;
 /// Most names in all.
-pub const NAMES_MAX: u64 = 20_000_000;
+pub(super) const NAMES_MAX: u64 = 20_000_000;
 
 /// What a walk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
