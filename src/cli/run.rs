@@ -13,14 +13,14 @@ use crate::ui;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Does it; the exit code is the command's.
+/// Does it in the sandbox that `stage` becomes, which comes up while the project is looked at; the exit code is the
+/// command's.
 ///
 /// # Errors
 /// Before the command starts; then nothing of it ran.
-pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<ExitCode, Failure> {
     let beginning = begin(args)?;
-    // The stage comes up while the project is looked at. No thread exists yet, which is what makes its fork sound.
-    let stage = Stage::spawn().map_err(launch_failure)?;
+    let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
