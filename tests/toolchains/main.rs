@@ -10,6 +10,7 @@ mod browser;
 mod compilers;
 mod files;
 mod grants;
+mod homes;
 mod ipc;
 mod keys;
 mod network;
