@@ -59,7 +59,7 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
         }
     }
     // A cache may hold a tool chain (`~/.julia/juliaup`), and a tool chain a cache: what lies deeper goes on top.
-    placed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    placed.sort_by_key(|(path, _)| *path);
     entries.extend(placed.into_iter().map(|(_, entry)| entry));
 }
 
