@@ -50,11 +50,14 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
         })
         .collect();
     for cache in &extras.caches {
-        let read_only_above = placed.iter().any(|(path, entry)| {
-            matches!(entry, Entry::Show { .. }) && *path != cache.at && cache.at.starts_with(path)
-        });
-        // Nothing can be put into what is read-only but on a directory that is there: tools do without that cache.
-        if !read_only_above || is_directory(facts, &cache.at) {
+        let shown = entries.iter().chain(placed.iter().map(|(_, entry)| entry));
+        let above: Vec<&Path> = shown
+            .filter(|entry| matches!(entry, Entry::Show { .. }) && cache.at.starts_with(entry.at()))
+            .map(Entry::at)
+            .collect();
+        // Nothing can be put into what is read-only but on a directory that is there: tools do without that cache. And
+        // a variable that names a directory of the system's doesn't make that a cache.
+        if above.is_empty() || (is_directory(facts, &cache.at) && !above.contains(&cache.at.as_path())) {
             placed.push((&cache.at, grant(cache)));
         }
     }

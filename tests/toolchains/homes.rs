@@ -135,3 +135,24 @@ fn version_managers_work_through_their_links_and_variables() {
     let ran = crate::support::Ran::from_output(&command.output().unwrap());
     assert_eq!(ran.ok(), "nvm\npyenv\nuv\nmoved");
 }
+
+/// A tool chain that belongs to the system, as container images have it: its caches have no place, and that is no
+/// reason not to start.
+#[test]
+fn a_tool_chain_of_the_system_needs_no_cache() {
+    let world = World::new();
+    for place in ["/usr/lib/aca-test-none", "/etc", "/aca-test-none/deep"] {
+        let mut command = world.aca(&["run", "--", "sh", "-c", "test -s /etc/passwd && echo started"]);
+        for variable in [
+            "CARGO_HOME",
+            "GOPATH",
+            "PNPM_HOME",
+            "XDG_CACHE_HOME",
+            "RUSTUP_HOME",
+        ] {
+            command.env(variable, place);
+        }
+        let ran = crate::support::Ran::from_output(&command.output().unwrap());
+        assert_eq!(ran.ok(), "started", "{place}");
+    }
+}
