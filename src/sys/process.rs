@@ -178,6 +178,53 @@ pub(crate) fn set_disposition(signal: i32, disposition: Disposition) {
     unsafe { libc::signal(signal, handler) };
 }
 
+/// Whether this process ignores `signal`, as `nohup` and shells without job control have it.
+#[must_use]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action sigaction(2) only writes the current one, into memory of that type.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zeroes are a valid sigaction (SIG_DFL, no flags), and a successful call has filled it in.
+    let action = unsafe { action.assume_init() };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Whether what arrives on a socket raises a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// SIGCONT to this process: it goes on if it is stopped.
+    Continue,
+    /// None.
+    Nothing,
+}
+
+/// Sets that (fcntl(2): `F_SETOWN`, `F_SETSIG`, `O_ASYNC`).
+///
+/// # Errors
+/// Those of fcntl(2).
+pub(crate) fn wake_by(socket: BorrowedFd<'_>, wake: Wake) -> Result<(), Errno> {
+    let call = |command: libc::c_int, value: libc::c_int| {
+        // SAFETY: these three commands of fcntl(2) take a number and change how the open file behaves, no memory.
+        let result = unsafe { libc::fcntl(socket.as_raw_fd(), command, value) };
+        if result < 0 { Err(last_errno()) } else { Ok(result) }
+    };
+    let flags = call(libc::F_GETFL, 0)?;
+    match wake {
+        Wake::Continue => {
+            call(libc::F_SETOWN, rustix::process::getpid().as_raw_nonzero().get())?;
+            call(F_SETSIG, libc::SIGCONT)?;
+            call(libc::F_SETFL, flags | libc::O_ASYNC)?;
+        }
+        Wake::Nothing => {
+            call(libc::F_SETFL, flags & !libc::O_ASYNC)?;
+        }
+    }
+    Ok(())
+}
+
+/// `F_SETSIG` of `linux/fcntl.h`, which the libc crate doesn't name for every C library.
+const F_SETSIG: libc::c_int = 10;
+
 /// Marks every descriptor from 3 up close-on-exec (close_range(2)), whatever the caller of aca left open.
 ///
 /// # Errors

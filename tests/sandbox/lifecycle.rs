@@ -1,1 +1,1 @@
-//! C20 to C25: ends, signals, leftovers.
+//! How runs end.

@@ -38,8 +38,9 @@ fn run(channel: &Channel) -> Result<(), StageError> {
     map_identity()?;
     let plan = receive_plan(channel)?;
     let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
-    // Blocked before the fork, so that no child's end is missed; the program unblocks it again.
-    init::block_child_signal()?;
+    // Blocked before the fork, so that no child's end is missed, and so that what the terminal sends meanwhile waits
+    // for the program; it unblocks them right before the exec.
+    init::block_signals()?;
     let program = match fork().during("fork")? {
         Forked::Child => {
             drop(release);
@@ -49,7 +50,7 @@ fn run(channel: &Channel) -> Result<(), StageError> {
     };
     drop(released);
     let mut executor = Executor::default();
-    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.wall) {
+    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.first_wall) {
         executor.execute(step)?;
     }
     // From here on the program is near: nobody inside may look into this process (ptrace(2), /proc/1).
@@ -57,13 +58,14 @@ fn run(channel: &Channel) -> Result<(), StageError> {
         .during("prctl PR_SET_DUMPABLE")?;
     let home = executor.home.take();
     let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
-    // The supervisor has done its part before it sent the plan: nothing is left to wait for.
-    rustix::io::write(&release, b"!").during("write")?;
-    drop(release);
+    // First the word, then the program: a supervisor that was killed before PR_SET_PDEATHSIG counted takes no word, and
+    // nothing that the program's process says comes before it.
     channel
         .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
     drop(home);
+    rustix::io::write(&release, b"!").during("write")?;
+    drop(release);
     init::run(channel, program, executor)
 }
 
