@@ -4,7 +4,10 @@ mod merge;
 
 pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole};
 
-use crate::{policy::HostPattern, presets::HomePath};
+use crate::{
+    policy::HostPattern,
+    presets::{HomePath, built_in},
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ffi::OsStr};
 
@@ -116,7 +119,7 @@ pub enum AgentError {
         /// The agent.
         name: &'static str,
         /// What is wrong.
-        source: Box<toml::de::Error>,
+        source: Box<serde_json::Error>,
     },
 }
 
@@ -132,12 +135,12 @@ const EMBEDDED: &[Embedded] = &[
     Embedded {
         name: "claude",
         commands: &["claude"],
-        text: include_str!("claude.toml"),
+        text: built_in!("agents/claude"),
     },
     Embedded {
         name: GENERIC,
         commands: &[],
-        text: include_str!("generic.toml"),
+        text: built_in!("agents/generic"),
     },
 ];
 
@@ -171,7 +174,7 @@ pub fn load(name: &str) -> Result<AgentDefinition, AgentError> {
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    toml::from_str(found.text).map_err(|source| AgentError::BuiltIn {
+    serde_json::from_str(found.text).map_err(|source| AgentError::BuiltIn {
         name: found.name,
         source: Box::new(source),
     })

@@ -15,6 +15,7 @@ pub use flags::{Command, RunArgs, RunFlags};
 
 use crate::{
     failure::{Failure, FailureKind},
+    launch::linux::parent::{LaunchError, Stage},
     ui,
 };
 use clap::Parser;
@@ -59,11 +60,12 @@ pub fn parse(argv: &[OsString]) -> Result<Parsed, Failure> {
     }
 }
 
-/// Parses the arguments and does what they ask; the exit code is the command's.
+/// Parses the arguments and does what they ask; the exit code is the command's. `stage` is one that was started for a
+/// run; without a run it ends when it is let go.
 ///
 /// # Errors
 /// What the command failed at, to be rendered by the caller.
-pub fn main(argv: Vec<OsString>) -> Result<ExitCode, Failure> {
+pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> Result<ExitCode, Failure> {
     let args = match parse(&argv)? {
         Parsed::Args(args) => args,
         Parsed::Text(text) => {
@@ -72,7 +74,7 @@ pub fn main(argv: Vec<OsString>) -> Result<ExitCode, Failure> {
         }
     };
     match args.command {
-        Command::Run(args) => run::execute(&args),
+        Command::Run(args) => run::execute(&args, stage.unwrap_or_else(Stage::spawn)),
         Command::Plan(args) => plan::execute(&args),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),

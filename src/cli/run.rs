@@ -16,15 +16,15 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Does it; the exit code is the command's.
+/// Does it in the sandbox that `stage` becomes, which comes up while the project is looked at; the exit code is the
+/// command's.
 ///
 /// # Errors
 /// Before the command starts; then nothing of it ran.
-pub fn execute(args: &RunArgs) -> Result<ExitCode, Failure> {
+pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<ExitCode, Failure> {
     refuse_directories()?;
     let beginning = begin(args)?;
-    // The stage comes up while the project is looked at. No thread exists yet, which is what makes its fork sound.
-    let stage = Stage::spawn().map_err(launch_failure)?;
+    let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
@@ -86,8 +86,8 @@ fn refuse_directories() -> Result<(), Failure> {
         ("output", output.as_fd()),
         ("error", error.as_fd()),
     ] {
-        let is_directory =
-            fstat(descriptor).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory);
+        let is_directory = fstat(descriptor)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory);
         if is_directory {
             return Err(Failure::new(
                 FailureKind::Usage,
@@ -128,16 +128,17 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
     let refused = match &error {
         LaunchError::Namespaces(_) => true,
         LaunchError::Step(step) => matches!(step.errno, 1 | 13),
-        LaunchError::Lost
-        | LaunchError::Interrupted
-        | LaunchError::Channel(_)
-        | LaunchError::Plan { .. } => false,
+        LaunchError::Lost | LaunchError::Interrupted | LaunchError::Channel(_) | LaunchError::Plan { .. } => {
+            false
+        }
     };
-    let lost = matches!(error, LaunchError::Lost);
     let mut failure = Failure::new(FailureKind::Machine, RunError::Launch(error));
-    // The first process is this program, started again by the name that it has there.
-    if lost && !std::path::Path::new("/proc/self/exe").try_exists().unwrap_or(false) {
-        failure = failure.hint("/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)");
+    if !std::path::Path::new("/proc/self/stat")
+        .try_exists()
+        .unwrap_or(false)
+    {
+        failure =
+            failure.hint("/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)");
     }
     if refused {
         let program = std::env::current_exe().unwrap_or_else(|_| "aca".into());

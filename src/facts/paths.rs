@@ -1,9 +1,11 @@
 //! What the paths are that the policy, the agent and the presets name. Resolved once, here.
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What an inode is, as far as a mount cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,7 +67,42 @@ impl Paths {
     }
 }
 
+/// Most paths hold no symbolic link, and most of the built-in ones aren't there: one look-up tells both.
 fn look(path: &Path) -> Option<PathFact> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Ok(descriptor) if is_plain(path) => {
+            let status = fstat(&descriptor).ok()?;
+            let kind = if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+                Kind::Directory
+            } else {
+                Kind::File
+            };
+            Some(PathFact {
+                kind,
+                real: path.to_owned(),
+                link: None,
+                identity: Identity {
+                    device: status.st_dev,
+                    inode: status.st_ino,
+                },
+            })
+        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => None,
+        Ok(_) | Err(_) => look_through_links(path),
+    }
+}
+
+/// Whether a path is absolute and as `real` would write it, links left aside.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute()
+        && path.components().collect::<PathBuf>().as_os_str() == path.as_os_str()
+        && !path
+            .components()
+            .any(|component| component == Component::ParentDir)
+}
+
+fn look_through_links(path: &Path) -> Option<PathFact> {
     let metadata = std::fs::metadata(path).ok()?;
     let link = std::fs::read_link(path).ok();
     let kind = if metadata.is_dir() {

@@ -1,6 +1,6 @@
 //! Effects: makes a plan so.
 //!
-//! [`linux::parent`] starts the stage, which is this same program; [`linux::stage`] is what it does; the two speak
+//! [`linux::parent`] starts the stage, which is a copy of this process; `linux::stage` is what it does; the two speak
 //! [`protocol`] over one socket pair.
 
 mod channel;
@@ -12,13 +12,20 @@ pub use channel::{Channel, ChannelError};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// The stage of a run, when the first argument asks for one; else none is started.
+pub fn stage_for_a_run() -> Option<Result<linux::parent::Stage, linux::parent::LaunchError>> {
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "run")
+        .then(linux::parent::Stage::spawn)
+}
+
 /// What this program does when aca itself started it inside a sandbox; nothing when a user started it.
 #[must_use]
 pub fn inner_main(arguments: &[OsString]) -> Option<ExitCode> {
     let word = arguments.first()?.to_str()?;
     match word {
-        linux::parent::STAGE_WORD => Some(linux::stage_main()),
-        linux::parent::REMASK_WORD => Some(linux::remask::remask_main(arguments)),
+        linux::remask::REMASK_WORD => Some(linux::remask::remask_main(arguments)),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What the walk of the project looks for: secrets, what the host runs later, and what is left out.
 
-use super::{PresetError, parse};
+use super::{PresetError, built_in, parse};
 use crate::policy::{Case, NamePattern, PathPattern, PathPatternError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,10 +131,10 @@ struct File {
 /// # Errors
 /// [`PresetError`], a fault of this build.
 pub fn tree_rules() -> Result<TreeRules, PresetError> {
-    let secrets: File = parse("presets/secrets.toml", include_str!("secrets.toml"))?;
-    let protected: File = parse("presets/protected.toml", include_str!("protected.toml"))?;
-    let watched: File = parse("presets/watched.toml", include_str!("watched.toml"))?;
-    let skip: File = parse("presets/skip.toml", include_str!("skip.toml"))?;
+    let secrets: File = parse("presets/secrets.toml", built_in!("presets/secrets"))?;
+    let protected: File = parse("presets/protected.toml", built_in!("presets/protected"))?;
+    let watched: File = parse("presets/watched.toml", built_in!("presets/watched"))?;
+    let skip: File = parse("presets/skip.toml", built_in!("presets/skip"))?;
     Ok(TreeRules {
         secrets: secrets.rule,
         protected: protected.rule,

@@ -8,8 +8,7 @@ use crate::launch::linux::parent::Standing;
 use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::sys::process::{Wake, wake_by};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -41,7 +40,7 @@ pub enum Finished {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// A last step before the exec failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Step(#[from] StageError),
     /// The first process ended without saying how.
     #[error("the sandbox's first process was killed")]
@@ -323,12 +322,6 @@ pub fn end_alike(signal: i32) -> u8 {
     // The program left its core file, if any; one of the supervisor would be of no use, and holds what the program must
     // not see. (A limit of 0 doesn't keep the kernel from piping it to a program, core(5); this does.)
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
-    if let Ok(signal) = Signal::try_from(signal) {
-        crate::sys::process::set_disposition(signal as i32, crate::sys::process::Disposition::Default);
-        let mut one = SigSet::empty();
-        one.add(signal);
-        kill(Pid::this(), signal).ok();
-        one.thread_unblock().ok();
-    }
+    crate::sys::process::die_by(signal);
     u8::try_from(128 + signal).unwrap_or(255)
 }

@@ -2,8 +2,8 @@
 
 use rustix::fd::FromRawFd;
 use rustix::io::Errno;
-use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// The descriptor that the stage finds its control socket at.
 pub(crate) const CONTROL: RawFd = 3;
@@ -17,7 +17,7 @@ pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWNET;
 
-/// A process that [`spawn_self`] made.
+/// A process that was made here.
 #[derive(Debug)]
 pub(crate) struct Spawned {
     /// Its id outside.
@@ -43,23 +43,60 @@ struct CloneArguments {
     cgroup: u64,
 }
 
-/// Starts this program again in new namespaces, with an empty environment, `control` as descriptor 3 and every
-/// capability of its new user namespace. The caller must have one thread only, so that the copy of this process that
-/// exists until the exec holds no lock of another thread.
+/// What [`clone_into`] returned to.
+#[derive(Debug)]
+pub(crate) enum Cloned {
+    /// In the new process, which owns the control socket.
+    Child(OwnedFd),
+    /// In the old one.
+    Parent(Spawned),
+}
+
+/// Makes a process in new namespaces, with every capability of its new user namespace, that goes on in this program as
+/// after fork(2) and has no descriptor above `control`. The caller must have one thread.
+///
+/// What the new process holds of this one's memory is what was there by now, and the caller's arguments and
+/// variables, which [`forget_arguments`] wipes.
 ///
 /// # Errors
 /// The errno of clone(2): `EPERM` where user namespaces are refused, `ENOSPC` where their number is used up.
-pub(crate) fn spawn_self(
-    control: BorrowedFd<'_>,
-    namespaces: i32,
-    arguments: &[CString],
-) -> Result<Spawned, Errno> {
-    let mut pidfd: RawFd = -1;
+pub(crate) fn clone_into(namespaces: i32, control: OwnedFd) -> Result<Cloned, Errno> {
+    match clone(namespaces)? {
+        None => {
+            take_place(control.as_raw_fd());
+            // The number was moved to its place and closed with all the others.
+            let _moved = control.into_raw_fd();
+            Ok(Cloned::Child(take_control()))
+        }
+        Some(spawned) => Ok(Cloned::Parent(spawned)),
+    }
+}
+
+/// Starts this program again, with an empty environment and `control` as descriptor 3.
+///
+/// Unlike after [`clone_into`], other threads may exist: between the clone and the exec the copy calls nothing that
+/// takes a lock, and its memory is gone with the exec.
+///
+/// # Errors
+/// The errno of clone(2).
+pub(crate) fn spawn_self(control: BorrowedFd<'_>, arguments: &[CString]) -> Result<Spawned, Errno> {
     let pointers: Vec<*const libc::c_char> = arguments
         .iter()
         .map(|text| text.as_ptr())
         .chain(std::iter::once(std::ptr::null()))
         .collect();
+    match clone(0)? {
+        None => {
+            take_place(control.as_raw_fd());
+            execute_self(pointers.as_ptr())
+        }
+        Some(spawned) => Ok(spawned),
+    }
+}
+
+/// clone3(2) without shared memory: as fork(2), and a descriptor for the child. `None` in the child.
+fn clone(namespaces: i32) -> Result<Option<Spawned>, Errno> {
+    let mut pidfd: RawFd = -1;
     let clone = CloneArguments {
         flags: u64::from(namespaces.cast_unsigned()) | u64::from(libc::CLONE_PIDFD.cast_unsigned()),
         pidfd: (&raw mut pidfd) as u64,
@@ -68,27 +105,25 @@ pub(crate) fn spawn_self(
     };
     // SAFETY: clone3(2) reads `size_of::<CloneArguments>()` bytes, which is the layout of the kernel's clone_args up to
     // `cgroup`; `pidfd` points to a live int. Without CLONE_VM the child has its own copy of memory and of this stack,
-    // as after fork(2), and the caller vouches for a single thread, so no lock is held that the child could wait for.
-    // The child calls only async-signal-safe functions (below) and never returns.
+    // as after fork(2). A caller with one thread may go on in it (no lock is held that another thread would release);
+    // any other only calls what takes no lock until it executes a program.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<CloneArguments>()) };
     if result == 0 {
-        become_self(control.as_raw_fd(), pointers.as_ptr());
+        return Ok(None);
     }
     if result < 0 {
         return Err(last_errno());
     }
     // SAFETY: the call succeeded with CLONE_PIDFD, so the kernel stored a new descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Spawned {
+    Ok(Some(Spawned {
         pid: i32::try_from(result).unwrap_or(-1),
         pidfd,
-    })
+    }))
 }
 
-/// The child's half of [`spawn_self`]: keeps its capabilities over the exec, puts the socket in place, executes.
-/// `arguments` is an array of C strings that ends with a null pointer.
-fn become_self(control: RawFd, arguments: *const *const libc::c_char) -> ! {
-    keep_capabilities();
+/// In a new process: puts the control socket at its place and closes everything above. Takes no lock.
+fn take_place(control: RawFd) {
     if control == CONTROL {
         // SAFETY: fcntl(2) F_SETFD with 0 takes the close-on-exec flag off a descriptor of our own.
         unsafe { libc::fcntl(control, libc::F_SETFD, 0) };
@@ -98,6 +133,10 @@ fn become_self(control: RawFd, arguments: *const *const libc::c_char) -> ! {
     }
     // SAFETY: close_range(2) from 4 up closes descriptors that this copy of the process doesn't use again.
     unsafe { libc::syscall(libc::SYS_close_range, CONTROL + 1, u32::MAX, 0) };
+}
+
+/// Executes this program. `arguments` is an array of C strings that ends with a null pointer.
+fn execute_self(arguments: *const *const libc::c_char) -> ! {
     let environment: [*const libc::c_char; 1] = [std::ptr::null()];
     // SAFETY: the path is a static C string; the caller's array holds C strings that live in this copy of memory and
     // ends with a null pointer, as does the empty environment. On success it doesn't return.
@@ -106,28 +145,56 @@ fn become_self(control: RawFd, arguments: *const *const libc::c_char) -> ! {
     unsafe { libc::_exit(125) }
 }
 
-/// Raises every permitted capability into the ambient set, so that the exec of a program without file capabilities by
-/// an unmapped uid keeps them (capabilities(7)).
-fn keep_capabilities() {
-    let header = [0x2008_0522_u32, 0];
-    let mut data = [0_u32; 6];
-    // SAFETY: capget(2) version 3 reads the 8-byte header and writes two 12-byte records: 24 bytes, the array's size.
-    unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
-    let [_, low, _, _, high, _] = data;
-    let whole = [low, low, low, high, high, high];
-    // SAFETY: capset(2) reads the same two structures; inheritable may be raised up to permitted.
-    unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), whole.as_ptr()) };
-    for capability in 0..64_u64 {
-        let present = if capability < 32 {
-            low >> capability & 1
-        } else {
-            high >> (capability - 32) & 1
+/// Overwrites what this process was started with, arguments and variables, and gives it another name: both can hold
+/// secrets, and the arguments are readable for everybody in `/proc/PID/cmdline`. Called once, by a copy that needs
+/// neither any more.
+///
+/// # Errors
+/// When the kernel doesn't tell where they are.
+pub(crate) fn forget_arguments(name: &CStr) -> std::io::Result<()> {
+    // Fields 48 to 51 of proc_pid_stat(5), counted behind the command name, which may hold anything.
+    let text = std::fs::read("/proc/self/stat")?;
+    let fields: Vec<usize> = text
+        .rsplit(|byte| *byte == b')')
+        .next()
+        .unwrap_or_default()
+        .split(|byte| *byte == b' ')
+        .map(|field| {
+            str::from_utf8(field)
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(0)
+        })
+        .collect();
+    let (Some(start), Some(middle), Some(environment), Some(end)) =
+        (fields.get(46), fields.get(47), fields.get(48), fields.get(49))
+    else {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    };
+    for (from, to) in [(*start, *middle), (*environment, *end)] {
+        let Some(length) = to.checked_sub(from).filter(|_| from != 0) else {
+            return Err(std::io::ErrorKind::InvalidData.into());
         };
-        if present == 1 {
-            // SAFETY: prctl(2) PR_CAP_AMBIENT takes numbers only.
-            unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability, 0, 0) };
-        }
+        // SAFETY: the kernel laid the strings of execve(2) out between these addresses of the main thread's stack, which
+        // is mapped and writable for as long as the process lives. Nothing in this copy of the process, which has one
+        // thread, reads them again or holds a reference into them: Rust copies what `std::env` gives.
+        unsafe { std::ptr::write_bytes(std::ptr::without_provenance_mut::<u8>(from), 0, length) };
     }
+    let room = middle
+        .saturating_sub(*start)
+        .saturating_sub(1)
+        .min(name.count_bytes());
+    // SAFETY: as above; at most the length of the arguments is written, and a zero is left behind them.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            name.as_ptr().cast(),
+            std::ptr::without_provenance_mut::<u8>(*start),
+            room,
+        )
+    };
+    // SAFETY: PR_SET_NAME reads a NUL-terminated string of up to 16 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+    Ok(())
 }
 
 /// What [`fork`] returned to.
@@ -176,6 +243,21 @@ pub(crate) fn set_disposition(signal: i32, disposition: Disposition) {
     };
     // SAFETY: SIG_DFL and SIG_IGN run no code of ours; a bad number gives EINVAL and changes nothing.
     unsafe { libc::signal(signal, handler) };
+}
+
+/// Ends this process by `signal`, or returns where that signal ends nobody. It has no thread any more that would be hit
+/// in its place.
+pub(crate) fn die_by(signal: i32) {
+    set_disposition(signal, Disposition::Default);
+    let mut one = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset(3) initialises the set it is given.
+    unsafe { libc::sigemptyset(one.as_mut_ptr()) };
+    // SAFETY: sigaddset(3) changes an initialised set; a bad number gives EINVAL.
+    unsafe { libc::sigaddset(one.as_mut_ptr(), signal) };
+    // SAFETY: raise(3) takes a number.
+    unsafe { libc::raise(signal) };
+    // SAFETY: pthread_sigmask(3) reads an initialised set; the old one isn't asked for. What is pending strikes here.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, one.as_ptr(), std::ptr::null_mut()) };
 }
 
 /// Whether this process ignores `signal`, as `nohup` and shells without job control have it.
@@ -236,10 +318,10 @@ pub(crate) fn close_on_exec_above_stdio() -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-/// Takes over the control socket that [`spawn_self`] put at descriptor 3. Called once, first thing in the stage.
+/// Takes over the control socket that [`take_place`] put at descriptor 3. Called once, first thing in a new process.
 pub(crate) fn take_control() -> OwnedFd {
-    // SAFETY: the stage is started with its control socket at 3 and calls this once, before anything else opens or owns
-    // a descriptor.
+    // SAFETY: a new process has its control socket at 3, everything above closed, and calls this once, before anything
+    // else opens or owns a descriptor.
     let control = unsafe { OwnedFd::from_raw_fd(CONTROL) };
     // SAFETY: F_SETFD on the descriptor just taken.
     unsafe { libc::fcntl(CONTROL, libc::F_SETFD, libc::FD_CLOEXEC) };

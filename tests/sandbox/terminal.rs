@@ -15,13 +15,13 @@ fn with_term(mut command: Command, words: &[&str]) -> Command {
     command
 }
 
-/// An interactive shell on a terminal, with `$ACA` and a prompt that nothing else prints.
+/// An interactive shell on a terminal, with `$PROGRAM` and a prompt that nothing else prints.
 fn shell(world: &World) -> Pty {
     let mut command = world.command("bash");
     command
         .args(["--norc", "--noprofile", "-i"])
         .env("PS1", "PROM\\PT> ")
-        .env("ACA", &world.aca)
+        .env("PROGRAM", &world.aca)
         .env("TERM", "xterm");
     let mut pty = Pty::spawn(command);
     pty.type_in("PS1='PROM''PT> '; bind 'set enable-bracketed-paste off' 2>/dev/null\n");
@@ -30,7 +30,8 @@ fn shell(world: &World) -> Pty {
 }
 
 /// A program that says when it starts and each time that it is continued.
-const STOPS_ITSELF: &str = r#"trap "echo continued" CONT; echo be''gun; kill -STOP $$; echo go''ing; read line; echo "read $line""#;
+const STOPS_ITSELF: &str =
+    r#"trap "echo continued" CONT; echo be''gun; kill -STOP $$; echo go''ing; read line; echo "read $line""#;
 
 #[test]
 fn t01_t02_the_program_is_on_the_user_s_terminal() {
@@ -57,7 +58,7 @@ fn t01_t02_the_program_is_on_the_user_s_terminal() {
 fn t02_dev_tty_works_when_standard_input_is_a_pipe() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("echo data | $ACA run -- sh -c 'cat; read line </dev/tty; echo \"got <$line>\"'\n");
+    pty.type_in("echo data | $PROGRAM run -- sh -c 'cat; read line </dev/tty; echo \"got <$line>\"'\n");
     pty.expect("data\r\n");
     pty.type_in("typed\n");
     pty.expect("got <typed>");
@@ -76,7 +77,10 @@ fn t03_raw_mode_is_the_program_s_to_set() {
         ],
     );
     pty.expect("set");
-    assert!(!pty.modes().intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
+    assert!(
+        !pty.modes()
+            .intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    );
     // Ctrl-C is a byte now, and no return key is needed.
     pty.type_in("\x03");
     pty.expect("003");
@@ -92,16 +96,18 @@ fn t04_a_new_size_comes_with_one_signal() {
             "--",
             "sh",
             "-c",
-            r#"n=0; trap 'n=$((n+1)); echo "signal $n $(stty size)"' WINCH; echo ready; while read line; do test "$line" = end && exit; echo "heard $line"; done; while :; do read line && exit; done"#,
+            r#"n=0; trap 'n=$((n+1)); echo "signal $n $(stty size)"' WINCH; echo ready; while :; do read line || continue; test "$line" = end && exit; echo "heard $line"; done"#,
         ],
     );
     pty.expect("ready");
     pty.resize(40, 132);
     pty.expect("signal 1 40 132");
-    pty.type_in("word\nend\n");
+    pty.type_in("word\n");
     let between = pty.expect("heard word");
     assert!(!between.contains("signal"), "a second signal came: {between:?}");
     pty.resize(41, 133);
+    pty.expect("signal 2 41 133");
+    pty.type_in("end\n");
     assert_eq!(pty.code(), 0);
 }
 
@@ -146,7 +152,9 @@ fn t05_ctrl_c_and_ctrl_backslash_end_a_program_that_does_nothing_about_them() {
 fn t06_ctrl_z_of_a_cooked_program_gives_the_prompt_and_fg_goes_on() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'echo be\"\"gun; while read line; do echo \"read <$line>\"; done; echo done'\n");
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'echo be\"\"gun; while read line; do echo \"read <$line>\"; done; echo done'\n",
+    );
     pty.expect("begun");
     for turn in 1..=3 {
         pty.type_in("\x1a");
@@ -172,7 +180,10 @@ fn t06_a_program_that_stops_itself_gives_the_prompt_and_fg_goes_on() {
     for signal in ["STOP", "TSTP", "TTIN", "TTOU"] {
         let mut pty = shell(&world);
         let script = STOPS_ITSELF.replace("STOP", signal);
-        pty.type_in(&format!("$ACA run -- sh -c '{}'\n", script.replace('\'', "\"")));
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c '{}'\n",
+            script.replace('\'', "\"")
+        ));
         pty.expect("begun");
         if signal.starts_with("TT") {
             // It has the terminal that it seems to wait for, and goes on at once.
@@ -202,7 +213,9 @@ fn t06_a_group_stop_from_inside_as_full_screen_programs_do_it() {
     let world = World::new();
     let mut pty = shell(&world);
     // `kill 0` is what editors send: the group, as far as it can be reached from inside.
-    pty.type_in("$ACA run -- sh -c 'stty raw -echo; echo be\"\"gun; stty sane; kill -TSTP 0; echo go\"\"ing'\n");
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'stty raw -echo; echo be\"\"gun; stty sane; kill -TSTP 0; echo go\"\"ing'\n",
+    );
     pty.expect("begun");
     pty.expect("Stopped");
     pty.expect("PROMPT> ");
@@ -215,7 +228,7 @@ fn t06_a_group_stop_from_inside_as_full_screen_programs_do_it() {
 fn t06_two_stops_one_after_the_other_both_reach_the_shell() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'kill -STOP $$; kill -STOP $$; kill -STOP $$; echo go\"\"ing'\n");
+    pty.type_in("$PROGRAM run -- sh -c 'kill -STOP $$; kill -STOP $$; kill -STOP $$; echo go\"\"ing'\n");
     for _ in 0..3 {
         pty.expect("Stopped");
         pty.expect("PROMPT> ");
@@ -229,7 +242,7 @@ fn t06_two_stops_one_after_the_other_both_reach_the_shell() {
 fn t06_bg_lets_it_run_and_reading_the_terminal_stops_it_again() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'echo be\"\"gun; kill -STOP $$; echo go\"\"ing; read line; echo \"read <$line>\"'\n");
+    pty.type_in("$PROGRAM run -- sh -c 'echo be\"\"gun; kill -STOP $$; echo go\"\"ing; read line; echo \"read <$line>\"'\n");
     pty.expect("begun");
     pty.expect("Stopped");
     pty.expect("PROMPT> ");
@@ -237,7 +250,8 @@ fn t06_bg_lets_it_run_and_reading_the_terminal_stops_it_again() {
     pty.expect("going");
     // SIGTTIN, once the prompt comes anew.
     pty.type_in("wait %1; jobs\n");
-    pty.expect("Stopped(tty input)".replace('(', " (").as_str());
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
     pty.type_in("fg\n");
     pty.type_in("word\n");
     pty.expect("read <word>");
@@ -248,8 +262,8 @@ fn t06_bg_lets_it_run_and_reading_the_terminal_stops_it_again() {
 fn t06_started_in_the_background_one_fg_is_enough() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'read line; echo \"read <$line>\"' & wait %1; jobs\n");
-    pty.expect("Stopped (tty input)");
+    pty.type_in("$PROGRAM run -- sh -c 'read line; echo \"read <$line>\"' & wait %1; jobs\n");
+    pty.expect("Stopped");
     pty.expect("PROMPT> ");
     pty.type_in("fg\n");
     pty.expect("read line");
@@ -264,10 +278,12 @@ fn t06_a_background_run_leaves_the_terminal_of_the_prompt_alone() {
     let world = World::new();
     let mut pty = shell(&world);
     let release = world.project.join("release");
-    pty.type_in("$ACA run -- sh -c 'until test -e release; do sleep 0.05; done; echo finished' &\n");
+    pty.type_in("$PROGRAM run -- sh -c 'until test -e release; do sleep 0.05; done; echo finished' &\n");
     pty.expect("PROMPT> ");
     // The line editor has set the modes of the prompt.
-    until("the prompt's modes are set", || !pty.modes().contains(LocalModes::ICANON));
+    until("the prompt's modes are set", || {
+        !pty.modes().contains(LocalModes::ICANON)
+    });
     let at_prompt = pty.modes();
     std::fs::write(release, "").unwrap();
     pty.expect("finished");
@@ -285,52 +301,63 @@ fn t06_a_background_run_leaves_the_terminal_of_the_prompt_alone() {
 fn t06_a_program_that_is_continued_from_inside_takes_aca_along() {
     let world = World::new();
     let mut pty = shell(&world);
-    // The helper leaves the group before the stop, and continues the program later; the job then runs in the background,
-    // and can start programs, for which aca must be awake.
-    pty.type_in(
-        "$ACA run -- sh -c 'setsid sh -c \"until test -e go; do sleep 0.05; done; kill -CONT $$\" & \
-         sleep 0.1; kill -STOP $$; /bin/echo go\"\"ing > went'\n",
+    // The helper is in no stopped group, and continues the program when the host says so; the job then runs in the
+    // background, and can start programs, for which aca must be awake.
+    helper(
+        &world,
+        &mut pty,
+        "kill -CONT $$",
+        "kill -STOP $$; /bin/echo go\"\"ing > went",
     );
-    pty.expect("Stopped");
-    pty.expect("PROMPT> ");
     let went = world.project.join("went");
     assert!(!went.exists());
-    std::fs::write(world.project.join("go"), "").unwrap();
-    until("the program goes on", || std::fs::read(&went).is_ok_and(|text| text == b"going\n"));
+    std::fs::write(world.project.join("fifo"), "go\n").unwrap();
+    until("the program goes on", || {
+        std::fs::read(&went).is_ok_and(|text| text == b"going\n")
+    });
 }
 
 #[test]
 fn t06_a_program_that_is_killed_while_stopped_ends_the_run() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in(
-        "$ACA run -- sh -c 'setsid sh -c \"until test -e go; do sleep 0.05; done; kill -KILL $$\" & \
-         sleep 0.1; kill -STOP $$'\n",
-    );
+    helper(&world, &mut pty, "kill -KILL $$", "kill -STOP $$");
+    std::fs::write(world.project.join("fifo"), "go\n").unwrap();
+    // The shell tells it before a prompt.
+    until("the shell sees its death", || {
+        pty.type_in("\n");
+        pty.shown().contains("Killed")
+    });
+}
+
+/// Runs a script that stops, beside a helper in a session of its own that acts when something is written to `fifo`.
+fn helper(world: &World, pty: &mut Pty, acts: &str, script: &str) {
+    assert!(world.command("mkfifo").arg("fifo").status().unwrap().success());
+    pty.type_in(&format!(
+        "$PROGRAM run -- sh -c 'setsid sh -c \": > there; read line < fifo; {acts}\" & \
+         until test -e there; do sleep 0.01; done; {script}'\n"
+    ));
     pty.expect("Stopped");
     pty.expect("PROMPT> ");
-    std::fs::write(world.project.join("go"), "").unwrap();
-    pty.type_in("wait %1; echo \"status $?\"\n");
-    pty.expect("status 137");
 }
 
 #[test]
 fn t06_an_interactive_shell_inside_has_jobs_of_its_own() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- bash --norc --noprofile -i\n");
+    pty.type_in("$PROGRAM run -- bash --norc --noprofile -i\n");
     pty.expect("bash");
     pty.type_in("PS1='INS''IDE> '\n");
     pty.expect("INSIDE> ");
-    pty.type_in("cat\n");
+    pty.type_in("sed -u s/^/got-/\n");
     pty.type_in("word\n");
-    pty.expect("word\r\nword\r\n");
+    pty.expect("got-word\r\n");
     pty.type_in("\x1a");
     pty.expect("Stopped");
     pty.expect("INSIDE> ");
     pty.type_in("fg\n");
     pty.type_in("again\n");
-    pty.expect("again\r\nagain\r\n");
+    pty.expect("got-again\r\n");
     pty.type_in("\x03");
     pty.expect("INSIDE> ");
     // The shell inside as a whole can be suspended, and has the terminal when it comes back.
@@ -344,9 +371,9 @@ fn t06_an_interactive_shell_inside_has_jobs_of_its_own() {
     pty.type_in("exit\n");
     pty.expect("PROMPT> ");
     // The terminal is the outer shell's again.
-    pty.type_in("cat\n");
+    pty.type_in("sed -u s/^/got-/\n");
     pty.type_in("outer\n");
-    pty.expect("outer\r\nouter\r\n");
+    pty.expect("got-outer\r\n");
     pty.type_in("\x04");
     pty.expect("PROMPT> ");
 }
@@ -356,7 +383,7 @@ fn t06_bg_of_a_shell_inside_does_not_take_the_terminal() {
     let world = World::new();
     let mut pty = shell(&world);
     let outer = pty.foreground();
-    pty.type_in("$ACA run -- bash --norc --noprofile -i\n");
+    pty.type_in("$PROGRAM run -- bash --norc --noprofile -i\n");
     pty.expect("bash");
     pty.type_in("PS1='INS''IDE> '\n");
     pty.expect("INSIDE> ");
@@ -378,7 +405,9 @@ fn t06_bg_of_a_shell_inside_does_not_take_the_terminal() {
 fn t06_after_a_shell_inside_its_parent_can_read_again() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'bash --norc --noprofile -i; echo af\"\"ter; read line; echo \"read <$line>\"'\n");
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'bash --norc --noprofile -i; echo af\"\"ter; read line; echo \"read <$line>\"'\n",
+    );
     pty.expect("bash");
     pty.type_in("exit\n");
     pty.expect("after");
@@ -392,7 +421,9 @@ fn t06_after_a_shell_inside_its_parent_can_read_again() {
 fn t06_pipelines_stop_and_go_on_as_one_job() {
     let world = World::new();
     let mut pty = shell(&world);
-    pty.type_in("$ACA run -- sh -c 'echo one; read line </dev/tty; echo \"$line\"' | sed -u 's/^/piped /'\n");
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'echo one; read line </dev/tty; echo \"$line\"' | sed -u 's/^/piped /'\n",
+    );
     pty.expect("piped one");
     pty.type_in("\x1a");
     pty.expect("Stopped");
@@ -409,7 +440,12 @@ fn t06_a_session_without_job_control_is_spared_ctrl_z() {
     // aca leads the session: its group is orphaned, as under `ssh -t host aca …`; the kernel ignores Ctrl-Z there.
     let mut pty = on_terminal(
         &world,
-        &["--", "sh", "-c", "echo ready; while read line; do echo \"read <$line>\"; done"],
+        &[
+            "--",
+            "sh",
+            "-c",
+            "echo ready; while read line; do echo \"read <$line>\"; done",
+        ],
     );
     pty.expect("ready");
     pty.type_in("\x1a");
@@ -417,16 +453,14 @@ fn t06_a_session_without_job_control_is_spared_ctrl_z() {
     pty.expect("read <word>");
     pty.type_in("\x04");
     assert_eq!(pty.code(), 0);
-    // A shell inside is in a group of its own, which isn't orphaned: it would stop for ever.
-    let mut pty = on_terminal(&world, &["--", "bash", "--norc", "--noprofile", "-i"]);
-    pty.expect("bash");
-    pty.type_in("PS1='INS''IDE> '\n");
-    pty.expect("INSIDE> ");
-    pty.type_in("suspend -f\n");
-    pty.type_in("echo ali''ve\n");
-    pty.expect("alive\r\n");
-    pty.type_in("exit 3\n");
-    assert_eq!(pty.code(), 3);
+    // A program in a group of its own, which isn't orphaned since aca's own first process is its parent, does stop: it
+    // would for ever.
+    if has("perl") {
+        let script = "setpgrp; kill TSTP => $$; print qq(alive\\n); exit 3";
+        let mut pty = on_terminal(&world, &["--", "perl", "-e", script]);
+        pty.expect("alive");
+        assert_eq!(pty.code(), 3);
+    }
 }
 
 #[test]
@@ -435,13 +469,27 @@ fn t07_programs_inside_have_terminals_of_their_own() {
         return;
     }
     let world = World::new();
-    let ran = world.run(&[], "script -qec 'test -t 0 && test -t 1 && tty' /dev/null </dev/null");
+    let ran = world.run(
+        &[],
+        "script -qec 'test -t 0 && test -t 1 && tty' /dev/null </dev/null",
+    );
     assert!(ran.ok().starts_with("/dev/pts/"), "{ran:?}");
     // And with the user's terminal there besides: the numbers don't clash.
-    let mut pty = on_terminal(&world, &["--", "sh", "-c", "script -qec 'echo inner $(tty)' /dev/null; echo outer $(tty)"]);
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            "script -qec 'echo inner $(tty)' /dev/null; echo outer $(tty)",
+        ],
+    );
     let name = pty.name.display().to_string();
     let inner = pty.expect("outer");
-    assert!(inner.contains("inner /dev/pts/") && !inner.contains(&format!("{name}\r")), "{inner:?}");
+    assert!(
+        inner.contains("inner /dev/pts/") && !inner.contains(&format!("{name}\r")),
+        "{inner:?}"
+    );
     pty.expect(&name);
     assert_eq!(pty.code(), 0);
 }
@@ -462,10 +510,17 @@ fn t08_nothing_is_typed_for_the_user() {
         print "do", "ne\n";
     "#;
     let mut pty = shell(&world);
-    pty.type_in(&format!("$ACA run -- perl -e '{}'\n", script.replace('\n', " ")));
+    pty.type_in(&format!(
+        "$PROGRAM run -- perl -e '{}'\n",
+        script.replace('\n', " ")
+    ));
     let answers = pty.expect("done\r\n");
     if cfg!(target_arch = "x86_64") {
-        assert_eq!(answers.matches(" -1 1\r\n").count(), 5, "each is EPERM: {answers:?}");
+        assert_eq!(
+            answers.matches(" -1 1\r\n").count(),
+            5,
+            "each is EPERM: {answers:?}"
+        );
     }
     pty.type_in("echo no''thing\n");
     pty.expect("nothing");
@@ -476,7 +531,7 @@ fn t09_full_screen_programs_start_stop_and_end() {
     let world = World::new();
     if has("vim") {
         let mut pty = shell(&world);
-        pty.type_in("$ACA run -- vim -u NONE -c 'call setline(1, \"ed\".\"ited\")' file\n");
+        pty.type_in("$PROGRAM run -- vim -u NONE -c 'call setline(1, \"ed\".\"ited\")' file\n");
         pty.expect("edited");
         // vim itself is in raw mode, and stops its group.
         pty.type_in("\x1a");
@@ -486,12 +541,15 @@ fn t09_full_screen_programs_start_stop_and_end() {
         pty.expect("edited");
         pty.type_in(":wq\r");
         pty.expect("PROMPT> ");
-        assert_eq!(std::fs::read_to_string(world.project.join("file")).unwrap(), "edited\n");
+        assert_eq!(
+            std::fs::read_to_string(world.project.join("file")).unwrap(),
+            "edited\n"
+        );
     }
     if has("less") {
         world.file("long", "line\n".repeat(500) + "the last line\n");
         let mut pty = shell(&world);
-        pty.type_in("cat long | $ACA run -- less\n");
+        pty.type_in("cat long | $PROGRAM run -- less\n");
         pty.expect("line\r\n");
         pty.type_in("G");
         pty.expect("the last line");
@@ -500,7 +558,7 @@ fn t09_full_screen_programs_start_stop_and_end() {
     }
     if has("tmux") {
         let mut pty = shell(&world);
-        pty.type_in("$ACA run -- tmux -f /dev/null new-session 'echo in''side $(tty); read line; echo \"read <$line>\"; read line'\n");
+        pty.type_in("$PROGRAM run -- tmux -f /dev/null new-session 'echo in''side $(tty); read line; echo \"read <$line>\"; read line'\n");
         pty.expect("inside /dev/pts/");
         pty.type_in("word\n");
         pty.expect("read <word>");
@@ -521,9 +579,12 @@ fn t10_modes_are_put_back_however_the_program_ends() {
         pty.expect("DASH> ");
         let before = pty.modes();
         assert!(before.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
-        let script = format!("stty raw -echo; echo ra''w; read line; {ending}");
-        pty.type_in(&format!("$ACA run -- sh -c \"{}\"\n", script.replace('$', "\\$")));
-        pty.expect("raw");
+        let script = format!("stty raw -echo; echo modes''set; read line; {ending}");
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c \"{}\"\n",
+            script.replace('$', "\\$")
+        ));
+        pty.expect("modesset");
         assert!(!pty.modes().intersects(LocalModes::ICANON | LocalModes::ECHO));
         pty.type_in("\n");
         if ending.contains("sleep") {
@@ -547,7 +608,7 @@ fn t10_modes_are_put_back_when_standard_input_is_a_pipe() {
     pty.type_in("PS1='DA''SH> '\n");
     pty.expect("DASH> ");
     let before = pty.modes();
-    pty.type_in("echo | $ACA run -- sh -c 'stty raw -echo </dev/tty; kill -KILL $$'\n");
+    pty.type_in("echo | $PROGRAM run -- sh -c 'stty raw -echo </dev/tty; kill -KILL $$'\n");
     pty.expect("DASH> ");
     assert_eq!(pty.modes(), before);
 }
@@ -569,6 +630,8 @@ fn a_hang_up_reaches_a_program_in_a_group_of_its_own() {
     );
     pty.expect("ready");
     pty.hang_up();
-    until("the program heard of it", || world.project.join("hangup").exists());
+    until("the program heard of it", || {
+        world.project.join("hangup").exists()
+    });
     assert_eq!(pty.code(), 0);
 }

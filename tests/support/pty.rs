@@ -58,7 +58,10 @@ impl Pty {
             .stdout(terminal.try_clone().unwrap())
             .stderr(terminal);
         // SAFETY: setsid(2) and ioctl(2) TIOCSCTTY are async-signal-safe and touch no memory of the parent's.
-        #[expect(unsafe_code, reason = "no safe way makes a child lead a session on a terminal")]
+        #[expect(
+            unsafe_code,
+            reason = "no safe way makes a child lead a session on a terminal"
+        )]
         unsafe {
             command.pre_exec(|| {
                 rustix::process::setsid()?;
@@ -83,7 +86,11 @@ impl Pty {
                 poll(&mut waiting, None).unwrap();
                 let stop = !waiting[1].revents().is_empty();
                 // EIO once nobody has the terminal open any more (pty(7)).
-                let count = if stop { 0 } else { reader.read(&mut buffer).unwrap_or(0) };
+                let count = if stop {
+                    0
+                } else {
+                    reader.read(&mut buffer).unwrap_or(0)
+                };
                 if stop {
                     reader = File::open("/dev/null").unwrap();
                 }
@@ -187,7 +194,10 @@ impl Pty {
     #[track_caller]
     pub(crate) fn code(&mut self) -> i32 {
         let status = self.wait();
-        status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap()
+        status
+            .code()
+            .or_else(|| status.signal().map(|signal| 128 + signal))
+            .unwrap()
     }
 }
 

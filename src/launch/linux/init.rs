@@ -12,10 +12,11 @@ use crate::launch::{Channel, ChannelError};
 use crate::sys::process::exit_now;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, wait};
 use std::os::fd::AsFd;
 
 /// Holds every signal back: SIGCHLD for the descriptor that [`run`] reads it from, the rest because this process has no
@@ -46,7 +47,7 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
             PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN),
         ];
         match poll(&mut waiting, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).during("poll"),
         }
         let [_, control] = &waiting;
@@ -79,38 +80,34 @@ struct Watch<'a> {
     channel: &'a Channel,
     program: Pid,
     /// The signal that the program is stopped by.
-    stopped: Option<Signal>,
+    stopped: Option<i32>,
     told: Told,
 }
 
 impl Watch<'_> {
     /// Collects every child that changed; reports the program's stops. At the program's end it doesn't return.
     fn reap(&mut self) -> Result<(), StageError> {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
         loop {
-            match waitpid(None, Some(flags)) {
-                Ok(WaitStatus::Exited(pid, code)) if pid == self.program => {
-                    return self.end(Ending::Exited(code));
-                }
-                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.program => {
-                    return self.end(Ending::Signaled(signal as i32));
-                }
-                Ok(WaitStatus::Stopped(pid, signal)) if pid == self.program => self.note_stop(signal)?,
-                Ok(WaitStatus::Continued(pid)) if pid == self.program => {
-                    self.stopped = None;
-                    self.note_continue()?;
-                }
-                Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(()),
-                Err(nix::errno::Errno::EINTR)
-                | Ok(
-                    WaitStatus::Exited(..)
-                    | WaitStatus::Signaled(..)
-                    | WaitStatus::Stopped(..)
-                    | WaitStatus::Continued(_)
-                    | WaitStatus::PtraceEvent(..)
-                    | WaitStatus::PtraceSyscall(_),
-                ) => {}
+            let (pid, status) = match wait(options) {
+                Ok(Some(changed)) => changed,
+                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno).during("waitpid"),
+            };
+            if pid.as_raw_nonzero().get() != self.program.as_raw() {
+                continue;
+            }
+            // Numbers and not names: a program can die by a real-time signal, which has none.
+            if let Some(code) = status.exit_status() {
+                return self.end(Ending::Exited(code));
+            } else if let Some(signal) = status.terminating_signal() {
+                return self.end(Ending::Signaled(signal));
+            } else if let Some(signal) = status.stopping_signal() {
+                self.note_stop(signal)?;
+            } else if status.continued() {
+                self.stopped = None;
+                self.note_continue()?;
             }
         }
     }
@@ -120,12 +117,12 @@ impl Watch<'_> {
         exit_now(0)
     }
 
-    fn note_stop(&mut self, signal: Signal) -> Result<(), StageError> {
+    fn note_stop(&mut self, signal: i32) -> Result<(), StageError> {
         self.stopped = Some(signal);
         match self.told {
             Told::Nothing => {
                 self.told = Told::Stopped;
-                self.tell(&FromStage::Stopped(signal as i32))
+                self.tell(&FromStage::Stopped(signal))
             }
             // The kernel reports each stop once: between this one and the one that was told of the program ran.
             Told::Stopped | Told::Continued => self.note_continue(),
@@ -146,7 +143,7 @@ impl Watch<'_> {
         match (self.stopped, self.told) {
             (Some(signal), Told::Continued) => {
                 self.told = Told::Stopped;
-                self.tell(&FromStage::Stopped(signal as i32))
+                self.tell(&FromStage::Stopped(signal))
             }
             (stopped, Told::Nothing | Told::Stopped | Told::Continued) => {
                 self.told = Told::Nothing;

@@ -17,8 +17,6 @@ pub mod seccomp;
 mod stage;
 mod step;
 
-pub use stage::stage_main;
-
 use super::protocol::StageError;
 use rustix::io::Errno;
 

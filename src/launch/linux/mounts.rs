@@ -12,6 +12,8 @@ use rustix::mount::{
     UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
     unmount,
 };
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -30,6 +32,8 @@ pub(super) struct NewRoot {
     root: OwnedFd,
     host: OwnedFd,
     generated: u32,
+    /// Directories that are known to stand, relative to the root.
+    made: RefCell<BTreeSet<PathBuf>>,
     mask_file: OwnedFd,
     mask_directory: OwnedFd,
 }
@@ -72,6 +76,7 @@ impl NewRoot {
             root,
             host,
             generated: 0,
+            made: RefCell::default(),
         })
     }
 
@@ -87,28 +92,28 @@ impl NewRoot {
 
     /// Makes a directory and its parents; one that stands there is fine.
     pub(super) fn directory(&self, at: &Path, mode: u32) -> Result<(), StageError> {
-        let mut sofar = PathBuf::new();
-        let parts: Vec<&OsStr> = names(at).collect();
-        for (index, part) in parts.iter().enumerate() {
-            let last = index + 1 == parts.len();
-            let next = sofar.join(part);
-            let bits = if last { mode } else { 0o755 };
-            let made = if sofar.as_os_str().is_empty() {
-                mkdirat(&self.root, *part, Mode::from_raw_mode(bits))
-            } else {
-                mkdirat(
-                    open_below(&self.root, &sofar, OFlags::PATH)?,
-                    *part,
-                    Mode::from_raw_mode(bits),
-                )
-            };
-            match made {
+        let at: PathBuf = names(at).collect();
+        let missing: Vec<&Path> = at
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !self.made.borrow().contains(*path))
+            .collect();
+        let Some(known) = missing.last().and_then(|path| path.parent()) else {
+            return Ok(());
+        };
+        let mut parent = open_below(&self.root, known, OFlags::PATH)?;
+        for path in missing.into_iter().rev() {
+            let name = path.file_name().ok_or(Errno::INVAL).during("file name")?;
+            let bits = if path == at { mode } else { 0o755 };
+            match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 // A parent that is read-only already: fine as long as the rest is there, which the mount will tell.
                 Err(Errno::ROFS | Errno::ACCESS) => {}
                 Err(errno) => return Err(errno).during("mkdirat"),
             }
-            sofar = next;
+            if path != at {
+                parent = open_below(&parent, Path::new(name), OFlags::PATH)?;
+            }
+            self.made.borrow_mut().insert(path.to_owned());
         }
         Ok(())
     }
@@ -255,7 +260,13 @@ impl NewRoot {
     }
 
     fn attach(&self, mount: &OwnedFd, at: &Path) -> Result<(), StageError> {
-        attach_on(mount, &self.open(at)?)
+        attach_on(mount, &self.open(at)?)?;
+        // What was made beneath is hidden now.
+        let at: PathBuf = names(at).collect();
+        self.made
+            .borrow_mut()
+            .retain(|path| path == &at || !path.starts_with(&at));
+        Ok(())
     }
 
     fn parent<'a>(&self, at: &'a Path) -> Result<(OwnedFd, &'a OsStr), StageError> {

@@ -1,19 +1,14 @@
 //! The supervisor's half of the start: makes the stage, gives it the plan, takes the descriptors.
 
+use super::stage::{Identity, stage_main};
 use crate::launch::protocol::{FromStage, NetworkOutcome, Outcome, Role, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
-use crate::sys::process::{NAMESPACES, Spawned, spawn_self};
+use crate::sys::process::{Cloned, NAMESPACES, Spawned, clone_into};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// The word by which `main` knows that it is the stage.
-pub const STAGE_WORD: &str = "aca-stage";
-/// The word by which `main` knows that it shall put a mask.
-pub const REMASK_WORD: &str = "aca-remask";
 
 /// How long a stage that failed is waited for.
 const END_WAIT: Timespec = Timespec {
@@ -67,7 +62,7 @@ pub enum LaunchError {
     #[error("the kernel refuses new namespaces: clone3: {}", explained(*.0))]
     Namespaces(Errno),
     /// A step failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Step(#[from] StageError),
     /// The stage ended without a word.
     #[error("the sandbox's first process ended before it was ready")]
@@ -86,27 +81,24 @@ pub enum LaunchError {
 }
 
 impl Stage {
-    /// Starts the stage. The calling process must have one thread.
+    /// Starts the stage. The calling process must have one thread; the new process never returns from here.
+    ///
+    /// The stage goes on in a copy of this process: an exec of its own would cost about a millisecond of a start that
+    /// takes a few. What this process knows by now, the stage and then the first process of the sandbox hold in their
+    /// memory. So a run starts it before anything is read (`main`), and the stage wipes what the kernel put there.
     ///
     /// # Errors
     /// [`LaunchError::Namespaces`] where they are refused.
     pub fn spawn() -> Result<Self, LaunchError> {
         let (ours, theirs) = Channel::pair().map_err(LaunchError::Channel)?;
-        let arguments = [
-            STAGE_WORD.to_owned(),
-            "stage".to_owned(),
-            rustix::process::getuid().as_raw().to_string(),
-            rustix::process::getgid().as_raw().to_string(),
-        ];
-        let arguments: Vec<CString> = arguments
-            .into_iter()
-            .filter_map(|text| CString::new(text).ok())
-            .collect();
-        let spawned = spawn_self(theirs.as_fd(), NAMESPACES, &arguments).map_err(LaunchError::Namespaces)?;
-        Ok(Self {
-            channel: ours,
-            spawned,
-        })
+        let identity = Identity::own();
+        match clone_into(NAMESPACES, theirs.into()).map_err(LaunchError::Namespaces)? {
+            Cloned::Child(control) => stage_main(control, identity),
+            Cloned::Parent(spawned) => Ok(Self {
+                channel: ours,
+                spawned,
+            }),
+        }
     }
 
     /// The id of the first process outside, for a cgroup.
@@ -213,10 +205,7 @@ fn wait(channel: &Channel, interrupt: &mut dyn Interrupt) -> Result<(), LaunchEr
         match poll(&mut waiting, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(source) => {
-                return Err(LaunchError::Channel(ChannelError::Call {
-                    call: "poll",
-                    source,
-                }));
+                return Err(LaunchError::Channel(ChannelError::Call { call: "poll", source }));
             }
         }
         let [message, reason] = waiting.map(|entry| !entry.revents().is_empty());

@@ -100,7 +100,9 @@ fn execute(program: &Program) -> Errno {
             Err(errno) => Errno::from_raw_os_error(errno as i32),
         };
     }
-    if errno == nix::errno::Errno::ENOENT && rustix::fs::access(path.as_c_str(), rustix::fs::Access::EXISTS).is_ok() {
+    if errno == nix::errno::Errno::ENOENT
+        && rustix::fs::access(path.as_c_str(), rustix::fs::Access::EXISTS).is_ok()
+    {
         // Not the program is missing but the one that it names: a script's interpreter, a dynamic loader.
         return Errno::LIBACC;
     }

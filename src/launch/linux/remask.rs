@@ -6,7 +6,6 @@
 
 use super::During;
 use super::mounts::{attach_on, clone_tree, open_below, rooted};
-use super::parent::REMASK_WORD;
 use crate::launch::protocol::StageError;
 use crate::sys::process::{spawn_self, take_control};
 use rustix::fs::OFlags;
@@ -17,6 +16,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The word by which `main` knows that it shall put a mask.
+pub(crate) const REMASK_WORD: &str = "aca-remask";
 
 /// Faces of masks, as the new root holds them.
 const FACE_FILE: &str = "/.aca/mask";
@@ -38,7 +40,7 @@ pub fn mask(pidfd: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<(), StageError> 
         let words = std::iter::once(REMASK_WORD.as_bytes())
             .chain(some.iter().map(|path| path.as_os_str().as_bytes()));
         let arguments: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
-        let spawned = spawn_self(pidfd, 0, &arguments).map_err(|errno| failed("clone3", errno))?;
+        let spawned = spawn_self(pidfd, &arguments).map_err(|errno| failed("clone3", errno))?;
         loop {
             match waitid(WaitId::PidFd(spawned.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(Some(status)) if status.exit_status() == Some(0) => break,

@@ -1,6 +1,6 @@
-//! The stage: what this program does when it is started inside the new namespaces.
+//! The stage: what a copy of this program does inside the new namespaces.
 //!
-//! It has one thread and an empty environment, reads one [`StagePlan`], forks the process that will be the program
+//! It has one thread, wipes the arguments and variables that it was started with, reads one [`StagePlan`], forks the process that will be the program
 //! ([`super::program`]), executes its half step by step, and becomes the first process of the sandbox
 //! ([`super::init`]). Whatever fails before the program starts is reported and ends both.
 
@@ -10,32 +10,54 @@ use super::{During, init};
 use crate::launch::protocol::{FromStage, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
-use crate::sys::process::{Forked, fork, take_control};
+use crate::sys::process::{Forked, exit_now, forget_arguments, fork};
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::ExitCode;
 
-/// Runs the stage to its end; the exit code is of no interest, the supervisor has been told.
-#[must_use]
-pub fn stage_main() -> ExitCode {
-    let channel = Channel::from_descriptor(take_control());
-    match run(&channel) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nobody to tell means that the supervisor is gone, and this ends too.
-            drop(channel.send(&FromStage::Failed(error), &[]));
-            ExitCode::from(125)
+/// Who the caller is outside: in the new user namespace it reads as the overflow id until it is mapped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    uid: u32,
+    gid: u32,
+}
+
+impl Identity {
+    /// That of this process.
+    pub(super) fn own() -> Self {
+        Self {
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
         }
     }
 }
 
-fn run(channel: &Channel) -> Result<(), StageError> {
+/// Runs the stage to its end; the exit code is of no interest, the supervisor has been told.
+pub(super) fn stage_main(control: OwnedFd, identity: Identity) -> ! {
+    let channel = Channel::from_descriptor(control);
+    let code = match run(&channel, identity) {
+        Ok(()) => 0,
+        Err(error) => {
+            // Nobody to tell means that the supervisor is gone, and this ends too.
+            drop(channel.send(&FromStage::Failed(error), &[]));
+            125
+        }
+    };
+    exit_now(code)
+}
+
+fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     // PR_SET_PDEATHSIG is tied to the thread that made us: the supervisor's main one, which lives as long as it does.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .during("prctl PR_SET_PDEATHSIG")?;
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
-    map_identity()?;
+    forget_arguments(c"aca-init")
+        .during("read /proc/self/stat")
+        .map_err(|error| StageError {
+            action: "forget what it was started with".into(),
+            ..error
+        })?;
+    map_identity(identity)?;
     let plan = receive_plan(channel)?;
     let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
     // Blocked before the fork, so that no child's end is missed, and so that what the terminal sends meanwhile waits
@@ -70,11 +92,7 @@ fn run(channel: &Channel) -> Result<(), StageError> {
 }
 
 /// Maps the own uid and gid to themselves (user_namespaces(7)).
-fn map_identity() -> Result<(), StageError> {
-    let uid = rustix::process::getuid();
-    let gid = rustix::process::getgid();
-    // In the new user namespace both read as the overflow id until they are mapped; the outer ones come by argument.
-    let (uid, gid) = outer_identity().unwrap_or((uid.as_raw(), gid.as_raw()));
+fn map_identity(Identity { uid, gid }: Identity) -> Result<(), StageError> {
     for (file, text) in [
         ("setgroups", "deny".to_owned()),
         ("uid_map", format!("{uid} {uid} 1")),
@@ -88,12 +106,6 @@ fn map_identity() -> Result<(), StageError> {
             })?;
     }
     Ok(())
-}
-
-/// `stage UID GID`, as the supervisor started it.
-fn outer_identity() -> Option<(u32, u32)> {
-    let mut arguments = std::env::args().skip(2);
-    Some((arguments.next()?.parse().ok()?, arguments.next()?.parse().ok()?))
 }
 
 fn receive_plan(channel: &Channel) -> Result<StagePlan, StageError> {
