@@ -119,7 +119,9 @@ fn not_executed(command: &str, errno: i32) -> Failure {
 fn run_failure(error: RunError) -> Failure {
     match error {
         RunError::Launch(error) => launch_failure(error),
-        other => Failure::new(FailureKind::Machine, other),
+        RunError::Directory { .. } | RunError::Limits(_) | RunError::Session(_) | RunError::Descriptor(_) => {
+            Failure::new(FailureKind::Machine, error)
+        }
     }
 }
 

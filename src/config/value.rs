@@ -82,13 +82,13 @@ impl ValueError {
     /// What to do instead.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
-        match self {
-            Self::Loader(name) => Some(format!(
-                "set it for one program: `aca run -- env {}=… PROGRAM`",
-                name.trim_end_matches('*')
-            )),
-            other => other.near().map(|near| format!("did you mean `{near}`?")),
+        if let Self::Loader(name) = self {
+            let name = name.trim_end_matches('*');
+            return Some(format!(
+                "set it for one program: `aca run -- env {name}=… PROGRAM`"
+            ));
         }
+        self.near().map(|near| format!("did you mean `{near}`?"))
     }
 }
 

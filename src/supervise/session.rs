@@ -74,6 +74,7 @@ pub fn run(
         terminal,
         signals: &mut signals,
     };
+    state.signals.begin();
     let finished = state.watch(sources);
     // However it went: nothing inside outlives this point.
     pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL).ok();
@@ -136,7 +137,7 @@ impl State<'_> {
     }
 
     /// The terminal's own signals go to the whole foreground group, the program included; one that somebody sent to
-    /// this process alone is passed on.
+    /// this process alone, or that came before there was a program, is passed on.
     fn signal(&mut self, heard: Heard) {
         let number = heard.signal as i32;
         match (heard.signal, heard.sender) {
@@ -221,10 +222,10 @@ impl State<'_> {
     fn hear_all(&mut self) -> Stop {
         let mut stop = Stop::Spared;
         while let Some(heard) = self.signals.next() {
-            match heard.signal {
-                Signal::SIGCONT => stop = Stop::Continued,
-                Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU => {}
-                _ => self.signal(heard),
+            if heard.signal == Signal::SIGCONT {
+                stop = Stop::Continued;
+            } else if !matches!(heard.signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU) {
+                self.signal(heard);
             }
         }
         stop

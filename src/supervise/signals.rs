@@ -42,6 +42,7 @@ pub(super) struct Heard {
 #[derive(Debug)]
 pub struct HeldSignals {
     descriptor: SignalFd,
+    /// Those that came before the program was there for sure: whoever sent them, it may not have got them.
     early: VecDeque<Heard>,
 }
 
@@ -68,6 +69,16 @@ impl HeldSignals {
             descriptor,
             early: VecDeque::new(),
         })
+    }
+
+    /// From here on the program is there: what came so far was early.
+    pub(super) fn begin(&mut self) {
+        while let Some(heard) = self.read() {
+            self.early.push_back(Heard {
+                sender: Sender::Process,
+                ..heard
+            });
+        }
     }
 
     /// The next one that came, if any.
@@ -114,9 +125,7 @@ impl Interrupt for HeldSignals {
     }
 
     fn given_up(&mut self) -> bool {
-        while let Some(heard) = self.read() {
-            self.early.push_back(heard);
-        }
+        self.begin();
         self.ending().is_some()
     }
 }

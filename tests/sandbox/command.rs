@@ -1,4 +1,8 @@
 //! C cases: the command line, exit codes, and what the program inherits.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a file that can't be seen counts as missing here"
+)]
 
 use crate::support::{ORDINARY, Ran, World, has};
 use std::fs;

@@ -1,4 +1,5 @@
 //! How runs end: with everything in them, whatever ends them.
+#![expect(clippy::disallowed_methods, reason = "the moment of a kill is what is varied")]
 
 use crate::pty::{until, wait_within};
 use crate::support::{Ran, World, has};
@@ -63,9 +64,9 @@ impl Begun {
         Pid::from_child(&self.child)
     }
 
-    fn state(&self) -> String {
+    fn state(&self) -> char {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        text.rsplit(") ").next().unwrap()[..1].to_owned()
+        text.rsplit(") ").next().unwrap().chars().next().unwrap()
     }
 
     fn ended(mut self) -> Ran {
@@ -109,6 +110,23 @@ fn c20_sigterm_ends_everything_and_is_seen_by_the_caller() {
     let status = wait_within(&mut begun.child);
     assert_eq!(status.signal(), Some(15));
     assert_eq!(processes(&world), []);
+}
+
+#[test]
+fn c20_sigterm_at_any_moment_of_the_start_ends_aca_by_it() {
+    let world = World::new();
+    world.run(&[], "true").ok();
+    for turn in 0..30_u64 {
+        let mut command = world.aca(&["run", "--", "sleep", "1000"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(turn * turn * 40));
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let status = wait_within(&mut child);
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert_eq!((status.signal(), err.as_str()), (Some(15), ""), "turn {turn}");
+        until("nothing is left", || processes(&world).is_empty());
+    }
 }
 
 #[test]
@@ -236,7 +254,7 @@ fn c21_sigkill_of_a_stopped_aca_ends_everything() {
         &[],
         &format!("{DAEMON}; echo ready; kill -STOP $$; sleep 1000"),
     );
-    until("aca has stopped as the program has", || begun.state() == "T");
+    until("aca has stopped as the program has", || begun.state() == 'T');
     begun.signal(Signal::KILL);
     wait_within(&mut begun.child);
     until("nothing is left", || processes(&world).is_empty());

@@ -1,4 +1,8 @@
 //! T cases: the terminal inside is the user's own, and job control works as without aca.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a file that can't be seen counts as missing here"
+)]
 
 use crate::pty::{Pty, until};
 use crate::support::{World, has};
@@ -145,6 +149,46 @@ fn t05_ctrl_c_and_ctrl_backslash_end_a_program_that_does_nothing_about_them() {
         pty.type_in(key);
         // The caller sees the signal itself, as a shell must to stop its script.
         assert_eq!(pty.wait().signal(), Some(signal));
+    }
+}
+
+#[test]
+fn t05_ctrl_c_at_any_moment_of_the_start_ends_aca_by_it() {
+    use std::os::unix::process::ExitStatusExt;
+    let world = World::new();
+    world.run(&[], "true").ok();
+    for turn in 0..20_u64 {
+        let mut pty = on_terminal(&world, &["--", "sleep", "1000"]);
+        std::thread::sleep(std::time::Duration::from_micros(turn * turn * 80));
+        pty.type_in("\x03");
+        assert_eq!(pty.wait().signal(), Some(2), "turn {turn}: {}", pty.shown());
+        assert!(!pty.shown().contains("error"), "turn {turn}: {}", pty.shown());
+    }
+}
+
+#[test]
+fn t06_ctrl_z_at_any_moment_of_the_start_gives_the_prompt() {
+    let world = World::new();
+    world.run(&[], "true").ok();
+    let mut pty = shell(&world);
+    let outer = pty.foreground();
+    for turn in 0..20_u64 {
+        pty.type_in("$PROGRAM run -- sh -c 'read line; echo \"read <$line>\"'\n");
+        // Until the shell's child is aca it is the shell that loses a Ctrl-Z.
+        until("aca has the terminal", || {
+            let group = pty.foreground();
+            group != outer
+                && std::fs::read_link(format!("/proc/{group}/exe")).is_ok_and(|path| path == world.aca)
+        });
+        std::thread::sleep(std::time::Duration::from_micros(turn * turn * 80));
+        pty.type_in("\x1a");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+        pty.type_in(&format!("line {turn}\n"));
+        let between = pty.expect(&format!("read <line {turn}>"));
+        assert!(!between.contains("Stopped"), "turn {turn}: {between:?}");
+        pty.expect("PROMPT> ");
     }
 }
 
@@ -566,6 +610,26 @@ fn t09_full_screen_programs_start_stop_and_end() {
         pty.expect("[exited]");
         pty.expect("PROMPT> ");
     }
+}
+
+#[test]
+fn t09_a_terminal_recorder_around_aca() {
+    if !has("script") {
+        return;
+    }
+    let world = World::new();
+    let mut command = world.command("script");
+    let line = format!(
+        "{} run -- sh -c 'echo started; tty; read line; echo \"read <$line>\"; exit 6'",
+        world.aca.display()
+    );
+    command.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+    let mut pty = Pty::spawn(command);
+    pty.expect("started");
+    pty.expect("/dev/pts/");
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+    assert_eq!(pty.code(), 6);
 }
 
 #[test]

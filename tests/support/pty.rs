@@ -1,4 +1,9 @@
 //! A terminal of its own for one process: what is typed, what is shown, its size and its modes.
+#![expect(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may stop, and what other processes do can only be looked at again and again"
+)]
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
@@ -6,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcgetpgrp, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -57,18 +62,7 @@ impl Pty {
             .stdin(terminal.try_clone().unwrap())
             .stdout(terminal.try_clone().unwrap())
             .stderr(terminal);
-        // SAFETY: setsid(2) and ioctl(2) TIOCSCTTY are async-signal-safe and touch no memory of the parent's.
-        #[expect(
-            unsafe_code,
-            reason = "no safe way makes a child lead a session on a terminal"
-        )]
-        unsafe {
-            command.pre_exec(|| {
-                rustix::process::setsid()?;
-                rustix::process::ioctl_tiocsctty(std::io::stdin())?;
-                Ok(())
-            });
-        }
+        lead_session(&mut command);
         let child = command.spawn().unwrap();
         // The command holds copies of the terminal.
         drop(command);
@@ -179,11 +173,6 @@ impl Pty {
         self.master = File::open("/dev/null").unwrap();
     }
 
-    /// The first process's id.
-    pub(crate) fn pid(&self) -> i32 {
-        self.child.id().try_into().unwrap()
-    }
-
     /// Waits for the first process's end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -207,6 +196,18 @@ impl Drop for Pty {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Makes a command lead a session on the terminal that is its standard input.
+#[expect(unsafe_code, reason = "there is no safe way to do it in the child")]
+fn lead_session(command: &mut Command) {
+    let lead = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(std::io::stdin())?;
+        Ok(())
+    };
+    // SAFETY: setsid(2) and ioctl(2) TIOCSCTTY are async-signal-safe and touch no memory of the parent's.
+    unsafe { command.pre_exec(lead) };
 }
 
 fn set_size(terminal: impl std::os::fd::AsFd, rows: u16, columns: u16) {
