@@ -85,7 +85,16 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let needs = looked.needs();
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
-    let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
+    let question = facts::Question {
+        paths: interesting(&policy, &needs, &extras),
+        closed_roots: presets::system()?
+            .closed
+            .into_iter()
+            .map(|root| root.path)
+            .collect(),
+        limits,
+    };
+    let facts = facts::probe(ambient, question);
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {

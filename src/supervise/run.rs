@@ -286,7 +286,7 @@ pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBu
             | Entry::Cover { .. }
             | Entry::Mask { .. }
             | Entry::Seal { .. }
-            | Entry::Proc
+            | Entry::Proc { .. }
             | Entry::Sys
             | Entry::Devices { .. }
             | Entry::Terminal { .. } => None,

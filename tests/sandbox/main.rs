@@ -16,5 +16,6 @@ mod lifecycle;
 mod process;
 mod protect;
 mod read;
+mod root;
 mod terminal;
 mod write;
