@@ -96,6 +96,33 @@ fn every_cache_is_kept_between_runs_and_is_not_the_hosts() {
     }
 }
 
+/// A home is full of links: a tool that is one, one that leads to another tool chain, one into nowhere, and directories
+/// kept elsewhere.
+#[test]
+fn links_among_tool_chains_lead_where_they_lead_outside() {
+    let world = World::new();
+    let home = world.home.clone();
+    let program = |path: &str| {
+        let path = world.file(home.join(path), "#!/bin/sh\necho ran\n");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("dotfiles/bin/own-script");
+    program("dotfiles/pyenv/shims/own-python");
+    program(".cargo/bin/own-cargo");
+    world.directory(home.join(".local/bin"));
+    for (to, at) in [
+        ("dotfiles/bin", "bin"),
+        ("dotfiles/pyenv", ".pyenv"),
+        (".cargo/bin/own-cargo", ".local/bin/own-link"),
+        ("nowhere", ".local/bin/own-nothing"),
+        ("nowhere", ".volta"),
+    ] {
+        std::os::unix::fs::symlink(home.join(to), home.join(at)).unwrap();
+    }
+    let script = "~/bin/own-script; ~/.pyenv/shims/own-python; ~/.local/bin/own-link; ls ~/dotfiles 2>/dev/null; echo end";
+    assert_eq!(world.run(&[], script).ok(), "ran\nran\nran\nend");
+}
+
 /// Version managers are found through variables, shims and links, all of which point at one another.
 #[test]
 fn version_managers_work_through_their_links_and_variables() {
