@@ -3,8 +3,11 @@
 use super::event::{Emit, Event};
 use super::network::Network;
 use super::notify::Roots;
-use super::session::{self, Finished, HeldSignals, SessionError, Source};
+use super::session::{self, Finished, SessionError, Source};
+use super::signals::HeldSignals;
 use super::state::{StateError, StateFile};
+use super::terminal::JobTerminal;
+use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
 use crate::launch::protocol::{Ending, StageError};
@@ -17,6 +20,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
 
 /// What a run needs besides its plan.
 pub struct Run<'a> {
@@ -118,14 +123,33 @@ impl Run<'_> {
     /// See [`RunError`]; the program did not run unless it is [`RunError::Session`].
     pub fn execute(mut self, stage: Stage) -> Result<Outcome, RunError> {
         let started = Instant::now();
+        let outcome = self.attempt(stage);
+        self.emit_end(outcome.as_ref().map(|outcome| outcome.finished).ok(), started);
+        outcome
+    }
+
+    fn attempt(&mut self, stage: Stage) -> Result<Outcome, RunError> {
+        // Before anything is made that a signal could leave behind.
+        let mut signals = HeldSignals::hold()?;
+        // Before the program can have changed its modes.
+        let terminal = JobTerminal::look();
         make_directories(&self.made)?;
         let group = match &self.plan.cgroup {
             Some(plan) => Some(Group::make(plan, self.session, stage.pid())?),
             None => None,
         };
         let steps = self.plan.stage();
-        let signals = HeldSignals::hold()?;
-        let mut standing = stage.build(&steps)?;
+        let mut standing = match stage.build(&steps, Some(&mut signals)) {
+            Ok(standing) => standing,
+            Err(LaunchError::Interrupted) => {
+                let signal = signals.ending().unwrap_or(SIGTERM);
+                return Ok(Outcome {
+                    finished: Finished::Ended(Ending::Signaled(signal)),
+                    state_lost: Vec::new(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
         let watcher = match standing.listener.take() {
@@ -145,7 +169,7 @@ impl Run<'_> {
                 watch.attach(standing.pidfd.try_clone().map_err(RunError::Descriptor)?);
                 sources.push(watch.as_mut());
             }
-            session::run(&standing, &signals, &mut sources)
+            session::run(&standing, signals, &terminal, &mut sources)
         };
         if let Some(network) = &mut network {
             network.finish();
@@ -158,9 +182,10 @@ impl Run<'_> {
             Some(home) => super::state::carry_back(home, &self.state, &self.events),
             None => Vec::new(),
         };
-        let finished = finished?;
-        self.emit_end(finished, started);
-        Ok(Outcome { finished, state_lost })
+        Ok(Outcome {
+            finished: finished?,
+            state_lost,
+        })
     }
 
     fn network(&self, standing: &mut Standing) -> Option<Network> {
@@ -196,11 +221,13 @@ impl Run<'_> {
         }
     }
 
-    fn emit_end(&self, finished: Finished, started: Instant) {
+    /// `None` is a run that failed.
+    fn emit_end(&self, finished: Option<Finished>, started: Instant) {
         let (code, signal) = match finished {
-            Finished::Ended(Ending::Exited(code)) => (Some(code), None),
-            Finished::Ended(Ending::Signaled(signal)) => (None, Some(signal)),
-            Finished::NotExecuted(_) => (Some(127), None),
+            Some(Finished::Ended(Ending::Exited(code))) => (Some(code), None),
+            Some(Finished::Ended(Ending::Signaled(signal))) => (None, Some(signal)),
+            Some(Finished::NotExecuted(errno)) => (Some(i32::from(not_executed(errno).code())), None),
+            None => (Some(i32::from(FailureKind::Machine.code())), None),
         };
         self.events.emit(Event::SessionEnd {
             code,
@@ -208,6 +235,16 @@ impl Run<'_> {
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             denied: self.events.denied(),
         });
+    }
+}
+
+/// The kind of failure that an errno of execve(2) is.
+#[must_use]
+pub fn not_executed(errno: i32) -> FailureKind {
+    if errno == rustix::io::Errno::NOENT.raw_os_error() {
+        FailureKind::NotFound
+    } else {
+        FailureKind::NotExecutable
     }
 }
 
