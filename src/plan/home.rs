@@ -3,7 +3,7 @@
 use super::{Cache, Entry, Extras, Kind, Shown};
 use crate::facts::{Facts, PathFact};
 use crate::policy::{Home, Origin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes that the private home may hold.
 const SIZE_BYTES: u64 = 4 << 30;
@@ -64,7 +64,7 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
     for (at, what) in placed {
         match what {
             Placed::Tool(shown, fact) => show(fact, at, shown.why.clone(), entries),
-            Placed::Cache(cache) => entries.push(grant(cache)),
+            Placed::Cache(cache) => entries.push(grant(facts, cache)),
         }
     }
 }
@@ -109,9 +109,22 @@ fn is_shown(path: &Path, entries: &[Entry]) -> bool {
     matches!(innermost, Some(Entry::Show { .. }))
 }
 
-fn grant(cache: &Cache) -> Entry {
+/// A path without symbolic links, also where its last parts are still to be made.
+fn real_place(facts: &Facts, path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|above| {
+            let real = &facts.paths.get(above)?.real;
+            Some(
+                path.strip_prefix(above)
+                    .map_or_else(|_| real.clone(), |rest| real.join(rest)),
+            )
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn grant(facts: &Facts, cache: &Cache) -> Entry {
     Entry::Grant {
-        source: cache.store.clone(),
+        source: real_place(facts, &cache.store),
         at: cache.at.clone(),
         kind: Kind::Directory,
         identity: None,
@@ -145,7 +158,7 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     // The caches need a place to be put on: only where the host has the directory.
     for cache in &extras.caches {
         if is_directory(facts, &cache.at) {
-            entries.push(grant(cache));
+            entries.push(grant(facts, cache));
         }
     }
 }
@@ -159,12 +172,8 @@ fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
         });
     }
     for path in &agent.share {
-        let source = facts
-            .paths
-            .get(path)
-            .map_or_else(|| path.clone(), |fact| fact.real.clone());
         entries.push(Entry::Grant {
-            source,
+            source: real_place(facts, path),
             at: path.clone(),
             kind: Kind::Directory,
             identity: None,
