@@ -2,7 +2,7 @@
 
 use crate::support::World;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// Settings kept under version control are links into a directory of the user's; the directories beneath are made on
 /// the first run.
@@ -44,4 +44,25 @@ fn state_behind_links_is_used_and_the_links_stay() {
             "{link}"
         );
     }
+}
+
+/// Claude Code's own installer: a version, and a link to it in a directory that is shown.
+#[test]
+fn a_client_behind_a_link_starts() {
+    let world = World::new();
+    let version = world.file(
+        world.home.join(".local/share/claude/versions/1.2.3"),
+        "#!/bin/sh\necho version $ACA\n",
+    );
+    fs::set_permissions(&version, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = world.directory(world.home.join(".local/bin"));
+    symlink(&version, own.join("claude")).unwrap();
+    let mut command = world.aca(&["run", "claude", "--version"]);
+    command.env(
+        "PATH",
+        format!("{}:{}", own.display(), crate::support::host_path()),
+    );
+    let ran = crate::support::Ran::from_output(&command.output().unwrap());
+    assert_eq!(ran.ok(), "version 1");
+    assert_eq!(world.events_of("session_start")[0]["agent"], "claude");
 }
