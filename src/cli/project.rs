@@ -5,9 +5,11 @@ use crate::facts::{
     walk_project,
 };
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{Kind, ProjectNeeds};
+use crate::launch::linux::remask::Guard;
+use crate::plan::{Entry, Kind, Plan, ProjectNeeds};
 use crate::policy::{Access, Origin, PathPattern, PathRule, Policy};
 use crate::presets;
+use crate::supervise::watch::Watched;
 use std::path::{Path, PathBuf};
 
 /// The project with what its walk found.
@@ -68,6 +70,46 @@ impl Looked {
             self.add(walk, &mut needs);
         }
         needs
+    }
+
+    /// What is looked after during the run, by the plan that was made of it.
+    pub(super) fn watched(self, plan: &Plan, policy: &Policy) -> Watched {
+        let roots: Vec<&PathBuf> = self.walks.iter().map(|walk| &walk.root).collect();
+        let inside = |at: &Path| roots.iter().any(|root| at.starts_with(root) && at != root.as_path());
+        let guards = plan.view.entries.iter().filter_map(|entry| match entry {
+            Entry::Mask { at, .. } => Some((Guard::Mask, at.clone())),
+            Entry::Protect { at, .. } => Some((Guard::ReadOnly, at.clone())),
+            Entry::Pin { at } => Some((Guard::Pin, at.clone())),
+            // A rule of the user's in the project.
+            Entry::Show { source, at, .. } if source == at && inside(at) => Some((Guard::ReadOnly, at.clone())),
+            // Hidden, with parts of it shown: when it is replaced those parts are gone as well.
+            Entry::Seal { at } => Some((Guard::Mask, at.clone())),
+            Entry::Directory { .. }
+            | Entry::Link { .. }
+            | Entry::File { .. }
+            | Entry::Scratch { .. }
+            | Entry::Show { .. }
+            | Entry::Grant { .. }
+            | Entry::Cover { .. }
+            | Entry::Proc
+            | Entry::Sys
+            | Entry::Devices { .. }
+            | Entry::Terminal { .. } => None,
+        });
+        Watched {
+            guards: guards.collect(),
+            opened: policy
+                .paths
+                .iter()
+                .filter(|rule| rule.access != Access::Hide)
+                .map(|rule| rule.path.clone())
+                .collect(),
+            writable: PathRule::nearest(&policy.paths, &self.project.root)
+                .is_none_or(|rule| rule.access == Access::Write),
+            project: self.project,
+            matcher: self.matcher,
+            walks: self.walks,
+        }
     }
 
     fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {

@@ -7,6 +7,7 @@ use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
+use crate::supervise::{Change, TrustChange};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::ui;
@@ -34,6 +35,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
                 .hint("nothing was started: a run without its log would leave no trace")
         })?,
     );
+    let watched = prepared.looked.watched(&prepared.plan, &prepared.policy);
     let run = Run {
         plan: &prepared.plan,
         policy: Arc::new(prepared.policy.clone()),
@@ -41,7 +43,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         session: session.as_str(),
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
-        watch: None,
+        watched: Arc::new(watched),
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
     told(&outcome, &log);
@@ -57,11 +59,32 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     }
 }
 
+/// How many changed files are named in the line, and how many characters of each.
+const NAMES_TOLD: usize = 3;
+const NAME_TOLD: usize = 60;
+
 /// One line, and only if there is news.
 fn told(outcome: &Outcome, log: &Log) {
     let mut news = Vec::new();
     if log.denied() > 0 {
         news.push(format!("{} denied", log.denied()));
+    }
+    let changed: Vec<&Change> = outcome
+        .trust
+        .iter()
+        .filter(|change| change.change != TrustChange::Removed)
+        .collect();
+    if !changed.is_empty() {
+        let mut names: Vec<String> = changed
+            .iter()
+            .take(NAMES_TOLD)
+            .map(|change| ui::sanitize::line_within(&change.path.to_string_lossy(), NAME_TOLD))
+            .collect();
+        if changed.len() > NAMES_TOLD {
+            names.push("…".into());
+        }
+        let files = if changed.len() == 1 { "1 file" } else { &format!("{} files", changed.len()) };
+        news.push(format!("{files} that run later appeared or changed ({})", names.join(", ")));
     }
     if !outcome.state_lost.is_empty() {
         news.push(format!("{} state files not kept", outcome.state_lost.len()));

@@ -2,7 +2,7 @@
 
 use super::{Entry, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, PathRule};
+use crate::policy::{Access, Origin, PathRule};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,9 @@ pub(super) fn add(
         protections(rules, needs, &mut inner);
     }
     for (at, kind, origin) in &needs.masks {
+        if matches!(origin, Origin::BuiltIn(_)) && is_named(rules, at) {
+            continue;
+        }
         inner.push(Entry::Mask {
             at: at.clone(),
             kind: *kind,
@@ -107,6 +110,11 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
             .filter(|pin| !roots.contains(&pin))
             .map(|at| Entry::Pin { at }),
     );
+}
+
+/// A rule of the user's shows exactly this path: who names a secret means it.
+fn is_named(rules: &[PathRule], at: &Path) -> bool {
+    PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access != Access::Hide)
 }
 
 /// A rule of the user opens exactly this, or something in the project that holds it.

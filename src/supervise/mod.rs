@@ -8,3 +8,6 @@ pub mod state;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 
 mod terminal;
+mod trust;
+pub mod watch;
+pub use trust::Change;

@@ -14,5 +14,6 @@ mod lifecycle;
 mod process;
 mod protect;
 mod read;
+mod shell;
 mod terminal;
 mod write;
