@@ -241,12 +241,21 @@ impl Matcher {
 
     /// Whether any rule may mean `name` where no pattern is half-way: the test that every name goes through.
     pub(super) fn may_match(&self, name: &[u8]) -> bool {
+        self.may_be_literal(name) || self.may_be_wild(name)
+    }
+
+    /// Whether a name without wildcards may be this one.
+    fn may_be_literal(&self, name: &[u8]) -> bool {
         let first = name
             .first()
             .map_or(0, |byte| usize::from(byte.to_ascii_lowercase()));
         let lengths = self.lengths.get(first).copied().unwrap_or(0);
+        lengths >> name.len().min(63) & 1 == 1
+    }
+
+    /// Whether a name with wildcards may mean this one.
+    fn may_be_wild(&self, name: &[u8]) -> bool {
         self.catches_all
-            || lengths >> name.len().min(63) & 1 == 1
             || self.starts.has(Edges::word(name.iter()))
             || self.ends.has(Edges::word(name.iter().rev()))
     }
@@ -293,10 +302,15 @@ impl Matcher {
         for state in states {
             self.advance(*state, name, &mut step);
         }
-        if self.may_match(name) {
-            let folded = name.to_ascii_lowercase();
-            let exact = self.exact.get(&folded).into_iter().flatten();
-            for entry in exact.chain(&self.wild) {
+        let (literal, wild) = (self.may_be_literal(name), self.may_be_wild(name));
+        if literal || wild {
+            let exact = if literal {
+                self.exact.get(&name.to_ascii_lowercase())
+            } else {
+                None
+            };
+            let wild: &[usize] = if wild { &self.wild } else { &[] };
+            for entry in exact.into_iter().flatten().chain(wild) {
                 let user = self
                     .entries
                     .get(*entry)
