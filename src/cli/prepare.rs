@@ -19,6 +19,8 @@ pub(super) struct Prepared {
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
     pub(super) looked: Looked,
+    /// Secrets of the real home, where it is shown; not all of them are there.
+    pub(super) hidden: Vec<PathBuf>,
 }
 
 /// What is known before the project is looked at.
@@ -89,6 +91,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
+        hidden: extras.home_secrets,
         plan,
         policy,
         places,
@@ -100,6 +103,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
+        PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -173,7 +177,12 @@ fn extras(
             .collect(),
         system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
         home_secrets: if policy.home == Home::Host {
-            home_secrets(home)
+            presets::home_secrets()?
+                .hide
+                .iter()
+                .flat_map(|row| &row.paths)
+                .map(|path| path.within(home))
+                .collect()
         } else {
             Vec::new()
         },
@@ -196,11 +205,6 @@ fn extras(
         },
         argv: args.words.clone(),
     })
-}
-
-/// Secrets of a real home.
-fn home_secrets(home: &Path) -> Vec<PathBuf> {
-    [".ssh", ".gnupg"].iter().map(|name| home.join(name)).collect()
 }
 
 /// A state file's content; nothing when it isn't there, isn't a file or is too large.

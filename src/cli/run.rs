@@ -7,9 +7,9 @@ use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::supervise::{Change, TrustChange};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
+use crate::supervise::{Change, TrustChange};
 use crate::ui;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +35,9 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
                 .hint("nothing was started: a run without its log would leave no trace")
         })?,
     );
-    let watched = prepared.looked.watched(&prepared.plan, &prepared.policy);
+    let watched = prepared
+        .looked
+        .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
         policy: Arc::new(prepared.policy.clone()),
@@ -83,8 +85,15 @@ fn told(outcome: &Outcome, log: &Log) {
         if changed.len() > NAMES_TOLD {
             names.push("…".into());
         }
-        let files = if changed.len() == 1 { "1 file" } else { &format!("{} files", changed.len()) };
-        news.push(format!("{files} that run later appeared or changed ({})", names.join(", ")));
+        let files = if changed.len() == 1 {
+            "1 file"
+        } else {
+            &format!("{} files", changed.len())
+        };
+        news.push(format!(
+            "{files} that run later appeared or changed ({})",
+            names.join(", ")
+        ));
     }
     if !outcome.state_lost.is_empty() {
         news.push(format!("{} state files not kept", outcome.state_lost.len()));

@@ -98,6 +98,24 @@ pub fn walk(root: &Path, matcher: &Matcher, purpose: Purpose) -> Result<Walk, Wa
     begin(root, matcher, purpose).map(Walker::finish)
 }
 
+/// As [`walk`], without the tree beneath `left_out`, which is walked by itself.
+///
+/// # Errors
+/// [`WalkError`].
+pub fn walk_without(
+    root: &Path,
+    left_out: &Path,
+    matcher: &Matcher,
+    purpose: Purpose,
+) -> Result<Walk, WalkError> {
+    let directory = open_root(root).map_err(|errno| call("open", root, errno))?;
+    let known = |path: &Path| root.join(path) == left_out;
+    let mut walker = Walker::new(root, matcher, purpose);
+    walker.known = Some(&known);
+    walker.directory(&directory, &Context::root(matcher))?;
+    Ok(walker.finish())
+}
+
 fn begin<'a>(root: &Path, matcher: &'a Matcher, purpose: Purpose) -> Result<Walker<'a>, WalkError> {
     let directory = open_root(root).map_err(|errno| call("open", root, errno))?;
     let mut walker = Walker::new(root, matcher, purpose);

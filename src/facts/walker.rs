@@ -493,7 +493,12 @@ impl<'a> Walker<'a> {
         (identity(&status) == target.identity).then_some(directory)
     }
 
-    pub(super) fn enter(&mut self, parent: &OwnedFd, name: &CStr, context: &Context) -> Result<(), WalkError> {
+    pub(super) fn enter(
+        &mut self,
+        parent: &OwnedFd,
+        name: &CStr,
+        context: &Context,
+    ) -> Result<(), WalkError> {
         if context.depth > DEPTH_MAX {
             let path = self.here();
             if self.purpose == Purpose::Protect {

@@ -173,14 +173,17 @@ impl Run<'_> {
     }
 
     fn watch(&self, standing: &Standing) -> Option<Watch> {
-        let started = standing.pidfd.try_clone().and_then(|pidfd| {
-            Watch::start(Arc::clone(&self.watched), pidfd, Arc::clone(&self.events))
-        });
+        let started = standing
+            .mounts
+            .try_clone()
+            .and_then(|mounts| Watch::start(Arc::clone(&self.watched), mounts, Arc::clone(&self.events)));
         match started {
             Ok(watch) => Some(watch),
             Err(error) => {
                 self.events.emit(Event::Degraded {
-                    lost: vec![format!("masks on secrets that appear or are replaced during the run ({error})")],
+                    lost: vec![format!(
+                        "masks on secrets that appear or are replaced during the run ({error})"
+                    )],
                 });
                 None
             }

@@ -1,7 +1,9 @@
 //! What the host runs or trusts later, before the run and after it.
 
 use super::watch::Watched;
-use crate::facts::{Found, FoundKind, Identity, Purpose, RepositoryKind, Target, Walk, WalkError, walk_project};
+use crate::facts::{
+    Found, FoundKind, Identity, Purpose, RepositoryKind, Target, Walk, WalkError, walk_project, walk_without,
+};
 use crate::supervise::TrustChange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,8 +31,20 @@ pub(super) fn changes(watched: &Watched) -> Result<Vec<Change>, WalkError> {
         return Ok(Vec::new());
     }
     let files: u64 = watched.walks.iter().map(|walk| walk.file_count).sum();
-    let purpose = if files > MODES_MAX { Purpose::Report } else { Purpose::ReportModes };
-    let after = walk_project(&watched.project, &watched.matcher, purpose)?;
+    let purpose = if files > MODES_MAX {
+        Purpose::Report
+    } else {
+        Purpose::ReportModes
+    };
+    let mut after = walk_project(&watched.project, &watched.matcher, purpose)?;
+    for granted in watched.walks.get(watched.own..).unwrap_or_default() {
+        after.push(walk_without(
+            &granted.root,
+            &watched.project.root,
+            &watched.plain,
+            purpose,
+        )?);
+    }
     let mut changes = Vec::new();
     for (index, (before, after)) in watched.walks.iter().zip(&after).enumerate() {
         let mut found = compare(before, after);
@@ -93,7 +107,10 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
         let mut gone: Vec<&Path> = Vec::new();
         let masked: BTreeSet<&Path> = after.masks.iter().map(|found| found.path.as_path()).collect();
         for (path, found) in &old {
-            if new.contains_key(path) || masked.contains(path) || gone.iter().any(|outer| path.starts_with(outer)) {
+            if new.contains_key(path)
+                || masked.contains(path)
+                || gone.iter().any(|outer| path.starts_with(outer))
+            {
                 continue;
             }
             gone.push(path);
@@ -113,7 +130,11 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
         });
     }
     // The first walk doesn't look at modes: a change of mode shows in the inode's time.
-    for found in after.privileged.iter().filter(|found| found.changed_ns >= before.begun_ns) {
+    for found in after
+        .privileged
+        .iter()
+        .filter(|found| found.changed_ns >= before.begun_ns)
+    {
         changes.push(Change {
             path: found.path.clone(),
             change: TrustChange::Changed,
@@ -173,7 +194,9 @@ mod tests {
 
     fn told(before: &Walk, after: &Walk) -> Vec<(String, TrustChange)> {
         let changes = compare(before, after).into_iter();
-        changes.map(|change| (change.path.display().to_string(), change.change)).collect()
+        changes
+            .map(|change| (change.path.display().to_string(), change.change))
+            .collect()
     }
 
     #[test]
@@ -186,8 +209,14 @@ mod tests {
         let changed = [("Makefile".to_owned(), TrustChange::Changed)];
         assert_eq!(told(&file(1, 5), &file(1, 6)), changed);
         assert_eq!(told(&file(1, 5), &file(2, 5)), changed);
-        assert_eq!(told(&Walk::default(), &file(1, 5)), [("Makefile".to_owned(), TrustChange::Appeared)]);
-        assert_eq!(told(&file(1, 5), &Walk::default()), [("Makefile".to_owned(), TrustChange::Removed)]);
+        assert_eq!(
+            told(&Walk::default(), &file(1, 5)),
+            [("Makefile".to_owned(), TrustChange::Appeared)]
+        );
+        assert_eq!(
+            told(&file(1, 5), &Walk::default()),
+            [("Makefile".to_owned(), TrustChange::Removed)]
+        );
     }
 
     #[test]
@@ -197,7 +226,10 @@ mod tests {
             watched: vec![found(".husky/pre-commit", FoundKind::File, 2, 1)],
             ..Walk::default()
         };
-        assert_eq!(told(&hooks, &Walk::default()), [(".husky".to_owned(), TrustChange::Removed)]);
+        assert_eq!(
+            told(&hooks, &Walk::default()),
+            [(".husky".to_owned(), TrustChange::Removed)]
+        );
         // The directory's own time moves with its names.
         let mut other = hooks.clone();
         other.protected = vec![found(".husky", FoundKind::Directory, 1, 9)];

@@ -120,7 +120,11 @@ impl NewRoot {
 
     /// Makes a symbolic link.
     pub(super) fn link(&self, at: &Path, target: &Path) -> Result<(), StageError> {
-        let (parent, name) = self.parent(at)?;
+        let (parent, name) = match self.parent(at) {
+            // A link on the way, which leads there already.
+            Err(error) if error.errno == Errno::LOOP.raw_os_error() => return Ok(()),
+            other => other?,
+        };
         match symlinkat(target, parent, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno).during("symlinkat"),

@@ -63,19 +63,19 @@ impl Guard {
     }
 }
 
-/// Guards `paths`, absolute ones, in the sandbox whose first process is `pidfd`; waits until that is done. A path that
+/// Guards `paths`, absolute ones, in the sandbox whose mount namespace is `mounts`; waits until that is done. A path that
 /// is guarded already stays as it is, and one that is gone, or a symbolic link, needs nothing. Any thread may call it.
 ///
 /// # Errors
 /// When the process could not be started, or a path could not be guarded though it is there.
-pub fn guard(pidfd: BorrowedFd<'_>, paths: &[(Guard, PathBuf)]) -> Result<(), StageError> {
+pub fn guard(mounts: BorrowedFd<'_>, paths: &[(Guard, PathBuf)]) -> Result<(), StageError> {
     for some in paths.chunks(PATHS_MAX) {
         let words = std::iter::once(REMASK_WORD.as_bytes().to_vec()).chain(
             some.iter()
                 .map(|(guard, path)| [&[guard.letter()], path.as_os_str().as_bytes()].concat()),
         );
         let arguments: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
-        let spawned = spawn_self(pidfd, &arguments).map_err(|errno| failed("clone3", errno))?;
+        let spawned = spawn_self(mounts, &arguments).map_err(|errno| failed("clone3", errno))?;
         finish(&spawned.pidfd)?;
     }
     Ok(())
@@ -120,8 +120,8 @@ fn finish(process: &OwnedFd) -> Result<(), StageError> {
 
 /// The process that [`guard`] starts.
 pub(crate) fn remask_main(arguments: &[OsString]) -> ExitCode {
-    let sandbox = take_control();
-    if crate::sys::process::join_user_and_mounts(sandbox.as_fd()).is_err() {
+    let mounts = take_control();
+    if crate::sys::process::join_mounts(mounts.as_fd()).is_err() {
         return ExitCode::from(1);
     }
     let mut code = ExitCode::SUCCESS;

@@ -11,6 +11,7 @@ use crate::launch::protocol::{FromStage, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
 use crate::sys::process::{Forked, exit_now, forget_arguments, fork};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -69,18 +70,27 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.wall) {
         executor.execute(step)?;
     }
+    // For the masks that come later ([`super::remask`]): nobody else gets at it once this process can't be looked into.
+    let mounts = rustix::fs::open(
+        "/proc/self/ns/mnt",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .during("open /proc/self/ns/mnt")?;
     // From here on the program is near: nobody inside may look into this process (ptrace(2), /proc/1).
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .during("prctl PR_SET_DUMPABLE")?;
     let home = executor.home.take();
-    let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
+    let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(mounts.as_fd())
+        .chain(home.iter().map(AsFd::as_fd))
+        .collect();
     // The supervisor has done its part before it sent the plan: nothing is left to wait for.
     rustix::io::write(&release, b"!").during("write")?;
     drop(release);
     channel
         .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
-    drop(home);
+    drop((home, mounts));
     init::run(channel, program, executor)
 }
 

@@ -19,7 +19,8 @@ mod table;
 
 use super::event::{Emit, Event};
 use crate::facts::{
-    DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, look_again, look_at, real,
+    DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, look_again, look_at,
+    real,
 };
 use crate::launch::linux::remask::{Guard, guard};
 use crate::policy::Access;
@@ -47,14 +48,29 @@ pub struct Watched {
     pub project: Project,
     /// The table that the walk used.
     pub matcher: Matcher,
-    /// What the walk found before the run.
+    /// The same without patterns of the user's, which are relative to the project.
+    pub plain: Matcher,
+    /// What the walk found before the run: the project's own first.
     pub walks: Vec<Walk>,
-    /// What covers which path, absolute.
-    pub guards: Vec<(Guard, PathBuf)>,
+    /// How many of those are the project's own; the others are directories that a rule grants.
+    pub own: usize,
+    /// What covers which path, absolute, and what was there, where the walk doesn't say.
+    pub guards: Vec<(Guard, PathBuf, Option<Identity>)>,
     /// Paths of secrets that a rule of the user's opens, absolute.
     pub opened: Vec<PathBuf>,
     /// Whether anything in the project can have been changed from inside.
     pub writable: bool,
+}
+
+impl Watched {
+    /// The table for one of the walks.
+    fn matcher(&self, walk: usize) -> &Matcher {
+        if walk < self.own {
+            &self.matcher
+        } else {
+            &self.plain
+        }
+    }
 }
 
 /// The thread that does it.
@@ -65,13 +81,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Starts it for the sandbox whose first process is `pidfd`.
+    /// Starts it for the sandbox whose mount namespace is `mounts`.
     ///
     /// # Errors
     /// When there is no thread or no descriptor.
     pub(super) fn start(
         watched: Arc<Watched>,
-        pidfd: OwnedFd,
+        mounts: OwnedFd,
         events: Arc<dyn Emit>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
@@ -80,7 +96,7 @@ impl Watch {
             if stopped(&theirs, &DELAY) {
                 return;
             }
-            match Watcher::new(watched, pidfd, Arc::clone(&events), theirs) {
+            match Watcher::new(watched, mounts, Arc::clone(&events), theirs) {
                 Ok(mut watcher) => watcher.run(),
                 Err(errno) => events.emit(Event::Degraded {
                     lost: vec![format!(
@@ -111,7 +127,7 @@ fn stopped(stop: &OwnedFd, patience: &Timespec) -> bool {
 
 struct Watcher {
     watched: Arc<Watched>,
-    pidfd: OwnedFd,
+    mounts: OwnedFd,
     events: Arc<dyn Emit>,
     stop: Arc<OwnedFd>,
     table: Table,
@@ -129,7 +145,7 @@ struct Watcher {
 impl Watcher {
     fn new(
         watched: Arc<Watched>,
-        pidfd: OwnedFd,
+        mounts: OwnedFd,
         events: Arc<dyn Emit>,
         stop: Arc<OwnedFd>,
     ) -> Result<Self, Errno> {
@@ -144,11 +160,20 @@ impl Watcher {
             }
             undecided.extend(walk.undecided.iter().map(|found| walk.root.join(&found.path)));
         }
+        for (_, path, identity) in &watched.guards {
+            if let Some(identity) = identity {
+                covered.entry(path.clone()).or_insert(*identity);
+            }
+        }
         Ok(Self {
             table: Table::new()?,
-            guards: watched.guards.iter().map(|(guard, path)| (path.clone(), *guard)).collect(),
+            guards: watched
+                .guards
+                .iter()
+                .map(|(guard, path, _)| (path.clone(), *guard))
+                .collect(),
             watched,
-            pidfd,
+            mounts,
             events,
             stop,
             covered,
@@ -188,7 +213,11 @@ impl Watcher {
 
     fn set_up(&mut self) {
         let watched = Arc::clone(&self.watched);
-        let parents: BTreeSet<&Path> = watched.guards.iter().filter_map(|(_, path)| path.parent()).collect();
+        let parents: BTreeSet<&Path> = watched
+            .guards
+            .iter()
+            .filter_map(|(_, path, _)| path.parent())
+            .collect();
         for parent in parents {
             self.watch(parent, None);
         }
@@ -222,9 +251,10 @@ impl Watcher {
         let replaced: Vec<(PathBuf, Guard)> = self
             .guards
             .iter()
-            .filter(|(path, _)| {
+            .filter(|(path, guard)| {
+                // A pin holds by itself: nothing inside can have moved it, and who replaces it removes it first.
                 let known = self.covered.get(path.as_path());
-                known.is_some_and(|known| identity_of(path).is_some_and(|now| now != *known))
+                **guard != Guard::Pin && identity_of(path).is_some_and(|now| known != Some(&now))
             })
             .map(|(path, guard)| (path.clone(), *guard))
             .collect();
@@ -271,16 +301,20 @@ impl Watcher {
 
     fn look_at_name(&mut self, root: usize, path: &Path) {
         let watched = Arc::clone(&self.watched);
-        let Some(walk) = watched.walks.get(root) else { return };
+        let Some(walk) = watched.walks.get(root) else {
+            return;
+        };
         let Ok(relative) = path.strip_prefix(&walk.root) else {
             return;
         };
         let directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-        let named = path
-            .file_name()
-            .is_some_and(|name| watched.matcher.may_matter(std::os::unix::ffi::OsStrExt::as_bytes(name)));
+        let named = path.file_name().is_some_and(|name| {
+            watched
+                .matcher(root)
+                .may_matter(std::os::unix::ffi::OsStrExt::as_bytes(name))
+        });
         if directory || named {
-            let found = look_at(&walk.root, relative, &watched.matcher);
+            let found = look_at(&walk.root, relative, watched.matcher(root));
             self.take(root, found);
         }
     }
@@ -318,10 +352,12 @@ impl Watcher {
             if self.is_stopped() {
                 return;
             }
-            let Some(walk) = watched.walks.get(root) else { continue };
+            let Some(walk) = watched.walks.get(root) else {
+                continue;
+            };
             let found = {
                 let known = |path: &Path| self.table.root_of(&walk.root.join(path)).is_some();
-                look_again(&walk.root, &path, &watched.matcher, &known)
+                look_again(&walk.root, &path, watched.matcher(root), &known)
             };
             changed.extend(self.record(root, found));
         }
@@ -331,11 +367,12 @@ impl Watcher {
         let watched = Arc::clone(&self.watched);
         for (root, walk) in watched.walks.iter().enumerate() {
             if !walk.directories.is_empty() {
-                let found = look_again(&walk.root, Path::new(""), &watched.matcher, &|_| false);
+                let found = look_again(&walk.root, Path::new(""), watched.matcher(root), &|_| false);
                 self.take(root, found);
             }
         }
-        self.wanted.extend(watched.guards.iter().map(|(guard, path)| (path.clone(), *guard)));
+        self.wanted
+            .extend(self.guards.iter().map(|(path, guard)| (path.clone(), *guard)));
     }
 
     fn take(&mut self, root: usize, found: Result<Walk, WalkError>) {
@@ -348,24 +385,25 @@ impl Watcher {
         let walk = match found {
             Ok(walk) => walk,
             Err(error) => {
-                self.tell("look", format!("masks on secrets that appear during the run: {error}"));
+                self.tell(
+                    "look",
+                    format!("masks on secrets that appear during the run: {error}"),
+                );
                 return Vec::new();
             }
         };
-        for found in &walk.masks {
-            self.want_secret(&walk.root, found);
-        }
-        for user in walk.user.iter().filter(|user| user.access == Access::Hide) {
-            self.want_mask(&walk.root, &user.found);
+        let hidden = walk.user.iter().filter(|user| user.access == Access::Hide);
+        for found in walk.masks.iter().chain(hidden.map(|user| &user.found)) {
+            self.want_mask(&walk.root, found);
         }
         for found in &walk.undecided {
             let path = walk.root.join(&found.path);
             if !self.undecided.contains(&path) {
                 self.note_undecided(&path);
                 // It may have been written before the watch was there.
-                let again = look_at(&walk.root, &found.path, &Arc::clone(&self.watched).matcher);
+                let again = look_at(&walk.root, &found.path, self.watched.matcher(root));
                 for found in again.iter().flat_map(|walk| &walk.masks) {
-                    self.want_secret(&walk.root, found);
+                    self.want_mask(&walk.root, found);
                 }
             }
         }
@@ -383,20 +421,20 @@ impl Watcher {
         changed
     }
 
-    /// A secret by the built-in list, which a rule that names exactly that path opens.
-    fn want_secret(&mut self, root: &Path, found: &Found) {
-        let opened = |path: &PathBuf| self.watched.opened.contains(&root.join(path));
-        if !found.mountable().is_some_and(|(path, _, _)| opened(path)) {
-            self.want_mask(root, found);
-        }
-    }
-
     fn want_mask(&mut self, root: &Path, found: &Found) {
-        let Some((path, _, _)) = found.mountable() else { return };
+        let Some((path, _, _)) = found.mountable() else {
+            return;
+        };
         let path = root.join(path);
+        if self.watched.opened.contains(&path) {
+            return;
+        }
         if !self.guards.contains_key(&path) {
             if self.masked >= MASKS_MAX {
-                return self.tell("masks", format!("masks on more than {MASKS_MAX} secrets that appeared"));
+                return self.tell(
+                    "masks",
+                    format!("masks on more than {MASKS_MAX} secrets that appeared"),
+                );
             }
             self.masked += 1;
         }
@@ -419,11 +457,15 @@ impl Watcher {
         if wanted.is_empty() {
             return;
         }
-        let whole = guard(self.pidfd.as_fd(), &wanted).is_ok();
+        let whole = guard(self.mounts.as_fd(), &wanted).is_ok();
         for one in wanted {
             let (kind, path) = &one;
             // One that fails must not keep the others from being covered, nor its name from being told.
-            let done = if whole { Ok(()) } else { guard(self.pidfd.as_fd(), std::slice::from_ref(&one)) };
+            let done = if whole {
+                Ok(())
+            } else {
+                guard(self.mounts.as_fd(), std::slice::from_ref(&one))
+            };
             match (done, identity_of(path)) {
                 (Ok(()), None) => {}
                 (Ok(()), Some(identity)) => {
@@ -436,7 +478,10 @@ impl Watcher {
                 }
                 (Err(_), _) if self.is_stopped() => return,
                 (Err(error), _) => self.events.emit(Event::Degraded {
-                    lost: vec![format!("what covers {}, which was replaced: {error}", path.display())],
+                    lost: vec![format!(
+                        "what covers {}, which was replaced: {error}",
+                        path.display()
+                    )],
                 }),
             }
         }
@@ -448,13 +493,4 @@ impl Watcher {
             self.events.emit(Event::Degraded { lost: vec![text] });
         }
     }
-}
-
-fn identity_of(path: &Path) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = path.symlink_metadata().ok()?;
-    Some(Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    })
 }

@@ -131,6 +131,10 @@ impl Table {
                 self.numbers.remove(&place.path);
             }
         }
-        if too_much { Happened::TooMuch } else { Happened::Names(names) }
+        if too_much {
+            Happened::TooMuch
+        } else {
+            Happened::Names(names)
+        }
     }
 }
