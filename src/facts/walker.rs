@@ -155,6 +155,10 @@ impl<'a> Walker<'a> {
         let mut children: Vec<Child> = Vec::new();
         let mut marks = BareMarks::default();
         let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            // A link is followed in the middle of a listing, which has the other one.
+            buffer = vec![MaybeUninit::uninit(); LIST_BYTES];
+        }
         let listed = self.list(directory, context, &mut buffer, &mut children, &mut marks);
         self.buffer = buffer;
         listed?;

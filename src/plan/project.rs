@@ -13,11 +13,9 @@ pub(super) fn add(
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
-    let writable = root(rules, facts, needs, entries);
+    root(rules, facts, needs, entries);
     let mut inner = Vec::new();
-    if writable {
-        protections(rules, needs, &mut inner);
-    }
+    protections(rules, needs, &mut inner);
     for (at, kind, origin) in &needs.masks {
         // A rule that hides a directory of which another one shows a part stands for itself, below.
         if is_named(rules, at) || is_hollow(rules, at) {
@@ -45,8 +43,8 @@ pub(super) fn add(
     Ok(())
 }
 
-/// The project itself; tells whether it is writable.
-fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) -> bool {
+/// The project itself.
+fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
     let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
@@ -74,21 +72,25 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
             }
         });
     }
-    writable
 }
 
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
 /// take the protection away together with the name.
 fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
-    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
+    let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
+    let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
+    // Outer ones first: what lies in them is protected with them.
+    wanted.sort_by_key(|(at, _, _)| at.components().count());
     let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
-    for protected in &needs.protect {
+    for protected in wanted {
         let (at, _, _) = protected;
-        if is_opened(rules, at, needs) || kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
-            continue;
+        // What is hidden must not be bound back by its protection.
+        let out = is_named_writable(rules, at) || access(at) == Access::Hide;
+        if !out && !kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+            kept.push(protected);
         }
-        kept.push(protected);
     }
+    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
     for (at, kind, why) in &kept {
         inner.push(Entry::Protect {
             at: at.clone(),
@@ -98,16 +100,16 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
         pins.extend(between(at, needs));
     }
     for pin in &needs.pins {
-        if !kept.iter().any(|(outer, _, _)| pin.starts_with(outer)) {
-            pins.insert(pin.clone());
-            pins.extend(between(pin, needs));
-        }
+        pins.insert(pin.clone());
+        pins.extend(between(pin, needs));
     }
-    inner.extend(
-        pins.into_iter()
-            .filter(|pin| !needs.roots().any(|root| root == pin))
-            .map(|at| Entry::Pin { at }),
-    );
+    // A pin is a writable mount: only for what is writable anyway.
+    pins.retain(|pin| {
+        access(pin) == Access::Write
+            && !needs.roots().any(|root| root == pin)
+            && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
+    });
+    inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
 }
 
 /// A rule hides this path, and another one shows a part of it.
@@ -125,12 +127,10 @@ fn is_named(rules: &[PathRule], at: &Path) -> bool {
     PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access != Access::Hide)
 }
 
-/// A rule of the user opens exactly this, or something in the project that holds it.
-fn is_opened(rules: &[PathRule], at: &Path, needs: &ProjectNeeds) -> bool {
-    PathRule::nearest(rules, at).is_some_and(|rule| {
-        let beneath = |root: &PathBuf| rule.path != *root && rule.path.starts_with(root);
-        rule.access == Access::Write && needs.roots().any(beneath) && !needs.granted.contains(&rule.path)
-    })
+/// A rule of the user's makes exactly this path writable. One that only holds it doesn't: the longest path wins, and that
+/// is the built-in one.
+fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
+    PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
 /// The directories strictly between a writable root and `path`.

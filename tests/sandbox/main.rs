@@ -15,5 +15,6 @@ mod process;
 mod protect;
 mod read;
 mod shell;
+mod state;
 mod terminal;
 mod write;
