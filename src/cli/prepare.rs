@@ -182,6 +182,14 @@ fn extras(
                 .iter()
                 .flat_map(|row| &row.paths)
                 .map(|path| path.within(home))
+                // The agent's own state, which gets its place by itself.
+                .filter(|path| {
+                    let state = within(&agent.state.private)
+                        .into_iter()
+                        .chain(within(&agent.state.share));
+                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
+                    !state.chain(merged).any(|own| path.starts_with(own))
+                })
                 .collect()
         } else {
             Vec::new()

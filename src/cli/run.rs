@@ -45,6 +45,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         session: session.as_str(),
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
+        state_lock: prepared.places.state_lock(),
         watched: Arc::new(watched),
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
@@ -96,7 +97,10 @@ fn told(outcome: &Outcome, log: &Log) {
         ));
     }
     if !outcome.state_lost.is_empty() {
-        news.push(format!("{} state files not kept", outcome.state_lost.len()));
+        news.push(match outcome.state_lost.len() {
+            1 => "1 state file not kept".to_owned(),
+            count => format!("{count} state files not kept"),
+        });
     }
     if log.lost() > 0 {
         news.push(format!("{} events could not be written", log.lost()));

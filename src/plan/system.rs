@@ -129,6 +129,7 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
             entries.push(Entry::Cover {
                 at: fact.real.clone(),
                 content: text.into(),
+                writable: false,
                 why: why.into(),
             });
         }
@@ -148,6 +149,7 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
         entries.push(Entry::Cover {
             at: "/etc/passwd".into(),
             content: passwd.clone(),
+            writable: false,
             why: "the user has no entry of its own there".into(),
         });
     }

@@ -36,6 +36,8 @@ pub struct Run<'a> {
     pub made: Vec<PathBuf>,
     /// State files that are carried back.
     pub state: Vec<StateFile>,
+    /// Held while they are, so that runs that end together lose nothing.
+    pub state_lock: PathBuf,
     /// What is looked after while it runs, and compared at its end.
     pub watched: Arc<Watched>,
 }
@@ -156,7 +158,7 @@ impl Run<'_> {
         }
         drop(group);
         let state_lost = match &home {
-            Some(home) => super::state::carry_back(home, &self.state, &self.events),
+            Some(home) => super::state::carry_back(home, &self.state, &self.state_lock, &self.events),
             None => Vec::new(),
         };
         let trust = self.trust();

@@ -24,7 +24,10 @@ fn attacks(path: &str) -> String {
 /// The paths stay as they are, whatever is tried inside.
 #[track_caller]
 fn unchanged(world: &World, paths: &[&str]) {
-    let before: Vec<_> = paths.iter().map(|path| fs::read(world.project.join(path)).unwrap()).collect();
+    let before: Vec<_> = paths
+        .iter()
+        .map(|path| fs::read(world.project.join(path)).unwrap())
+        .collect();
     let script: String = paths.iter().map(|path| attacks(path)).collect();
     let ran = world.run(&[], &format!("{script} true"));
     assert_eq!(ran.ok(), "", "{ran:?}");
@@ -53,7 +56,15 @@ fn pair(path: &str, change: &str) -> (String, String) {
 fn m01_m09_start_up_files() {
     let world = World::new();
     let paths = [
-        ".gitconfig", ".gitmodules", ".bashrc", ".bash_profile", ".zshrc", ".zprofile", ".profile", ".ripgreprc", ".mcp.json",
+        ".gitconfig",
+        ".gitmodules",
+        ".bashrc",
+        ".bash_profile",
+        ".zshrc",
+        ".zprofile",
+        ".profile",
+        ".ripgreprc",
+        ".mcp.json",
     ];
     for path in paths {
         world.file(path, "host");
@@ -66,19 +77,34 @@ fn m01_m09_what_is_not_there_leaves_nothing_and_is_told() {
     let world = World::with_repository();
     let ran = world.run(&[], "git status --porcelain; ls -A");
     assert_eq!(ran.ok(), ".git\nREADME");
-    let ran = world.run(&[], "echo x > .bashrc; mkdir .vscode; echo x > .vscode/tasks.json; echo x > .mcp.json");
+    let ran = world.run(
+        &[],
+        "echo x > .bashrc; mkdir .vscode; echo x > .vscode/tasks.json; echo x > .mcp.json",
+    );
     let appeared = [".bashrc", ".mcp.json", ".vscode/tasks.json"];
     assert_eq!(told(&world), appeared.map(|path| pair(path, "appeared")));
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
-    assert!(ran.err.contains("3 files") && ran.err.contains(".bashrc") && ran.err.contains("aca log"), "{ran:?}");
+    assert!(
+        ran.err.contains("3 files") && ran.err.contains(".bashrc") && ran.err.contains("aca log"),
+        "{ran:?}"
+    );
     let log = Ran::from_output(&world.aca(&["log"]).output().unwrap());
-    assert!(log.ok().contains(".vscode/tasks.json appeared; it takes effect when you open the editor"), "{log:?}");
+    assert!(
+        log.ok()
+            .contains(".vscode/tasks.json appeared; it takes effect when you open the editor"),
+        "{log:?}"
+    );
 }
 
 #[test]
 fn m10_m13_directories_of_editors_and_agents() {
     let world = World::new();
-    let paths = [".vscode/tasks.json", ".idea/workspace.xml", ".claude/commands/x.md", ".claude/agents/y.md"];
+    let paths = [
+        ".vscode/tasks.json",
+        ".idea/workspace.xml",
+        ".claude/commands/x.md",
+        ".claude/agents/y.md",
+    ];
     for path in paths {
         world.file(path, "host");
     }
@@ -106,8 +132,17 @@ fn m14_m15_m16_hooks_settings_and_the_repository_itself() {
 fn m14_hooks_that_were_not_there_are_told() {
     let world = World::with_repository();
     fs::remove_dir_all(world.project.join(".git/hooks")).unwrap();
-    let ran = world.run(&[], "mkdir .git/hooks && echo x > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit");
-    assert_eq!(told(&world), [pair(".git/hooks", "appeared"), pair(".git/hooks/pre-commit", "appeared")]);
+    let ran = world.run(
+        &[],
+        "mkdir .git/hooks && echo x > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit",
+    );
+    assert_eq!(
+        told(&world),
+        [
+            pair(".git/hooks", "appeared"),
+            pair(".git/hooks/pre-commit", "appeared")
+        ]
+    );
     assert!(ran.err.contains(".git/hooks"), "{ran:?}");
 }
 
@@ -127,8 +162,13 @@ fn m17_a_commondir_is_told() {
 fn m18_all_of_a_repository_that_git_obeys() {
     let world = World::with_repository();
     let paths = [
-        ".git/config.worktree", ".git/info/attributes", ".git/info/grafts", ".git/objects/info/alternates",
-        ".git/modules/lib/config", ".git/modules/lib/hooks/post-checkout", ".git/modules/a/b/c/config",
+        ".git/config.worktree",
+        ".git/info/attributes",
+        ".git/info/grafts",
+        ".git/objects/info/alternates",
+        ".git/modules/lib/config",
+        ".git/modules/lib/hooks/post-checkout",
+        ".git/modules/a/b/c/config",
     ];
     for path in paths {
         world.file(path, "");
@@ -162,7 +202,12 @@ fn m19_m20_nested_repositories_at_any_depth() {
         assert_eq!(ran.ok(), "", "{ran:?}");
         assert!(!path.join(".git/hooks/pre-commit").exists());
         // It works all the same.
-        world.run(&[], &format!("cd {directory} && echo x > f && git add f && git commit -qm x")).ok();
+        world
+            .run(
+                &[],
+                &format!("cd {directory} && echo x > f && git add f && git commit -qm x"),
+            )
+            .ok();
     }
 }
 
@@ -200,16 +245,32 @@ fn m22_a_repository_that_is_made_inside_works_and_is_told() {
 fn m23_m24_what_agents_and_tools_run() {
     let world = World::new();
     let paths = [
-        ".claude/settings.json", ".claude/settings.local.json", ".claude/hooks/x", ".claude/skills/s/SKILL.md", ".envrc",
-        ".npmrc", ".husky/pre-commit", ".github/workflows/ci.yml", ".cursor/mcp.json", ".codex/config.toml",
-        ".devcontainer/devcontainer.json", ".cargo/config.toml", ".pre-commit-config.yaml", "pkg/.npmrc", "a/b/.envrc",
-        "x.code-workspace", ".gitlab-ci.yml",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ".claude/hooks/x",
+        ".claude/skills/s/SKILL.md",
+        ".envrc",
+        ".npmrc",
+        ".husky/pre-commit",
+        ".github/workflows/ci.yml",
+        ".cursor/mcp.json",
+        ".codex/config.toml",
+        ".devcontainer/devcontainer.json",
+        ".cargo/config.toml",
+        ".pre-commit-config.yaml",
+        "pkg/.npmrc",
+        "a/b/.envrc",
+        "x.code-workspace",
+        ".gitlab-ci.yml",
     ];
     for path in paths {
         world.file(path, "host");
     }
     unchanged(&world, &paths);
-    let ran = world.run(&[], "echo x > .claude/notes.md && echo x > .github/README.md && echo x > .claude/CLAUDE.md");
+    let ran = world.run(
+        &[],
+        "echo x > .claude/notes.md && echo x > .github/README.md && echo x > .claude/CLAUDE.md",
+    );
     ran.ok();
     assert_eq!(told(&world), [pair(".claude/CLAUDE.md", "appeared")]);
 }
@@ -225,7 +286,12 @@ fn m24_legitimate_work_is_told_and_not_blocked() {
         "echo x >> package.json; echo x > new && mv new Makefile; rm build.rs; echo x > run.sh; chmod +x run.sh; echo x > lib.sh; cat same.mk >/dev/null",
     );
     ran.ok();
-    let wanted = [pair("Makefile", "changed"), pair("build.rs", "removed"), pair("package.json", "changed"), pair("run.sh", "appeared")];
+    let wanted = [
+        pair("Makefile", "changed"),
+        pair("build.rs", "removed"),
+        pair("package.json", "changed"),
+        pair("run.sh", "appeared"),
+    ];
     assert_eq!(told(&world), wanted);
     // Nothing to tell is nothing told.
     let ran = world.run(&[], "echo x > plain; mkdir d; cat Makefile >/dev/null; touch d/f");
@@ -236,7 +302,12 @@ fn m24_legitimate_work_is_told_and_not_blocked() {
 fn m24_links_out_of_the_project_are_told() {
     let world = World::new();
     symlink("/etc/hosts", world.project.join("old")).unwrap();
-    world.run(&[], "ln -s ../outside up; ln -s /etc/passwd down; ln -s old inside; mkdir d; ln -s ../old d/fine").ok();
+    world
+        .run(
+            &[],
+            "ln -s ../outside up; ln -s /etc/passwd down; ln -s old inside; mkdir d; ln -s ../old d/fine",
+        )
+        .ok();
     assert_eq!(told(&world), [pair("down", "appeared"), pair("up", "appeared")]);
 }
 
@@ -247,7 +318,9 @@ fn m24_a_changed_file_of_a_large_project_is_told() {
         world.file(format!("d{directory}/Makefile"), "host");
     }
     // Written in place: no directory changes.
-    world.run(&[], "printf x | dd of=d399/Makefile conv=notrunc 2>/dev/null").ok();
+    world
+        .run(&[], "printf x | dd of=d399/Makefile conv=notrunc 2>/dev/null")
+        .ok();
     assert_eq!(told(&world), [pair("d399/Makefile", "changed")]);
     world.run(&[], "true").ok();
     assert_eq!(told(&world), []);
@@ -257,7 +330,10 @@ fn m24_a_changed_file_of_a_large_project_is_told() {
 fn with_worktree() -> (World, PathBuf) {
     let world = World::with_repository();
     let linked = world.home.join("linked");
-    world.git(&world.project, &["worktree", "add", "-q", linked.to_str().unwrap(), "-b", "linked"]);
+    world.git(
+        &world.project,
+        &["worktree", "add", "-q", linked.to_str().unwrap(), "-b", "linked"],
+    );
     (world, linked)
 }
 
@@ -291,8 +367,16 @@ fn m25_m26_m27_linked_work_trees() {
     assert_eq!(fs::read(common.join("config")).unwrap(), config);
     assert_eq!(fs::read(linked.join(".git")).unwrap(), pointer);
     // The work goes on, on either side.
-    aca_in(&world, &linked, "echo x > f && git add -A && git commit -qm inside && git gc -q").ok();
-    assert_eq!(world.git(&world.project, &["log", "--format=%s", "-1", "linked"]), "inside");
+    aca_in(
+        &world,
+        &linked,
+        "echo x > f && git add -A && git commit -qm inside && git gc -q",
+    )
+    .ok();
+    assert_eq!(
+        world.git(&world.project, &["log", "--format=%s", "-1", "linked"]),
+        "inside"
+    );
     // What the common directory gets is told with its full path.
     aca_in(&world, &linked, &format!("echo x > {dir}/config.worktree")).ok();
     let path = common.join("config.worktree").display().to_string();
@@ -325,8 +409,14 @@ fn m29_behind_a_link() {
     world.file("real/settings.json", "host");
     world.file("real/hooks/x", "host");
     symlink("real", world.project.join(".claude")).unwrap();
-    unchanged(&world, &["real/settings.json", ".claude/settings.json", "real/hooks/x"]);
-    let ran = world.run(&[], "echo x > real/hooks/new; echo x > .claude/hooks/new; mv real other; ls real/hooks");
+    unchanged(
+        &world,
+        &["real/settings.json", ".claude/settings.json", "real/hooks/x"],
+    );
+    let ran = world.run(
+        &[],
+        "echo x > real/hooks/new; echo x > .claude/hooks/new; mv real other; ls real/hooks",
+    );
     assert_eq!(ran.out, "x\n", "{ran:?}");
 }
 
@@ -364,7 +454,13 @@ fn c30_two_runs_at_once_do_not_weaken_each_other() {
         world.file(path, "host");
     }
     let check = |shell: &mut Shell| {
-        for path in [".bashrc", ".mcp.json", ".vscode/tasks.json", ".git/config", ".git/hooks/new"] {
+        for path in [
+            ".bashrc",
+            ".mcp.json",
+            ".vscode/tasks.json",
+            ".git/config",
+            ".git/hooks/new",
+        ] {
             shell.ask(&format!("echo x > {path}")).refused("Read-only");
         }
         shell.ask("cat .env").refused("Permission denied");

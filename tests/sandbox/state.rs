@@ -23,7 +23,10 @@ fn host(world: &World) -> Value {
 #[test]
 fn state_is_kept_and_replaced_by_rename() {
     let world = World::new();
-    world.file("../.claude.json", json!({"numStartups": 1, "theme": "dark"}).to_string());
+    world.file(
+        "../.claude.json",
+        json!({"numStartups": 1, "theme": "dark"}).to_string(),
+    );
     let before = fs::metadata(world.home.join(".claude.json")).unwrap();
     let ran = claude(
         &world,
@@ -32,12 +35,19 @@ fn state_is_kept_and_replaced_by_rename() {
          mv ~/.claude.json.tmp ~/.claude.json && cat ~/.claude.json >/dev/null",
     );
     assert!(ran.ok().contains("numStartups"), "{ran:?}");
-    assert_eq!(host(&world), json!({"numStartups": 2, "theme": "dark", "tipsHistory": {"a": 1}}));
+    assert_eq!(
+        host(&world),
+        json!({"numStartups": 2, "theme": "dark", "tipsHistory": {"a": 1}})
+    );
     let after = fs::metadata(world.home.join(".claude.json")).unwrap();
     assert_ne!(before.ino(), after.ino());
     assert_eq!(after.mode() & 0o777, 0o600);
     // The next run goes on with it.
-    assert!(claude(&world, &[], "cat ~/.claude.json").ok().contains("tipsHistory"));
+    assert!(
+        claude(&world, &[], "cat ~/.claude.json")
+            .ok()
+            .contains("tipsHistory")
+    );
     // Nothing else is left there.
     let mut names: Vec<_> = fs::read_dir(&world.home)
         .unwrap()
@@ -68,9 +78,16 @@ fn settings_that_are_executed_stay_the_hosts() {
     )
     .ok();
     let now = host(&world);
-    assert_eq!(now["projects"]["/p"], json!({"allowedTools": [], "lastCost": 2}), "{now}");
+    assert_eq!(
+        now["projects"]["/p"],
+        json!({"allowedTools": [], "lastCost": 2}),
+        "{now}"
+    );
     assert!(!now.to_string().contains("evil"), "{now}");
-    assert_eq!(fs::read_to_string(world.home.join(".claude/settings.json")).unwrap(), "{}");
+    assert_eq!(
+        fs::read_to_string(world.home.join(".claude/settings.json")).unwrap(),
+        "{}"
+    );
     for path in ["settings.local.json", "hooks", "commands"] {
         assert!(!world.home.join(".claude").join(path).exists(), "{path}");
     }
@@ -92,27 +109,47 @@ fn what_is_no_state_is_not_carried_back() {
         ("truncate -s 100M ~/.claude.json", "larger"),
     ] {
         let ran = claude(&world, &[], script);
-        assert_eq!(fs::read_to_string(world.home.join(".claude.json")).unwrap(), start, "{script}");
+        assert_eq!(
+            fs::read_to_string(world.home.join(".claude.json")).unwrap(),
+            start,
+            "{script}"
+        );
         assert!(ran.err.contains("1 state file not kept"), "{script}: {ran:?}");
         let told = world.events_of("state_not_kept");
-        assert!(told[0]["reason"].as_str().unwrap().contains(reason), "{script}: {told:?}");
+        assert!(
+            told[0]["reason"].as_str().unwrap().contains(reason),
+            "{script}: {told:?}"
+        );
     }
     // That it is gone inside doesn't remove it outside.
     assert_eq!(claude(&world, &[], "rm ~/.claude.json").err, "");
-    assert_eq!(fs::read_to_string(world.home.join(".claude.json")).unwrap(), start);
+    assert_eq!(
+        fs::read_to_string(world.home.join(".claude.json")).unwrap(),
+        start
+    );
 }
 
 #[test]
 fn two_runs_at_once_keep_what_each_did() {
     let world = World::new();
-    world.file("../.claude.json", json!({"projects": {}, "numStartups": 1}).to_string());
+    world.file(
+        "../.claude.json",
+        json!({"projects": {}, "numStartups": 1}).to_string(),
+    );
     let mut first = session(&world);
     let mut second = session(&world);
-    first.ask("echo '{\"projects\": {\"/a\": {\"lastCost\": 1}}, \"numStartups\": 2}' > ~/.claude.json").ok();
-    second.ask("echo '{\"projects\": {\"/b\": {\"lastCost\": 2}}, \"numStartups\": 2}' > ~/.claude.json").ok();
+    first
+        .ask("echo '{\"projects\": {\"/a\": {\"lastCost\": 1}}, \"numStartups\": 2}' > ~/.claude.json")
+        .ok();
+    second
+        .ask("echo '{\"projects\": {\"/b\": {\"lastCost\": 2}}, \"numStartups\": 2}' > ~/.claude.json")
+        .ok();
     first.end().ok();
     second.end().ok();
-    assert_eq!(host(&world), json!({"projects": {"/a": {"lastCost": 1}, "/b": {"lastCost": 2}}, "numStartups": 2}));
+    assert_eq!(
+        host(&world),
+        json!({"projects": {"/a": {"lastCost": 1}, "/b": {"lastCost": 2}}, "numStartups": 2})
+    );
 }
 
 #[test]
@@ -121,15 +158,35 @@ fn many_runs_that_end_at_once_lose_nothing() {
     world.file("../.claude.json", json!({"projects": {}}).to_string());
     let mut sessions: Vec<Shell> = (0..6).map(|_| session(&world)).collect();
     for (number, session) in sessions.iter_mut().enumerate() {
-        session.ask(&format!("echo '{{\"projects\": {{\"/{number}\": {{\"lastCost\": {number}}}}}}}' > ~/.claude.json")).ok();
-        session.ask(&format!("echo '{{\"n\": {number}}}' >> ~/.claude/history.jsonl")).ok();
+        session
+            .ask(&format!(
+                "echo '{{\"projects\": {{\"/{number}\": {{\"lastCost\": {number}}}}}}}' > ~/.claude.json"
+            ))
+            .ok();
+        session
+            .ask(&format!("echo '{{\"n\": {number}}}' >> ~/.claude/history.jsonl"))
+            .ok();
     }
-    let threads: Vec<_> = sessions.into_iter().map(|session| std::thread::spawn(|| session.end())).collect();
+    let threads: Vec<_> = sessions
+        .into_iter()
+        .map(|session| std::thread::spawn(|| session.end()))
+        .collect();
     for thread in threads {
         thread.join().unwrap().ok();
     }
-    assert_eq!(host(&world)["projects"].as_object().unwrap().len(), 6, "{}", host(&world));
-    assert_eq!(fs::read_to_string(world.home.join(".claude/history.jsonl")).unwrap().lines().count(), 6);
+    assert_eq!(
+        host(&world)["projects"].as_object().unwrap().len(),
+        6,
+        "{}",
+        host(&world)
+    );
+    assert_eq!(
+        fs::read_to_string(world.home.join(".claude/history.jsonl"))
+            .unwrap()
+            .lines()
+            .count(),
+        6
+    );
 }
 
 #[test]
@@ -145,8 +202,14 @@ fn the_shared_part_is_shared_and_the_rest_is_private() {
          echo x > ~/.claude/skills/s/SKILL.md; cat ~/.claude/ide/lock; mkdir -p ~/.claude/shell-snapshots; echo x > ~/.claude/shell-snapshots/s.sh",
     );
     assert_eq!(ran.out, "oldskill", "{ran:?}");
-    assert_eq!(fs::read_to_string(world.home.join(".claude/projects/p/new.jsonl")).unwrap(), "new\n");
-    assert_eq!(fs::read_to_string(world.home.join(".claude/skills/s/SKILL.md")).unwrap(), "skill");
+    assert_eq!(
+        fs::read_to_string(world.home.join(".claude/projects/p/new.jsonl")).unwrap(),
+        "new\n"
+    );
+    assert_eq!(
+        fs::read_to_string(world.home.join(".claude/skills/s/SKILL.md")).unwrap(),
+        "skill"
+    );
     assert!(!world.home.join(".claude/shell-snapshots").exists());
 }
 
@@ -157,7 +220,10 @@ fn state_that_is_a_link_of_the_users_stays_one() {
     symlink("dotfiles/claude.json", world.home.join(".claude.json")).unwrap();
     claude(&world, &[], "echo '{\"theme\": \"light\"}' > ~/.claude.json").ok();
     assert!(world.home.join(".claude.json").is_symlink());
-    assert_eq!(serde_json::from_slice::<Value>(&fs::read(real).unwrap()).unwrap(), json!({"theme": "light"}));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&fs::read(real).unwrap()).unwrap(),
+        json!({"theme": "light"})
+    );
 }
 
 #[test]

@@ -353,7 +353,14 @@ fn a_home_or_root_is_no_project() {
 #[test]
 fn w15_what_is_protected_or_pinned_opens_nothing() {
     let world = World::new();
-    for path in ["sub/x/.git/HEAD", "sub/conf/deep/.npmrc", "hid/x/.git/HEAD", "hid/.npmrc", "hid/seen/f", "src/in/.envrc"] {
+    for path in [
+        "sub/x/.git/HEAD",
+        "sub/conf/deep/.npmrc",
+        "hid/x/.git/HEAD",
+        "hid/.npmrc",
+        "hid/seen/f",
+        "src/in/.envrc",
+    ] {
         world.file(path, "host");
     }
     for name in ["sub/x/.git", "hid/x/.git"] {
@@ -367,7 +374,10 @@ fn w15_what_is_protected_or_pinned_opens_nothing() {
     );
     assert_eq!(ran.out, "host", "{ran:?}");
     // A glob that finds a directory, with protected files in it.
-    let ran = world.run(&["--read", "**/conf"], "echo x > sub/conf/deep/new; echo x > sub/conf/new; echo x > sub/new");
+    let ran = world.run(
+        &["--read", "**/conf"],
+        "echo x > sub/conf/deep/new; echo x > sub/conf/new; echo x > sub/new",
+    );
     assert_eq!(ran.err.lines().count(), 2, "{ran:?}");
     // In a project that is only read, a writable part is protected like any.
     let ran = world.run(
@@ -375,9 +385,16 @@ fn w15_what_is_protected_or_pinned_opens_nothing() {
         "echo x > src/new; echo x > src/in/new; echo x > src/in/.envrc; mv src/in src/out; echo x > new",
     );
     assert_eq!(ran.err.lines().count(), 3, "{ran:?}");
-    assert_eq!(fs::read_to_string(world.project.join("src/in/.envrc")).unwrap(), "host");
+    assert_eq!(
+        fs::read_to_string(world.project.join("src/in/.envrc")).unwrap(),
+        "host"
+    );
     assert!(world.project.join("src/in/new").exists() && !world.project.join("new").exists());
     // Who means it names it.
-    world.run(&["--write", "src/in/.envrc"], "echo x > src/in/.envrc").ok();
-    world.run(&["--write", "src/in"], "echo x > src/in/.envrc").refused();
+    world
+        .run(&["--write", "src/in/.envrc"], "echo x > src/in/.envrc")
+        .ok();
+    world
+        .run(&["--write", "src/in"], "echo x > src/in/.envrc")
+        .refused();
 }
