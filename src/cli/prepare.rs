@@ -10,6 +10,7 @@ use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Show
 use crate::policy::{Home, Policy};
 use crate::presets;
 use crate::supervise::state::StateFile;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -19,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
     pub(super) looked: Looked,
+    /// Secrets of the real home, where it is shown; not all of them are there.
+    pub(super) hidden: Vec<PathBuf>,
 }
 
 /// What is known before the project is looked at.
@@ -85,10 +88,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let needs = looked.needs();
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
-    let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
+    let question = facts::Question {
+        paths: interesting(&policy, &needs, &extras),
+        closed_roots: presets::system()?
+            .closed
+            .into_iter()
+            .map(|root| root.path)
+            .collect(),
+        limits,
+    };
+    let facts = facts::probe(ambient, question);
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
+        hidden: extras.home_secrets,
         plan,
         policy,
         places,
@@ -100,6 +113,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
+        PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -122,12 +136,23 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
+    paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
+    paths.extend(above(extras));
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
-        paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
         paths.extend(extras.agent.private.iter().cloned());
     }
     paths
+}
+
+/// The directories above those that are made if they are missing: one of them may be a link.
+fn above(extras: &Extras) -> BTreeSet<PathBuf> {
+    let made = extras.caches.iter().map(|cache| &cache.store);
+    made.chain(&extras.agent.share)
+        .filter_map(|path| path.parent())
+        .flat_map(Path::ancestors)
+        .map(Path::to_owned)
+        .collect()
 }
 
 fn extras(
@@ -144,6 +169,14 @@ fn extras(
     let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
         paths.iter().map(|path| path.within(home)).collect()
     };
+    let caches: Vec<Cache> = toolchains
+        .cache_places(home, &ambient.environment)
+        .into_iter()
+        .map(|cache| Cache {
+            at: cache.path,
+            store: places.stores().join(cache.store),
+        })
+        .collect();
     let mut read = within(&agent.state.read);
     read.extend(within(&agent.install.roots));
     Ok(Extras {
@@ -158,22 +191,29 @@ fn extras(
         toolchains: toolchains
             .read_paths(home, &ambient.environment)
             .into_iter()
+            .flat_map(|path| around_caches(path, &caches))
             .map(|path| Shown {
                 path,
                 why: "a tool chain of the user's".into(),
             })
             .collect(),
-        caches: toolchains
-            .cache_places(home, &ambient.environment)
-            .into_iter()
-            .map(|cache| Cache {
-                at: cache.path,
-                store: places.stores().join(cache.store),
-            })
-            .collect(),
+        caches,
         system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
         home_secrets: if policy.home == Home::Host {
-            home_secrets(home)
+            presets::home_secrets()?
+                .hide
+                .iter()
+                .flat_map(|row| &row.paths)
+                .map(|path| path.within(home))
+                // The agent's own state, which gets its place by itself.
+                .filter(|path| {
+                    let state = within(&agent.state.private)
+                        .into_iter()
+                        .chain(within(&agent.state.share));
+                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
+                    !state.chain(merged).any(|own| path.starts_with(own))
+                })
+                .collect()
         } else {
             Vec::new()
         },
@@ -198,9 +238,22 @@ fn extras(
     })
 }
 
-/// Secrets of a real home.
-fn home_secrets(home: &Path) -> Vec<PathBuf> {
-    [".ssh", ".gnupg"].iter().map(|name| home.join(name)).collect()
+/// A tool chain's directory; where a cache lies in it, what lies beside the cache, so that the cache has a place to be
+/// put at whether or not the host has one.
+fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
+    if caches.iter().any(|cache| cache.at == path) {
+        return Vec::new();
+    }
+    if !caches.iter().any(|cache| cache.at.starts_with(&path)) {
+        return vec![path];
+    }
+    let Ok(entries) = std::fs::read_dir(&path) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .flat_map(|entry| around_caches(entry, caches))
+        .collect()
 }
 
 /// A state file's content; nothing when it isn't there, isn't a file or is too large.
@@ -217,7 +270,8 @@ fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<S
         .merge
         .iter()
         .map(|file| StateFile {
-            host: file.path.within(home),
+            // The file is replaced by rename, and a link of the user's stays one.
+            host: facts::real(&file.path.within(home)).unwrap_or_else(|_| file.path.within(home)),
             below_home: file.path.as_path().to_owned(),
             start: extras
                 .agent

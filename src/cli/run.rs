@@ -9,7 +9,11 @@ use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
+use crate::supervise::{Change, TrustChange};
 use crate::ui;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +23,7 @@ use std::sync::Arc;
 /// # Errors
 /// Before the command starts; then nothing of it ran.
 pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<ExitCode, Failure> {
+    refuse_directories()?;
     let beginning = begin(args)?;
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
@@ -34,6 +39,9 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
                 .hint("nothing was started: a run without its log would leave no trace")
         })?,
     );
+    let watched = prepared
+        .looked
+        .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
         policy: Arc::new(prepared.policy.clone()),
@@ -41,7 +49,8 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         session: session.as_str(),
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
-        watch: None,
+        state_lock: prepared.places.state_lock(),
+        watched: Arc::new(watched),
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
     told(&outcome, &log);
@@ -57,14 +66,45 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     }
 }
 
+/// How many changed files are named in the line, and how many characters of each.
+const NAMES_TOLD: usize = 3;
+const NAME_TOLD: usize = 60;
+
 /// One line, and only if there is news.
 fn told(outcome: &Outcome, log: &Log) {
     let mut news = Vec::new();
     if log.denied() > 0 {
         news.push(format!("{} denied", log.denied()));
     }
+    let changed: Vec<&Change> = outcome
+        .trust
+        .iter()
+        .filter(|change| change.change != TrustChange::Removed)
+        .collect();
+    if !changed.is_empty() {
+        let mut names: Vec<String> = changed
+            .iter()
+            .take(NAMES_TOLD)
+            .map(|change| ui::sanitize::line_within(&change.path.to_string_lossy(), NAME_TOLD))
+            .collect();
+        if changed.len() > NAMES_TOLD {
+            names.push("…".into());
+        }
+        let files = if changed.len() == 1 {
+            "1 file"
+        } else {
+            &format!("{} files", changed.len())
+        };
+        news.push(format!(
+            "{files} that run later appeared or changed ({})",
+            names.join(", ")
+        ));
+    }
     if !outcome.state_lost.is_empty() {
-        news.push(format!("{} state files not kept", outcome.state_lost.len()));
+        news.push(match outcome.state_lost.len() {
+            1 => "1 state file not kept".to_owned(),
+            count => format!("{count} state files not kept"),
+        });
     }
     if log.lost() > 0 {
         news.push(format!("{} events could not be written", log.lost()));
@@ -74,26 +114,50 @@ fn told(outcome: &Outcome, log: &Log) {
     }
 }
 
-fn not_executed(command: &str, errno: i32) -> Failure {
-    let error = std::io::Error::from_raw_os_error(errno);
-    if error.kind() == std::io::ErrorKind::NotFound {
-        Failure::new(
-            FailureKind::NotFound,
-            format!("`{command}` was not found inside the sandbox"),
-        )
-        .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another")
-    } else {
-        Failure::new(
-            FailureKind::NotExecutable,
-            format!("`{command}` can't be executed: {error}"),
-        )
+/// A directory as standard input or output is a way out of the mount view: `..` leads from there through the host's.
+fn refuse_directories() -> Result<(), Failure> {
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for (name, descriptor) in [
+        ("input", input.as_fd()),
+        ("output", output.as_fd()),
+        ("error", error.as_fd()),
+    ] {
+        let is_directory = fstat(descriptor)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory);
+        if is_directory {
+            return Err(Failure::new(
+                FailureKind::Usage,
+                format!("standard {name} is a directory, through which the command would reach the files around it"),
+            )
+            .hint("redirect a file, or `/dev/null`"));
+        }
     }
+    Ok(())
+}
+
+fn not_executed(command: &str, errno: i32) -> Failure {
+    let kind = crate::supervise::run::not_executed(errno);
+    if kind == FailureKind::NotFound {
+        return Failure::new(kind, format!("`{command}` was not found inside the sandbox"))
+            .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another");
+    }
+    if errno == Errno::LIBACC.raw_os_error() {
+        return Failure::new(
+            kind,
+            format!("`{command}` can't be executed: the interpreter or loader that it names is not inside the sandbox"),
+        )
+        .hint("`head -1` shows a script's, `file` a program's; `--read DIR` shows a directory inside");
+    }
+    let error = std::io::Error::from_raw_os_error(errno);
+    Failure::new(kind, format!("`{command}` can't be executed: {error}"))
 }
 
 fn run_failure(error: RunError) -> Failure {
     match error {
         RunError::Launch(error) => launch_failure(error),
-        other => Failure::new(FailureKind::Machine, other),
+        RunError::Directory { .. } | RunError::Limits(_) | RunError::Session(_) | RunError::Descriptor(_) => {
+            Failure::new(FailureKind::Machine, error)
+        }
     }
 }
 
@@ -102,9 +166,18 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
     let refused = match &error {
         LaunchError::Namespaces(_) => true,
         LaunchError::Step(step) => matches!(step.errno, 1 | 13),
-        LaunchError::Lost | LaunchError::Channel(_) | LaunchError::Plan { .. } => false,
+        LaunchError::Lost | LaunchError::Interrupted | LaunchError::Channel(_) | LaunchError::Plan { .. } => {
+            false
+        }
     };
     let mut failure = Failure::new(FailureKind::Machine, RunError::Launch(error));
+    if !std::path::Path::new("/proc/self/stat")
+        .try_exists()
+        .unwrap_or(false)
+    {
+        failure =
+            failure.hint("/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)");
+    }
     if refused {
         let program = std::env::current_exe().unwrap_or_else(|_| "aca".into());
         for remedy in Refusal::look().remedies(&program) {

@@ -3,7 +3,7 @@
 //! Pure data, compiled and tested on every system. One variant is one action, so that what will happen can be printed,
 //! compared in a snapshot and reviewed; the executor is one `match` (`launch::linux::step`).
 
-use super::{Entry, Identity, Kind, Plan, View};
+use super::{Closed, Entry, Identity, Kind, Plan, View};
 use crate::policy::{Capture, Grant, NetworkPreset};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,8 +27,10 @@ pub struct StagePlan {
     pub lockdown: Vec<Step>,
     /// Limits and filters of the program.
     pub program_only: Vec<Step>,
-    /// The Landlock domain, which names paths of the finished view.
+    /// The program's Landlock domain, which names paths of the finished view.
     pub wall: Vec<Step>,
+    /// The first process's: it has to signal the program, which is in a domain of its own.
+    pub first_wall: Vec<Step>,
     /// What to execute.
     pub program: Program,
 }
@@ -127,6 +129,8 @@ pub enum Step {
         at: PathBuf,
         /// What is seen instead.
         content: Vec<u8>,
+        /// Whether it may be written.
+        writable: bool,
     },
     /// An unreadable file or directory bound over a secret.
     Mask {
@@ -142,6 +146,8 @@ pub enum Step {
     },
     /// `/proc` of the own pid namespace.
     Proc,
+    /// What of `/proc` is the whole machine's becomes read-only.
+    CloseProc(Closed),
     /// `/sys` of the own network namespace, read-only.
     Sys,
     /// `/dev` with the harmless devices, its own terminals and shared memory.
@@ -177,6 +183,8 @@ pub enum Step {
         writable: Vec<PathBuf>,
         /// Whether the file-system rules are there at all (a domain with them forbids mounts).
         files: bool,
+        /// Which processes may be signalled.
+        signals: Signals,
     },
     /// setrlimit(2).
     Limit {
@@ -222,6 +230,16 @@ pub enum Observation {
     Refusals,
     /// Nothing: the kernel answers everything.
     Nothing,
+}
+
+/// Whom a process in a Landlock domain may signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signals {
+    /// Those in the same domain, and in domains beneath it.
+    Domain,
+    /// Whomever it can see and may.
+    Any,
 }
 
 /// Which filter is wanted.
@@ -277,7 +295,7 @@ impl Plan {
         let mut network = Vec::new();
         network_steps(self, &mut network);
         let mut view = vec![Step::Hostname("aca".into()), Step::NewRoot];
-        view_steps(&self.view, &mut view);
+        view_steps(&self.view, self.network.preset != NetworkPreset::None, &mut view);
         view.push(Step::HandOut {
             at: self.home.clone(),
         });
@@ -295,16 +313,18 @@ impl Plan {
         program_only.push(Step::Seccomp {
             choice: SeccompChoice::from_grants(&self.grants, self.observe),
         });
-        let wall = vec![Step::Landlock {
+        let landlock = |signals| Step::Landlock {
             writable: self.view.writable(),
             files: !nested,
-        }];
+            signals,
+        };
         StagePlan {
             network,
             view,
             lockdown,
             program_only,
-            wall,
+            wall: vec![landlock(Signals::Domain)],
+            first_wall: vec![landlock(Signals::Any)],
             program: self.program.clone(),
         }
     }
@@ -327,20 +347,28 @@ fn network_steps(plan: &Plan, steps: &mut Vec<Step>) {
         ports: plan.network.ports.clone(),
         redirect,
     });
-    for (path, value) in [
-        ("net/ipv4/icmp_echo_ignore_all", "1"),
-        ("net/ipv4/ip_unprivileged_port_start", "0"),
-    ] {
-        steps.push(Step::Setting {
-            path: path.into(),
-            value: value.into(),
-        });
-    }
 }
 
-fn view_steps(view: &View, steps: &mut Vec<Step>) {
+/// Settings of the own network namespace. Any port may be listened on in there, and `ping` of what is captured gets no
+/// answer from loopback.
+const SETTINGS: [(&str, &str); 2] = [
+    ("net/ipv4/ip_unprivileged_port_start", "0"),
+    ("net/ipv4/icmp_echo_ignore_all", "1"),
+];
+
+fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
     for entry in &view.entries {
-        steps.push(match entry.clone() {
+        let step = match entry.clone() {
+            Entry::Proc { closed } => {
+                steps.push(Step::Proc);
+                // Through the own `/proc`, which is there for certain, and before it is closed.
+                let count = if network { SETTINGS.len() } else { 1 };
+                steps.extend(SETTINGS.iter().take(count).map(|(path, value)| Step::Setting {
+                    path: (*path).into(),
+                    value: (*value).into(),
+                }));
+                Step::CloseProc(closed)
+            }
             Entry::Directory { at, mode } => Step::Directory { at, mode },
             Entry::Link { at, target } => Step::Link { at, target },
             Entry::File { at, content, mode } => Step::File { at, content, mode },
@@ -383,10 +411,18 @@ fn view_steps(view: &View, steps: &mut Vec<Step>) {
                 identity: None,
                 missing: Missing::Skip,
             },
-            Entry::Cover { at, content, .. } => Step::Cover { at, content },
+            Entry::Cover {
+                at,
+                content,
+                writable,
+                ..
+            } => Step::Cover {
+                at,
+                content,
+                writable,
+            },
             Entry::Mask { at, kind, .. } => Step::Mask { at, kind },
             Entry::Seal { at } => Step::Seal { at },
-            Entry::Proc => Step::Proc,
             Entry::Sys => Step::Sys,
             Entry::Devices {
                 granted,
@@ -396,6 +432,7 @@ fn view_steps(view: &View, steps: &mut Vec<Step>) {
                 shared_memory_bytes,
             },
             Entry::Terminal { path, device } => Step::Terminal { path, device },
-        });
+        };
+        steps.push(step);
     }
 }
