@@ -27,7 +27,7 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     if going.port() == DNS {
         return questions::serve_stream(&proxy, stream).await;
     }
-    let mut record = Record::new(Arc::clone(&proxy.events), going);
+    let mut record = Record::new(Arc::clone(&proxy.told), going);
     Box::pin(serve(&proxy, stream, going, &mut record)).await;
 }
 

@@ -131,8 +131,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             let count = reader
                 .take(&self.buffer)
                 .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
-            let part: Vec<u8> = self.buffer.drain(..count).collect();
-            self.send(&part).await?;
+            self.to
+                .write_all(self.buffer.get(..count).unwrap_or_default())
+                .await?;
+            relay::add(&self.counts.sent, count);
+            self.buffer.drain(..count);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+mod flood;
 mod network;
 pub mod notify;
 pub mod run;
@@ -8,6 +9,7 @@ pub mod signals;
 pub mod state;
 pub mod terminal;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+pub(crate) use flood::Bucket;
 mod trust;
 pub mod watch;
 pub use trust::Change;
