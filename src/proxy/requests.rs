@@ -1,9 +1,11 @@
 //! Carries a plain HTTP/1 connection: each request on it is judged, not the first alone, since a connection that is
-//! kept open can carry a request for another host.
+//! kept open can carry a request for another host. Carries as well a connection whose client waited for the server: what
+//! it says in the end is judged when it comes.
 //!
 //! Requests are followed by their own framing, strictly; responses are passed on as they come. A change of protocol is
 //! carried for WebSocket alone, and only when the server has agreed to it in its first answer.
 
+use super::first_bytes::{self, Spoken};
 use super::gate::{Target, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
 use super::record::Counts;
@@ -30,12 +32,20 @@ pub(super) enum End {
     Denied(Deny),
 }
 
-/// Carries until both ends are done; `first` begins with the first request, which was judged.
+/// How it begins.
+pub(super) enum Begin {
+    /// With a request, which was judged.
+    Request(Request),
+    /// With too little to tell.
+    Undecided,
+}
+
+/// Carries until both ends are done; `first` holds what was read of it.
 pub(super) async fn carry(
     inside: &mut TcpStream,
     outside: &mut TcpStream,
     first: Vec<u8>,
-    request: Request,
+    begin: Begin,
     target: &Target,
     counts: &Counts,
 ) -> io::Result<End> {
@@ -46,13 +56,14 @@ pub(super) async fn carry(
         from: inside_read,
         to: outside_write,
         buffer: first,
+        passed: 0,
         counts,
         target,
     };
     let responses = responses(outside_read, inside_write, agreed, counts);
     let carried = async {
         tokio::pin!(responses);
-        let requests = requests.run(request, agreement);
+        let requests = requests.run(begin, agreement);
         tokio::pin!(requests);
         tokio::select! {
             end = &mut requests => match end? {
@@ -74,13 +85,23 @@ struct Requests<'a, R, W> {
     to: W,
     /// Bytes that were read and not passed on.
     buffer: Vec<u8>,
+    /// Bytes at the start of it that were passed on all the same.
+    passed: usize,
     counts: &'a Counts,
     target: &'a Target,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
-    async fn run(mut self, first: Request, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
-        let mut request = first;
+    async fn run(mut self, begin: Begin, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
+        let first = match begin {
+            Begin::Request(request) => Next::Request(request),
+            Begin::Undecided => self.decide().await?,
+        };
+        let mut request = match first {
+            Next::Request(request) => request,
+            Next::Denied(deny) => return Ok(End::Denied(deny)),
+            Next::Other | Next::End => return self.pass_rest().await,
+        };
         let mut agreement = Some(agreement);
         loop {
             let websocket = request.upgrade == Upgrade::WebSocket && agreement.is_some();
@@ -96,7 +117,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             request = match self.next().await? {
                 Next::Request(request) => request,
                 Next::Denied(deny) => return Ok(End::Denied(deny)),
-                Next::End => {
+                Next::Other | Next::End => {
                     self.to.shutdown().await?;
                     return Ok(End::Done);
                 }
@@ -119,7 +140,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             }
         }
         kept.extend_from_slice(head.get(at..).unwrap_or_default());
-        self.send(&kept).await
+        // What was passed on before is a part of the first line, where no field stands.
+        let passed = std::mem::take(&mut self.passed);
+        self.send(kept.get(passed..).unwrap_or_default()).await
     }
 
     async fn pass_body(&mut self, body: Body) -> io::Result<()> {
@@ -138,6 +161,41 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             self.buffer.drain(..count);
         }
         Ok(())
+    }
+
+    /// Reads on until it is clear what is spoken, and passes on meanwhile what no server acts on.
+    async fn decide(&mut self) -> io::Result<Next> {
+        loop {
+            if let Some(spoken) = first_bytes::tell(&self.buffer) {
+                return Ok(match (gate::fits(self.target, &spoken), spoken) {
+                    (Err(deny), _) => Next::Denied(deny),
+                    (Ok(()), Spoken::Http(request)) => Next::Request(request),
+                    (Ok(()), _) => Next::Other,
+                });
+            }
+            let read = if first_bytes::may_pass(&self.buffer) {
+                let new = self.buffer.get(self.passed..).unwrap_or_default();
+                self.to.write_all(new).await?;
+                relay::add(&self.counts.sent, new.len());
+                self.passed = self.buffer.len();
+                self.fill().await?
+            } else {
+                match timeout(HEAD_WITHIN, self.fill()).await {
+                    Ok(read) => read?,
+                    Err(_) => {
+                        return Ok(Next::Denied(gate::refusal(
+                            "its first bytes were not whole in time",
+                        )));
+                    }
+                }
+            };
+            if read == 0 {
+                return Ok(match first_bytes::may_pass(&self.buffer) {
+                    true => Next::End,
+                    false => Next::Denied(gate::refusal("its first bytes ended before they were whole")),
+                });
+            }
+        }
     }
 
     async fn next(&mut self) -> io::Result<Next> {
@@ -182,7 +240,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
     /// All that comes, as it comes.
     async fn pass_rest(mut self) -> io::Result<End> {
         let rest = std::mem::take(&mut self.buffer);
-        self.send(&rest).await?;
+        self.send(rest.get(self.passed..).unwrap_or_default()).await?;
         relay::one_way(self.from, self.to, &self.counts.sent).await?;
         Ok(End::Done)
     }
@@ -201,6 +259,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
 
 enum Next {
     Request(Request),
+    /// Another protocol, which was judged.
+    Other,
     Denied(Deny),
     End,
 }
