@@ -6,7 +6,7 @@ use super::gate::{self, Target};
 use super::record::Record;
 use super::resolve::ResolveError;
 use super::{Proxy, dial, questions, relay, requests};
-use crate::policy::{Deny, Protocol};
+use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
