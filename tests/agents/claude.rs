@@ -290,6 +290,40 @@ fn stored_credentials_are_used_and_kept() {
     );
 }
 
+/// As a user has it, with the client's statistics and error reports on: it asks for no host but those that its file
+/// names, and nothing of that is news. The hosts are answered for here, so that no question leaves the machine.
+#[test]
+fn it_asks_for_the_hosts_that_its_file_names() {
+    let Some(client) = Client::new() else { return };
+    let claude = aca::agents::load("claude").unwrap();
+    let mut flags = Vec::new();
+    for host in &claude.network.hosts {
+        flags.push("--resolve".to_owned());
+        flags.push(format!("{host}=127.0.0.1:{}", client.model.port()));
+    }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut command = client.command(&flags, &["-p", "RUN: echo done", "--allowedTools", "Bash"]);
+    command.env_remove("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC");
+    let ran = Ran::from_output(&command.output().unwrap());
+    assert!(ran.ok().contains("done"), "{ran:#?}");
+    assert_eq!(ran.err, "");
+    let lookups = client.world.events_of("lookup");
+    assert!(
+        lookups.iter().any(|lookup| lookup["name"] == "api.anthropic.com"),
+        "the client's statistics are off"
+    );
+    for lookup in lookups {
+        let name = lookup["name"].as_str().unwrap();
+        let named = claude
+            .network
+            .hosts
+            .iter()
+            .chain(&claude.network.quiet_deny)
+            .any(|host| host.has_name(&name.parse().unwrap()));
+        assert!(named || name == "model.test", "{lookup}");
+    }
+}
+
 /// Where the client's own installer puts it: versions beside one another, and a link to the one in use.
 #[test]
 fn the_native_installation_is_found() {
