@@ -1,8 +1,10 @@
 //! What this machine offers and how things lie: read once, then data. Serialises both ways, so that a report of
 //! `aca doctor --json` is a test fixture.
 
+mod again;
 mod ambient;
 pub(crate) mod beneath;
+mod closed;
 mod found;
 mod git;
 mod git_config;
@@ -17,19 +19,19 @@ mod refusal;
 mod walk;
 mod walker;
 
+pub(crate) use again::{look_again, look_at};
 pub use ambient::{Ambient, AmbientError};
 pub use found::{
-    DIRECTORIES_KEPT, Found, FoundKind, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
+    DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
 pub use git::{GitError, GitKind, GitLayout};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
-pub use paths::{Identity, Kind, PathFact, Paths, real};
+pub use paths::{Identity, Kind, PathFact, Paths, identity_of, real};
 pub use project::{Project, ProjectError};
 pub use refusal::{Refusal, apparmor_profile};
-pub(crate) use walk::walk_part;
-pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project};
+pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -49,13 +51,40 @@ pub struct Facts {
     pub git_identity: Option<GitIdentity>,
     /// Where `/etc/resolv.conf` leads when nothing is there.
     pub dangling_resolver: Option<PathBuf>,
+    /// What of the system is closed to all but root, when root runs aca.
+    pub closed: Vec<SystemClosed>,
     /// `/etc/passwd` with a line for the user, when it has none.
     pub passwd_with_user: Option<Vec<u8>>,
 }
 
-/// Looks at the machine; `paths` are those that the plan will ask for.
+/// A part of the system that only root reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemClosed {
+    /// Absolute, without symbolic links.
+    pub path: PathBuf,
+    /// File or directory.
+    pub kind: Kind,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// Paths that the plan will ask for.
+    pub paths: Vec<PathBuf>,
+    /// Directories of the system in which the modes of files are looked at where root runs aca.
+    pub closed_roots: Vec<PathBuf>,
+    /// Whether limits are wanted that need a control group.
+    pub limits: bool,
+}
+
+/// Looks at the machine.
 #[must_use]
-pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits: bool) -> Facts {
+pub fn probe(ambient: Ambient, question: Question) -> Facts {
+    let Question {
+        paths,
+        closed_roots,
+        limits,
+    } = question;
     let resolver = std::path::Path::new("/etc/resolv.conf");
     let names = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].map(PathBuf::from);
     let paths = Paths::look(paths.into_iter().chain(names));
@@ -67,6 +96,11 @@ pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits:
             std::fs::read_link(resolver).ok()
         } else {
             None
+        },
+        closed: if ambient.uid == 0 {
+            closed::closed_to_others(&closed_roots)
+        } else {
+            Vec::new()
         },
         passwd_with_user: ambient::passwd_with_user(&ambient),
         paths,

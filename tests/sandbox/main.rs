@@ -16,5 +16,8 @@ mod lifecycle;
 mod process;
 mod protect;
 mod read;
+mod root;
+mod shell;
+mod state;
 mod terminal;
 mod write;

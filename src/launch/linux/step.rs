@@ -1,7 +1,7 @@
 //! The executor: one `match` over [`Step`], one kernel action each.
 
 use super::mounts::{NewRoot, attributes, read_only};
-use super::{During, capabilities, device, landlock, network, nftables, seccomp};
+use super::{During, capabilities, device, landlock, network, nftables, proc, seccomp};
 use crate::launch::protocol::{NetworkOutcome, Outcome, Role, StageError};
 use crate::plan::linux::{Missing, Resource, Step};
 use nix::sys::resource::{Resource as Kernel, setrlimit};
@@ -88,15 +88,20 @@ impl Executor {
                     other => other,
                 }
             }
-            Step::Cover { at, content } => self
+            Step::Cover {
+                at,
+                content,
+                writable,
+            } => self
                 .root
                 .as_mut()
                 .ok_or(Errno::INVAL)
                 .during("no root yet")?
-                .cover(at, content),
+                .cover(at, content, *writable),
             Step::Mask { at, kind } => self.root()?.mask(at, *kind),
             Step::Seal { at } => self.root()?.seal(at),
             Step::Proc => self.proc(),
+            Step::CloseProc(closed) => proc::close(self.root()?, *closed),
             Step::Sys => self.sys(),
             Step::Devices {
                 granted,
@@ -226,6 +231,7 @@ fn describe(step: &Step) -> String {
         Step::Mask { at, .. } => format!("mask {}", at.display()),
         Step::Seal { at } => format!("close {} against writing", at.display()),
         Step::Proc => "mount /proc".into(),
+        Step::CloseProc(_) => "close /proc against writing".into(),
         Step::Sys => "mount /sys".into(),
         Step::Devices { .. } => "build /dev".into(),
         Step::Terminal { path, .. } => format!("show the terminal {}", path.display()),
