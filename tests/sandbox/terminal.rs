@@ -713,6 +713,28 @@ fn t10_modes_are_put_back_however_the_program_ends() {
 }
 
 #[test]
+fn t10_keys_and_locks_are_put_back_too() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("exec sh -i\n");
+    pty.type_in("PS1='DA''SH> '; stty -g > before\n");
+    pty.expect("DASH> ");
+    // Another key for Ctrl-C, and a terminal that nobody else can open (TIOCEXCL).
+    let script =
+        "stty intr ^T min 0 time 1; perl -e 'ioctl STDIN, 0x540C, 0'; stty -g > inside; kill -KILL $$";
+    pty.type_in(&format!(
+        "$PROGRAM run -- sh -c \"{}\"\n",
+        script.replace('$', "\\$")
+    ));
+    pty.expect("DASH> ");
+    pty.type_in("stty -g > after; : < /dev/tty && echo op''ened\n");
+    pty.expect("opened");
+    let read = |name: &str| std::fs::read_to_string(world.project.join(name)).unwrap();
+    assert_eq!(read("before"), read("after"));
+    assert_ne!(read("before"), read("inside"));
+}
+
+#[test]
 fn t10_modes_are_put_back_when_standard_input_is_a_pipe() {
     let world = World::new();
     let mut pty = shell(&world);
