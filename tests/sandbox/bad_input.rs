@@ -309,6 +309,14 @@ fn without_proc_there_is_no_run() {
         &mut spoiled(&world, "mount -t tmpfs none /proc"),
         &["cannot start the sandbox", "hint: /proc is not there"],
     );
+    let mut command = world.command("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs none /proc; exec \"$PROGRAM\" doctor")
+        .env("PROGRAM", &world.aca);
+    let ran = Ran::from_output(&command.output().unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("hint: /proc is not there"), "{ran:?}");
     // A container's covered /proc: the kernel refuses a fresh one, and the host's is not shown instead.
     refused(
         &world,
