@@ -20,6 +20,8 @@ pub(super) struct Prepared {
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
     pub(super) looked: Looked,
+    /// Secrets of the real home, where it is shown; not all of them are there.
+    pub(super) hidden: Vec<PathBuf>,
 }
 
 /// What is known before the project is looked at.
@@ -99,6 +101,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
+        hidden: extras.home_secrets,
         plan,
         policy,
         places,
@@ -110,6 +113,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
+        PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -196,7 +200,20 @@ fn extras(
         caches,
         system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
         home_secrets: if policy.home == Home::Host {
-            home_secrets(home)
+            presets::home_secrets()?
+                .hide
+                .iter()
+                .flat_map(|row| &row.paths)
+                .map(|path| path.within(home))
+                // The agent's own state, which gets its place by itself.
+                .filter(|path| {
+                    let state = within(&agent.state.private)
+                        .into_iter()
+                        .chain(within(&agent.state.share));
+                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
+                    !state.chain(merged).any(|own| path.starts_with(own))
+                })
+                .collect()
         } else {
             Vec::new()
         },
@@ -237,11 +254,6 @@ fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .flat_map(|entry| around_caches(entry, caches))
         .collect()
-}
-
-/// Secrets of a real home.
-fn home_secrets(home: &Path) -> Vec<PathBuf> {
-    [".ssh", ".gnupg"].iter().map(|name| home.join(name)).collect()
 }
 
 /// A state file's content; nothing when it isn't there, isn't a file or is too large.

@@ -2,12 +2,15 @@
 
 use crate::facts::{
     Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
-    walk_project,
+    identity_of, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{Kind, ProjectNeeds};
+use crate::launch::linux::remask::Guard;
+use crate::plan::{Entry, Kind, Plan, ProjectNeeds};
 use crate::policy::{Access, Origin, PathPattern, PathRule, Policy};
 use crate::presets;
+use crate::supervise::watch::Watched;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The project with what its walk found.
@@ -16,8 +19,12 @@ pub(super) struct Looked {
     pub(super) project: Project,
     /// The table that the walk used; the watcher and the walk after the run use it too.
     pub(super) matcher: Matcher,
-    /// What was found.
+    /// The same without the user's patterns, for directories that a rule grants.
+    plain: Matcher,
+    /// What was found: the project's own walks, and one for each directory that a rule grants.
     pub(super) walks: Vec<Walk>,
+    /// How many are the project's own.
+    own: usize,
     /// Where each pattern of the user's was written, in the matcher's order.
     origins: Vec<Origin>,
 }
@@ -36,11 +43,24 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
         origins.push(rule.origin.clone());
     }
     let matcher = Matcher::new(presets::tree_rules()?, patterns);
-    let walks = walk_project(&project, &matcher, Purpose::Protect).map_err(walk_failure)?;
+    let plain = Matcher::new(presets::tree_rules()?, Vec::new());
+    let mut walks = walk_project(&project, &matcher, Purpose::Protect).map_err(walk_failure)?;
+    let own = walks.len();
+    for rule in policy.paths.iter().filter(|rule| rule.access == Access::Write) {
+        // What isn't there is the plan's to refuse.
+        let Some(root) = real(&rule.path).ok().filter(|root| is_directory(root)) else {
+            continue;
+        };
+        if !walks.iter().any(|walk| root.starts_with(&walk.root)) {
+            walks.push(walk_without(&root, &project.root, &plain, Purpose::Protect).map_err(walk_failure)?);
+        }
+    }
     Ok(Looked {
         project,
         matcher,
+        plain,
         walks,
+        own,
         origins,
     })
 }
@@ -62,12 +82,85 @@ impl Looked {
         let mut needs = ProjectNeeds {
             root: self.project.root.clone(),
             extra_writable: self.project.extra_writable.clone(),
+            granted: self
+                .walks
+                .get(self.own..)
+                .unwrap_or_default()
+                .iter()
+                .map(|walk| walk.root.clone())
+                .collect(),
             ..ProjectNeeds::default()
         };
         for walk in &self.walks {
             self.add(walk, &mut needs);
         }
         needs
+    }
+
+    /// What is looked after during the run, by the plan that was made of it.
+    pub(super) fn watched(self, plan: &Plan, policy: &Policy, hidden: Vec<PathBuf>) -> Watched {
+        let roots: Vec<&PathBuf> = self.walks.iter().map(|walk| &walk.root).collect();
+        let inside = |at: &Path| {
+            roots
+                .iter()
+                .any(|root| at.starts_with(root) && at != root.as_path())
+        };
+        let known: HashSet<PathBuf> = self
+            .walks
+            .iter()
+            .flat_map(|walk| {
+                let found = walk.masks.iter().chain(&walk.protected);
+                found.filter_map(|found| Some(walk.root.join(found.mountable()?.0)))
+            })
+            .collect();
+        let guards = plan.view.entries.iter().filter_map(|entry| match entry {
+            Entry::Mask { at, .. } => Some((Guard::Mask, at.clone())),
+            Entry::Protect { at, .. } => Some((Guard::ReadOnly, at.clone())),
+            Entry::Pin { at } => Some((Guard::Pin, at.clone())),
+            // A rule of the user's in the project.
+            Entry::Show { source, at, .. } if source == at && inside(at) => {
+                Some((Guard::ReadOnly, at.clone()))
+            }
+            // Hidden, with parts of it shown: when it is replaced those parts are gone as well.
+            Entry::Seal { at } => Some((Guard::Mask, at.clone())),
+            Entry::Directory { .. }
+            | Entry::Link { .. }
+            | Entry::File { .. }
+            | Entry::Scratch { .. }
+            | Entry::Show { .. }
+            | Entry::Grant { .. }
+            | Entry::Cover { .. }
+            | Entry::Proc { .. }
+            | Entry::Sys
+            | Entry::Devices { .. }
+            | Entry::Terminal { .. } => None,
+        });
+        Watched {
+            guards: guards
+                .chain(hidden.into_iter().map(|path| (Guard::Mask, path)))
+                .map(|(guard, path)| {
+                    let walked = guard == Guard::Pin || known.contains(&path);
+                    let identity = if walked { None } else { identity_of(&path) };
+                    (guard, path, identity)
+                })
+                .collect(),
+            opened: policy
+                .paths
+                .iter()
+                .filter(|rule| {
+                    PathRule::nearest(&policy.paths, &rule.path)
+                        .is_some_and(|nearest| nearest.access != Access::Hide)
+                })
+                .map(|rule| rule.path.clone())
+                .collect(),
+            writable: PathRule::nearest(&policy.paths, &self.project.root)
+                .is_none_or(|rule| rule.access == Access::Write),
+            project: self.project,
+            matcher: self.matcher,
+            plain: self.plain,
+            walks: self.walks,
+            own: self.own,
+        }
     }
 
     fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {
@@ -119,6 +212,10 @@ impl Looked {
             .skipped
             .extend(walk.skipped.iter().map(|skipped| walk.root.join(&skipped.path)));
     }
+}
+
+fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Why there is no project here.

@@ -9,6 +9,7 @@ use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
+use crate::supervise::{Change, TrustChange};
 use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -38,6 +39,9 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
                 .hint("nothing was started: a run without its log would leave no trace")
         })?,
     );
+    let watched = prepared
+        .looked
+        .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
         policy: Arc::new(prepared.policy.clone()),
@@ -45,7 +49,8 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         session: session.as_str(),
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
-        watch: None,
+        state_lock: prepared.places.state_lock(),
+        watched: Arc::new(watched),
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
     told(&outcome, &log);
@@ -61,14 +66,45 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     }
 }
 
+/// How many changed files are named in the line, and how many characters of each.
+const NAMES_TOLD: usize = 3;
+const NAME_TOLD: usize = 60;
+
 /// One line, and only if there is news.
 fn told(outcome: &Outcome, log: &Log) {
     let mut news = Vec::new();
     if log.denied() > 0 {
         news.push(format!("{} denied", log.denied()));
     }
+    let changed: Vec<&Change> = outcome
+        .trust
+        .iter()
+        .filter(|change| change.change != TrustChange::Removed)
+        .collect();
+    if !changed.is_empty() {
+        let mut names: Vec<String> = changed
+            .iter()
+            .take(NAMES_TOLD)
+            .map(|change| ui::sanitize::line_within(&change.path.to_string_lossy(), NAME_TOLD))
+            .collect();
+        if changed.len() > NAMES_TOLD {
+            names.push("…".into());
+        }
+        let files = if changed.len() == 1 {
+            "1 file"
+        } else {
+            &format!("{} files", changed.len())
+        };
+        news.push(format!(
+            "{files} that run later appeared or changed ({})",
+            names.join(", ")
+        ));
+    }
     if !outcome.state_lost.is_empty() {
-        news.push(format!("{} state files not kept", outcome.state_lost.len()));
+        news.push(match outcome.state_lost.len() {
+            1 => "1 state file not kept".to_owned(),
+            count => format!("{count} state files not kept"),
+        });
     }
     if log.lost() > 0 {
         news.push(format!("{} events could not be written", log.lost()));

@@ -54,6 +54,12 @@ impl Places {
         self.state.join("aca/sessions")
     }
 
+    /// What is locked while agents' state is merged: beside the sessions, which are there by then.
+    #[must_use]
+    pub fn state_lock(&self) -> PathBuf {
+        self.state.join("aca/state.lock")
+    }
+
     /// Where the jail-owned caches are.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

@@ -1,9 +1,9 @@
 //! Opening things beneath a directory, in a tree that may be hostile: no symbolic link is followed, no pipe is opened.
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// Opens a directory for reading.
 ///
@@ -13,20 +13,13 @@ pub(crate) fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) ->
     rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())
 }
 
-/// Opens the directory at `path` beneath `root`, name by name, so that no link on the way is followed.
+/// Opens the absolute path of a directory, following no link at all, only to refer to it.
 ///
 /// # Errors
-/// Those of openat(2), and `EINVAL` for a path with `..` or one that is absolute.
-pub(crate) fn open_directory_beneath(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
-    let mut directory = open_directory(root, ".")?;
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => directory = open_directory(&directory, name)?,
-            Component::CurDir => {}
-            Component::Prefix(_) | Component::RootDir | Component::ParentDir => return Err(Errno::INVAL),
-        }
-    }
-    Ok(directory)
+/// Those of openat2(2); `ELOOP` where a link is on the way.
+pub(crate) fn open_without_links(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 /// Opens the absolute path of a directory that the user named: links in it are the user's.
@@ -94,4 +87,10 @@ pub(crate) fn changed_ns(status: &Stat) -> i64 {
         .st_ctime
         .saturating_mul(1_000_000_000)
         .saturating_add(nanoseconds)
+}
+
+/// The time, in nanoseconds since 1970.
+pub(super) fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

@@ -121,6 +121,17 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// A directory, as it was when it was listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    /// Relative to the root.
+    #[serde(with = "path_text")]
+    pub path: PathBuf,
+    /// Its `st_ctime` just before, in nanoseconds since 1970: no name can come or go without a change of that.
+    pub changed_ns: i64,
+}
+
 /// Everything that one walk found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,9 +156,12 @@ pub struct Walk {
     pub escapes: Vec<PathBuf>,
     /// Files with a set-user-id or set-group-id bit; only when asked for.
     pub privileged: Vec<Found>,
+    /// When it began, in nanoseconds since 1970.
+    pub begun_ns: i64,
     /// Directories that were looked into, as far as [`DIRECTORIES_KEPT`] goes.
-    #[serde(with = "path_text::list")]
-    pub directories: Vec<PathBuf>,
+    pub directories: Vec<Listed>,
+    /// Parts of git directories, which are read by a list: where a name could appear that matters. Bounded the same.
+    pub git_directories: Vec<Listed>,
     /// How many directories there are.
     pub directory_count: u64,
     /// How many other names there are.
@@ -161,8 +175,8 @@ pub struct Walk {
     pub truncated: bool,
 }
 
-/// Most directories that [`Walk::directories`] holds.
-pub const DIRECTORIES_KEPT: usize = 8192;
+/// Most directories that [`Walk::directories`] holds: each costs the watcher about a kilobyte of the kernel's memory.
+pub const DIRECTORIES_KEPT: usize = 16_384;
 
 impl Walk {
     /// The directories that hold a masked name, without repetition.

@@ -76,6 +76,7 @@ impl Walker<'_> {
         if self.path.iter().filter(|byte| **byte == b'/').count() > DEPTH_MAX {
             return Ok(());
         }
+        self.note_git_directory(directory);
         let mut absent = Vec::new();
         let rows: Vec<TreeRule> = self.matcher.rules.git.clone();
         for row in &rows {
@@ -142,6 +143,7 @@ impl Walker<'_> {
         };
         let length = self.path.len();
         self.push(name.to_bytes());
+        self.note_git_directory(&inner);
         let inside = self.git_file(&inner, rest, row);
         self.path.truncate(length);
         inside
@@ -154,6 +156,7 @@ impl Walker<'_> {
         };
         let length = self.path.len();
         self.push(name.to_bytes());
+        self.note_git_directory(&directory);
         for (name, _) in self.names(&directory)? {
             if name.to_bytes().ends_with(b".sample") {
                 continue;
@@ -192,6 +195,7 @@ impl Walker<'_> {
     /// Git directories of linked work trees.
     fn worktrees(&mut self, directory: &OwnedFd) -> Result<(), WalkError> {
         self.inner_directories(directory, c"worktrees", &mut |walker, inner| {
+            walker.note_git_directory(inner);
             for name in WORKTREE_FILES {
                 let Ok(status) = status(inner, name) else { continue };
                 let kind = found_kind(&status);
@@ -231,6 +235,7 @@ impl Walker<'_> {
         };
         let length = self.path.len();
         self.push(name.to_bytes());
+        self.note_git_directory(&directory);
         for (inner_name, kind) in self.names(&directory)? {
             if kind == FileType::RegularFile || self.path.len() > length + 4096 {
                 continue;

@@ -2,7 +2,7 @@
 
 use crate::policy::{Access, Component, NamePattern, PathPattern};
 use crate::presets::{RuleKind, TreeRule, TreeRules};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A pattern that the user's rules add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,10 @@ pub struct Matcher {
     starts: Edges,
     ends: Edges,
     catches_all: bool,
+    /// Lower-case names after the first of a pattern.
+    later: HashSet<Vec<u8>>,
+    /// One of those has a wild card.
+    later_wild: bool,
 }
 
 /// A set of names' beginnings or ends, up to eight bytes of each; it may say yes too often.
@@ -136,6 +140,8 @@ impl Matcher {
             starts: Edges::default(),
             ends: Edges::default(),
             catches_all: false,
+            later: HashSet::new(),
+            later_wild: false,
         };
         let lists = [
             (Class::Secret, table.rules.secrets.clone()),
@@ -160,6 +166,7 @@ impl Matcher {
                         next: 0,
                     });
                     let components = user.pattern.components().to_vec();
+                    table.note_later(&components);
                     table.entries.push(Entry {
                         class: Class::User,
                         rule,
@@ -176,6 +183,7 @@ impl Matcher {
 
     fn add(&mut self, class: Class, rule: usize, components: Vec<Component>) {
         let entry = self.entries.len();
+        self.note_later(components.get(1..).unwrap_or_default());
         if let Some(Component::Name(name)) = components.first() {
             match name.ends() {
                 None => {
@@ -203,6 +211,23 @@ impl Matcher {
             rule,
             components,
         });
+    }
+
+    fn note_later(&mut self, components: &[Component]) {
+        for component in components {
+            match component {
+                Component::Name(name) if name.ends().is_none() => {
+                    self.later.insert(name.bytes().to_ascii_lowercase());
+                }
+                Component::Name(_) => self.later_wild = true,
+                Component::AnyDepth => {}
+            }
+        }
+    }
+
+    /// Whether a name can matter anywhere, whatever holds it: a quick no for nearly all.
+    pub(crate) fn may_matter(&self, name: &[u8]) -> bool {
+        self.may_match(name) || self.later_wild || self.later.contains(&name.to_ascii_lowercase())
     }
 
     fn note_literal(&mut self, name: &[u8]) {

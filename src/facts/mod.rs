@@ -1,6 +1,7 @@
 //! What this machine offers and how things lie: read once, then data. Serialises both ways, so that a report of
 //! `aca doctor --json` is a test fixture.
 
+mod again;
 mod ambient;
 pub(crate) mod beneath;
 mod closed;
@@ -18,19 +19,19 @@ mod refusal;
 mod walk;
 mod walker;
 
+pub(crate) use again::{look_again, look_at};
 pub use ambient::{Ambient, AmbientError};
 pub use found::{
-    DIRECTORIES_KEPT, Found, FoundKind, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
+    DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
 pub use git::{GitError, GitKind, GitLayout};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
-pub use paths::{Identity, Kind, PathFact, Paths, real};
+pub use paths::{Identity, Kind, PathFact, Paths, identity_of, real};
 pub use project::{Project, ProjectError};
 pub use refusal::{Refusal, apparmor_profile};
-pub(crate) use walk::walk_part;
-pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project};
+pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! What a walk writes down.
 
 use super::beneath::changed_ns;
-use super::found::{DIRECTORIES_KEPT, Found, FoundKind, Repository, RepositoryKind, Skipped, Target};
+use super::found::{DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target};
 use super::paths::{Identity, Kind, real};
 use super::walk::MASKS_MAX;
 use super::walker::{Name, Walker};
@@ -18,10 +18,14 @@ const REPORTED_MAX: usize = 20_000;
 impl Walker<'_> {
     pub(super) fn note_directory(&mut self, directory: &OwnedFd) {
         self.walk.directory_count += 1;
+        let status = rustix::fs::fstat(directory).ok();
         if self.walk.directories.len() < DIRECTORIES_KEPT {
-            self.walk.directories.push(self.here());
+            let path = self.here();
+            // One that can't be looked at counts as one that changed.
+            let changed_ns = status.as_ref().map_or(i64::MAX, changed_ns);
+            self.walk.directories.push(Listed { path, changed_ns });
         }
-        let device = rustix::fs::fstat(directory).map(|status| status.st_dev).ok();
+        let device = status.map(|status| status.st_dev);
         if self.device.is_some() && device != self.device && self.walk.mounts.len() < REPORTED_MAX {
             let beneath = |mount: &PathBuf| self.here().starts_with(mount);
             if !self.walk.mounts.iter().any(beneath) {
@@ -29,6 +33,17 @@ impl Walker<'_> {
             }
         }
         self.device = self.device.or(device);
+    }
+
+    /// Notes a part of a git directory before its names are looked at.
+    pub(super) fn note_git_directory(&mut self, directory: &OwnedFd) {
+        if self.walk.git_directories.len() < DIRECTORIES_KEPT {
+            let path = self.here();
+            let changed_ns = rustix::fs::fstat(directory).map_or(i64::MAX, |status| changed_ns(&status));
+            self.walk.git_directories.push(Listed { path, changed_ns });
+        } else {
+            self.walk.truncated = true;
+        }
     }
 
     pub(super) fn note_skipped(&mut self, path: PathBuf, why: &str) {

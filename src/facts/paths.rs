@@ -133,3 +133,13 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }
+
+/// Which inode a path is, not following a link; `None` where nothing can be looked at.
+#[must_use]
+pub fn identity_of(path: &Path) -> Option<Identity> {
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some(Identity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    })
+}

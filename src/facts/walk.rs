@@ -4,14 +4,12 @@
 //!
 //! What it doesn't look into it says ([`Walk::skipped`]); what it can't bound it refuses.
 
-use super::beneath::{open_directory_beneath, open_root};
+use super::beneath::open_root;
 use super::found::{RepositoryKind, Walk};
 use super::matcher::Matcher;
 use super::project::Project;
 use super::walker::{Context, Walker};
 use rustix::io::Errno;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Deepest directory: each level holds a descriptor, of which a process has 1,024 by default.
@@ -100,6 +98,24 @@ pub fn walk(root: &Path, matcher: &Matcher, purpose: Purpose) -> Result<Walk, Wa
     begin(root, matcher, purpose).map(Walker::finish)
 }
 
+/// As [`walk`], without the tree beneath `left_out`, which is walked by itself.
+///
+/// # Errors
+/// [`WalkError`].
+pub fn walk_without(
+    root: &Path,
+    left_out: &Path,
+    matcher: &Matcher,
+    purpose: Purpose,
+) -> Result<Walk, WalkError> {
+    let directory = open_root(root).map_err(|errno| call("open", root, errno))?;
+    let known = |path: &Path| root.join(path) == left_out;
+    let mut walker = Walker::new(root, matcher, purpose);
+    walker.known = Some(&known);
+    walker.directory(&directory, &Context::root(matcher))?;
+    Ok(walker.finish())
+}
+
 fn begin<'a>(root: &Path, matcher: &'a Matcher, purpose: Purpose) -> Result<Walker<'a>, WalkError> {
     let directory = open_root(root).map_err(|errno| call("open", root, errno))?;
     let mut walker = Walker::new(root, matcher, purpose);
@@ -112,25 +128,6 @@ fn walk_git_directory(root: &Path, matcher: &Matcher, purpose: Purpose) -> Resul
     let directory = open_root(root).map_err(|errno| call("open", root, errno))?;
     let mut walker = Walker::new(root, matcher, purpose);
     walker.git_directory(&directory, RepositoryKind::Directory)?;
-    Ok(walker.finish())
-}
-
-/// Looks at one new directory of a tree that was walked before: the watcher's.
-pub(crate) fn walk_part(root: &Path, part: &Path, matcher: &Matcher) -> Result<Walk, WalkError> {
-    let top = open_root(root).map_err(|errno| call("open", root, errno))?;
-    let mut walker = Walker::new(root, matcher, Purpose::Report);
-    let Some(context) = Context::at(matcher, part) else {
-        return Ok(walker.finish());
-    };
-    match open_directory_beneath(top.as_fd(), part) {
-        Ok(directory) => {
-            walker.path = part.as_os_str().as_bytes().to_vec();
-            walker.directory(&directory, &context)?;
-        }
-        // Gone again, or a link now.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => {}
-        Err(errno) => return Err(call("open", part, errno)),
-    }
     Ok(walker.finish())
 }
 

@@ -1,6 +1,6 @@
 //! The walk itself: lists a directory, holds its names against the patterns, goes into those beneath.
 
-use super::beneath::{changed_ns, open_directory, open_root, read_file, status};
+use super::beneath::{changed_ns, now_ns, open_directory, open_root, read_file, status};
 use super::found::{Found, FoundKind, RepositoryKind, Target, UserFound, Walk};
 use super::matcher::{Class, Entry, Matcher, Scope, State, Step, fits};
 use super::notes::{BareMarks, found_kind, identity, push_reported};
@@ -61,26 +61,17 @@ impl Context {
         self.inside = None;
     }
 
-    /// The context of a directory by its path alone; `None` where the walk wouldn't go.
-    pub(super) fn at(matcher: &Matcher, path: &Path) -> Option<Self> {
-        let mut context = Self::root(matcher);
-        for name in path.iter() {
-            if name.as_bytes().eq_ignore_ascii_case(b".git") {
-                return None;
-            }
-            let step = matcher.step(name.as_bytes(), context.scope, &context.states);
-            context.states = step.below;
-            context.depth += 1;
-        }
-        (context.depth < DEPTH_MAX).then_some(context)
+    /// Where no pattern is half-way.
+    pub(super) fn plain_below(&self) -> Self {
+        self.below(Vec::new())
     }
 }
 
 /// A directory that is to be walked when the listing of its parent is done.
-struct Child {
-    name: CString,
+pub(super) struct Child {
+    pub(super) name: CString,
     /// `None` is the plain case.
-    context: Option<Context>,
+    pub(super) context: Option<Context>,
 }
 
 /// One name, while it is looked at.
@@ -113,6 +104,8 @@ pub(super) struct Walker<'a> {
     pub(super) device: Option<u64>,
     /// Set while a link is followed: no second one is.
     in_alias: bool,
+    /// Directories that are looked after already: not gone into.
+    pub(super) known: Option<&'a dyn Fn(&Path) -> bool>,
 }
 
 impl<'a> Walker<'a> {
@@ -122,6 +115,7 @@ impl<'a> Walker<'a> {
             purpose,
             walk: Walk {
                 root: root.to_owned(),
+                begun_ns: now_ns(),
                 ..Walk::default()
             },
             path: Vec::new(),
@@ -129,6 +123,7 @@ impl<'a> Walker<'a> {
             roaming: matcher.has_roaming_user_patterns(),
             device: None,
             in_alias: false,
+            known: None,
         }
     }
 
@@ -160,21 +155,24 @@ impl<'a> Walker<'a> {
         let mut children: Vec<Child> = Vec::new();
         let mut marks = BareMarks::default();
         let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            // A link is followed in the middle of a listing, which has the other one.
+            buffer = vec![MaybeUninit::uninit(); LIST_BYTES];
+        }
         let listed = self.list(directory, context, &mut buffer, &mut children, &mut marks);
         self.buffer = buffer;
         listed?;
         if marks.all() && context.scope == Scope::Everything {
             self.git_directory(directory, RepositoryKind::Bare)?;
         }
-        let plain = Context {
-            scope: context.scope,
-            states: Vec::new(),
-            inside: context.inside.clone(),
-            depth: context.depth + 1,
-        };
+        let plain = context.plain_below();
         let length = self.path.len();
         for child in children {
             self.push(child.name.to_bytes());
+            if self.known.is_some_and(|known| known(&self.here())) {
+                self.path.truncate(length);
+                continue;
+            }
             let entered = self.enter(directory, &child.name, child.context.as_ref().unwrap_or(&plain));
             self.path.truncate(length);
             entered?;
@@ -235,7 +233,7 @@ impl<'a> Walker<'a> {
     }
 
     /// A name that a pattern may mean.
-    fn name(
+    pub(super) fn name(
         &mut self,
         parent: &OwnedFd,
         name: &CStr,
@@ -499,7 +497,12 @@ impl<'a> Walker<'a> {
         (identity(&status) == target.identity).then_some(directory)
     }
 
-    fn enter(&mut self, parent: &OwnedFd, name: &CStr, context: &Context) -> Result<(), WalkError> {
+    pub(super) fn enter(
+        &mut self,
+        parent: &OwnedFd,
+        name: &CStr,
+        context: &Context,
+    ) -> Result<(), WalkError> {
         if context.depth > DEPTH_MAX {
             let path = self.here();
             if self.purpose == Purpose::Protect {

@@ -36,7 +36,7 @@ pub enum Reach {
 pub enum FromStage {
     /// The network stands; the descriptors that come along have these roles, in order.
     Network(Vec<Role>, NetworkOutcome),
-    /// The view stands, and the first process is locked down; the private home comes along.
+    /// The view stands, and the first process is locked down; its mount namespace and the private home come along.
     Ready(Outcome),
     /// A step failed; nothing of the program ran.
     Failed(StageError),

@@ -15,7 +15,7 @@ pub(super) fn add(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<
         Home::Private => private(root, facts, extras, entries),
         Home::Host => host(root, facts, extras, entries),
     }
-    state(facts, extras, entries);
+    state(home, facts, extras, entries);
 }
 
 fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
@@ -163,12 +163,26 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
 }
 
-fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     let agent = &extras.agent;
     for path in &agent.private {
-        entries.push(Entry::Directory {
-            at: path.clone(),
-            mode: 0o700,
+        entries.push(match home {
+            Home::Private => Entry::Directory {
+                at: path.clone(),
+                mode: 0o700,
+            },
+            // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
+            Home::Host
+                if facts.paths.get(path).is_some()
+                    || agent.share.iter().any(|shared| shared.starts_with(path)) =>
+            {
+                Entry::Scratch {
+                    at: path.clone(),
+                    size_bytes: SIZE_BYTES,
+                    mode: 0o700,
+                }
+            }
+            Home::Host => continue,
         });
     }
     for path in &agent.share {
@@ -187,12 +201,22 @@ fn state(facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
         }
     }
     for copy in &agent.files {
-        if let Some(content) = &copy.content {
-            entries.push(Entry::File {
+        let Some(content) = &copy.content else { continue };
+        let private = home == Home::Private || agent.private.iter().any(|path| copy.at.starts_with(path));
+        entries.push(if private {
+            Entry::File {
                 at: copy.at.clone(),
                 content: content.clone(),
                 mode: 0o600,
-            });
-        }
+            }
+        } else {
+            // Beside it nothing can be made: the agent has to write it in place.
+            Entry::Cover {
+                at: copy.at.clone(),
+                content: content.clone(),
+                writable: true,
+                why: format!("state of {}", agent.name),
+            }
+        });
     }
 }

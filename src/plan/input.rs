@@ -78,6 +78,8 @@ pub struct ProjectNeeds {
     pub root: PathBuf,
     /// Writable though outside the root: the common git directory of a linked work tree.
     pub extra_writable: Vec<PathBuf>,
+    /// Directories that a rule of the user's makes writable, outside of those: looked after the same.
+    pub granted: Vec<PathBuf>,
     /// Directories that can't be renamed away: git directories.
     pub pins: Vec<PathBuf>,
     /// What stays as it is, and when the host would run it.
@@ -86,4 +88,13 @@ pub struct ProjectNeeds {
     pub masks: Vec<(PathBuf, Kind, Origin)>,
     /// What the walk left out.
     pub skipped: Vec<PathBuf>,
+}
+
+impl ProjectNeeds {
+    /// The roots of all that is writable and was walked.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.root)
+            .chain(&self.extra_writable)
+            .chain(&self.granted)
+    }
 }

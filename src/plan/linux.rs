@@ -129,6 +129,8 @@ pub enum Step {
         at: PathBuf,
         /// What is seen instead.
         content: Vec<u8>,
+        /// Whether it may be written.
+        writable: bool,
     },
     /// An unreadable file or directory bound over a secret.
     Mask {
@@ -409,7 +411,16 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
                 identity: None,
                 missing: Missing::Skip,
             },
-            Entry::Cover { at, content, .. } => Step::Cover { at, content },
+            Entry::Cover {
+                at,
+                content,
+                writable,
+                ..
+            } => Step::Cover {
+                at,
+                content,
+                writable,
+            },
             Entry::Mask { at, kind, .. } => Step::Mask { at, kind },
             Entry::Seal { at } => Step::Seal { at },
             Entry::Sys => Step::Sys,

@@ -92,6 +92,18 @@ pub enum PlanError {
         /// The rule.
         origin: Origin,
     },
+    /// A rule names a link that leads out of what is writable inside.
+    #[error(
+        "{origin}: {path} leads to {real}, out of the directory that it lies in: anything that ran in there could have made that link"
+    )]
+    LeadsOut {
+        /// The path.
+        path: PathBuf,
+        /// What it leads to.
+        real: PathBuf,
+        /// The rule.
+        origin: Origin,
+    },
     /// The working directory would not be visible.
     #[error("the current directory {directory} is not part of the project {project}")]
     Directory {

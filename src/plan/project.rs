@@ -13,12 +13,14 @@ pub(super) fn add(
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
-    let writable = root(rules, facts, needs, entries);
+    root(rules, facts, needs, entries);
     let mut inner = Vec::new();
-    if writable {
-        protections(rules, needs, &mut inner);
-    }
+    protections(rules, needs, &mut inner);
     for (at, kind, origin) in &needs.masks {
+        // A rule that hides a directory of which another one shows a part stands for itself, below.
+        if is_named(rules, at) || is_hollow(rules, at) {
+            continue;
+        }
         inner.push(Entry::Mask {
             at: at.clone(),
             kind: *kind,
@@ -32,7 +34,7 @@ pub(super) fn add(
             continue;
         }
         let fact = facts.paths.get(&rule.path);
-        inner.extend(ruled(rule, fact, rules, needs, &mut hollow)?);
+        ruled(rule, fact, rules, needs, &mut hollow, &mut inner)?;
     }
     // A mount hides what lies beneath it, so the outer ones go first; at the same place the stricter goes on top.
     inner.sort_by_key(|entry| (entry.at().components().count(), strictness(entry)));
@@ -41,8 +43,8 @@ pub(super) fn add(
     Ok(())
 }
 
-/// The project itself; tells whether it is writable.
-fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) -> bool {
+/// The project itself.
+fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
     let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
@@ -70,21 +72,25 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
             }
         });
     }
-    writable
 }
 
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
 /// take the protection away together with the name.
 fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
-    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
+    let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
+    let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
+    // Outer ones first: what lies in them is protected with them.
+    wanted.sort_by_key(|(at, _, _)| at.components().count());
     let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
-    for protected in &needs.protect {
+    for protected in wanted {
         let (at, _, _) = protected;
-        if is_opened(rules, at, needs) || kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
-            continue;
+        // What is hidden must not be bound back by its protection.
+        let out = is_named_writable(rules, at) || access(at) == Access::Hide;
+        if !out && !kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+            kept.push(protected);
         }
-        kept.push(protected);
     }
+    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
     for (at, kind, why) in &kept {
         inner.push(Entry::Protect {
             at: at.clone(),
@@ -94,34 +100,42 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
         pins.extend(between(at, needs));
     }
     for pin in &needs.pins {
-        if !kept.iter().any(|(outer, _, _)| pin.starts_with(outer)) {
-            pins.insert(pin.clone());
-            pins.extend(between(pin, needs));
-        }
+        pins.insert(pin.clone());
+        pins.extend(between(pin, needs));
     }
-    let roots: Vec<&PathBuf> = std::iter::once(&needs.root)
-        .chain(&needs.extra_writable)
-        .collect();
-    inner.extend(
-        pins.into_iter()
-            .filter(|pin| !roots.contains(&pin))
-            .map(|at| Entry::Pin { at }),
-    );
+    // A pin is a writable mount: only for what is writable anyway.
+    pins.retain(|pin| {
+        access(pin) == Access::Write
+            && !needs.roots().any(|root| root == pin)
+            && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
+    });
+    inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
 }
 
-/// A rule of the user opens exactly this, or something in the project that holds it.
-fn is_opened(rules: &[PathRule], at: &Path, needs: &ProjectNeeds) -> bool {
-    PathRule::nearest(rules, at).is_some_and(|rule| {
-        rule.access == Access::Write && rule.path != needs.root && rule.path.starts_with(&needs.root)
-    })
+/// A rule hides this path, and another one shows a part of it.
+fn is_hollow(rules: &[PathRule], at: &Path) -> bool {
+    let hidden =
+        PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Hide);
+    hidden
+        && rules
+            .iter()
+            .any(|other| other.access != Access::Hide && other.path != at && other.path.starts_with(at))
+}
+
+/// A rule of the user's shows exactly this path: who names a secret means it.
+fn is_named(rules: &[PathRule], at: &Path) -> bool {
+    PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access != Access::Hide)
+}
+
+/// A rule of the user's makes exactly this path writable. One that only holds it doesn't: the longest path wins, and that
+/// is the built-in one.
+fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
+    PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
 /// The directories strictly between a writable root and `path`.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let Some(root) = std::iter::once(&needs.root)
-        .chain(&needs.extra_writable)
-        .find(|root| path.starts_with(root))
-    else {
+    let Some(root) = needs.roots().find(|root| path.starts_with(root)) else {
         return Vec::new();
     };
     path.ancestors()
@@ -131,56 +145,75 @@ fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
         .collect()
 }
 
+/// What a rule on one path does.
+///
+/// A path that leads over symbolic links stands for what it leads to, which is shown at its own place, with a link at
+/// the rule's. But none may lead out of what is writable inside: whoever ran there before could have made it.
 fn ruled(
     rule: &PathRule,
     fact: Option<&PathFact>,
     rules: &[PathRule],
     needs: &ProjectNeeds,
     hollow: &mut Vec<PathBuf>,
-) -> Result<Option<Entry>, PlanError> {
+    inner: &mut Vec<Entry>,
+) -> Result<(), PlanError> {
     if rule.path == needs.root && rule.access != Access::Hide {
-        return Ok(None);
+        return Ok(());
     }
-    let why = rule.origin.to_string();
-    match (rule.access, fact) {
-        (Access::Write, Some(fact)) => Ok(Some(Entry::Grant {
-            source: fact.real.clone(),
+    let Some(fact) = fact else {
+        return match rule.access {
+            // Nothing there is nothing to see; in the project it is masked when it appears.
+            Access::Hide => Ok(()),
+            Access::Write | Access::Read => Err(PlanError::NothingThere {
+                path: rule.path.clone(),
+                origin: rule.origin.clone(),
+            }),
+        };
+    };
+    let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
+    let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
+    if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
+        return Err(PlanError::LeadsOut {
+            path: rule.path.clone(),
+            real: at,
+            origin: rule.origin.clone(),
+        });
+    }
+    if rule.access != Access::Hide && at != rule.path {
+        inner.push(Entry::Link {
             at: rule.path.clone(),
-            kind: fact.kind,
+            target: at.clone(),
+        });
+    }
+    inner.push(match rule.access {
+        Access::Write => Entry::Grant {
+            source: at.clone(),
+            at,
+            kind,
             identity: Some(fact.identity),
             why,
-        })),
-        (Access::Read, Some(fact)) => Ok(Some(Entry::Show {
-            source: fact.real.clone(),
-            at: rule.path.clone(),
-            kind: fact.kind,
+        },
+        Access::Read => Entry::Show {
+            source: at.clone(),
+            at,
+            kind,
             why,
-        })),
-        (Access::Hide, Some(fact)) => {
-            let reopened = rules.iter().any(|other| {
-                other.access != Access::Hide && other.path != rule.path && other.path.starts_with(&rule.path)
-            });
-            if reopened && fact.kind == Kind::Directory {
-                hollow.push(fact.real.clone());
-                return Ok(Some(Entry::Scratch {
-                    at: fact.real.clone(),
-                    size_bytes: 1 << 20,
-                    mode: 0o755,
-                }));
+        },
+        Access::Hide if is_hollow(rules, &rule.path) && kind == Kind::Directory => {
+            hollow.push(at.clone());
+            Entry::Scratch {
+                at,
+                size_bytes: 1 << 20,
+                mode: 0o755,
             }
-            Ok(Some(Entry::Mask {
-                at: fact.real.clone(),
-                kind: fact.kind,
-                origin: rule.origin.clone(),
-            }))
         }
-        // Nothing there is nothing to see; in the project it is masked when it appears.
-        (Access::Hide, None) => Ok(None),
-        (Access::Write | Access::Read, None) => Err(PlanError::NothingThere {
-            path: rule.path.clone(),
+        Access::Hide => Entry::Mask {
+            at,
+            kind,
             origin: rule.origin.clone(),
-        }),
-    }
+        },
+    });
+    Ok(())
 }
 
 /// Whether a path holds a glob.

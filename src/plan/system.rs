@@ -148,6 +148,7 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
             entries.push(Entry::Cover {
                 at: fact.real.clone(),
                 content: text.into(),
+                writable: false,
                 why: why.into(),
             });
         }
@@ -167,6 +168,7 @@ fn names(facts: &Facts, entries: &mut Vec<Entry>) {
         entries.push(Entry::Cover {
             at: "/etc/passwd".into(),
             content: passwd.clone(),
+            writable: false,
             why: "the user has no entry of its own there".into(),
         });
     }

@@ -103,6 +103,8 @@ pub enum Entry {
         at: PathBuf,
         /// What is seen.
         content: Vec<u8>,
+        /// Whether it may be written; the host's isn't changed by that.
+        writable: bool,
         /// Why.
         why: String,
     },
@@ -173,7 +175,11 @@ impl View {
     pub fn writable(&self) -> Vec<PathBuf> {
         let mut roots = vec![PathBuf::from("/dev"), PathBuf::from("/proc")];
         for entry in &self.entries {
-            if let Entry::Scratch { at, .. } | Entry::Grant { at, .. } = entry
+            if let Entry::Scratch { at, .. }
+            | Entry::Grant { at, .. }
+            | Entry::Cover {
+                at, writable: true, ..
+            } = entry
                 && !roots.iter().any(|root| at.starts_with(root))
             {
                 roots.push(at.clone());

@@ -123,6 +123,24 @@ pub struct System {
     pub closed: Vec<SystemPath>,
 }
 
+/// Paths of the home with one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomePaths {
+    /// Why.
+    pub why: String,
+    /// Which.
+    pub paths: Vec<HomePath>,
+}
+
+/// `home.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeSecrets {
+    /// Hidden where the real home is shown.
+    pub hide: Vec<HomePaths>,
+}
+
 /// Variables with one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +183,14 @@ pub fn toolchains() -> Result<Toolchains, PresetError> {
 /// [`PresetError`], a fault of this build.
 pub fn system() -> Result<System, PresetError> {
     parse("presets/system.toml", built_in!("presets/system"))
+}
+
+/// What of a real home is hidden.
+///
+/// # Errors
+/// [`PresetError`], a fault of this build.
+pub fn home_secrets() -> Result<HomeSecrets, PresetError> {
+    parse("presets/home.toml", built_in!("presets/home"))
 }
 
 /// Which variables are kept.
@@ -370,6 +396,21 @@ mod tests {
             assert!(!wide.keeps(&name), "{pattern}");
         }
         assert!(wide.keeps("XYZ"));
+    }
+
+    #[test]
+    fn secrets_of_the_home_stand_once() {
+        let data = home_secrets().unwrap();
+        let all: Vec<&HomePath> = data.hide.iter().flat_map(|row| &row.paths).collect();
+        unique(all.iter());
+        assert!(data.hide.iter().all(|row| !row.why.is_empty()));
+        for path in &all {
+            let outer = |other: &&&HomePath| path != *other && path.as_path().starts_with(other.as_path());
+            assert!(
+                !all.iter().any(|other| outer(&other)),
+                "{path} lies in another one"
+            );
+        }
     }
 
     #[test]

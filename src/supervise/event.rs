@@ -128,6 +128,12 @@ pub enum Event {
         #[serde(serialize_with = "lossy_path")]
         path: PathBuf,
     },
+    /// A protected file that was replaced during the run is protected again.
+    Protected {
+        /// The path.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+    },
     /// State that the agent wrote was not carried over to the host.
     StateNotKept {
         /// The path in the private home.
@@ -172,6 +178,7 @@ impl Event {
             | Self::ProcessStart { .. }
             | Self::TrustChange { .. }
             | Self::Masked { .. }
+            | Self::Protected { .. }
             | Self::StateNotKept { .. }
             | Self::Dropped { .. } => false,
         }

@@ -8,3 +8,6 @@ pub mod signals;
 pub mod state;
 pub mod terminal;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+mod trust;
+pub mod watch;
+pub use trust::Change;

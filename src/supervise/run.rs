@@ -7,6 +7,8 @@ use super::session::{self, Finished, SessionError, Source};
 use super::signals::HeldSignals;
 use super::state::{StateError, StateFile};
 use super::terminal::JobTerminal;
+use super::trust::Change;
+use super::watch::{Watch, Watched};
 use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
@@ -15,13 +17,14 @@ use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset, Policy};
 use sha2::{Digest, Sha256};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
+/// Most changes of files that run later that are written one by one.
+const TRUST_EVENTS_MAX: usize = 2_000;
 
 /// What a run needs besides its plan.
 pub struct Run<'a> {
@@ -37,14 +40,10 @@ pub struct Run<'a> {
     pub made: Vec<PathBuf>,
     /// State files that are carried back.
     pub state: Vec<StateFile>,
-    /// Looks at the project while it runs, and masks what appears.
-    pub watch: Option<Box<dyn MaskWatch + 'a>>,
-}
-
-/// Watches for secrets that appear or are replaced.
-pub trait MaskWatch: Source {
-    /// Tells it which sandbox to put masks into, once that stands.
-    fn attach(&mut self, pidfd: OwnedFd);
+    /// Held while they are, so that runs that end together lose nothing.
+    pub state_lock: PathBuf,
+    /// What is looked after while it runs, and compared at its end.
+    pub watched: Arc<Watched>,
 }
 
 /// Why there was no run, or why its end isn't known. Nothing ran outside of the sandbox.
@@ -81,6 +80,8 @@ pub struct Outcome {
     pub finished: Finished,
     /// State that could not be carried back.
     pub state_lost: Vec<(PathBuf, StateError)>,
+    /// What the host runs later and that is not as it was.
+    pub trust: Vec<Change>,
 }
 
 /// SHA-256 of the plan's JSON, hexadecimal: the same plan always has the same.
@@ -121,14 +122,14 @@ impl Run<'_> {
     ///
     /// # Errors
     /// See [`RunError`]; the program did not run unless it is [`RunError::Session`].
-    pub fn execute(mut self, stage: Stage) -> Result<Outcome, RunError> {
+    pub fn execute(self, stage: Stage) -> Result<Outcome, RunError> {
         let started = Instant::now();
         let outcome = self.attempt(stage);
         self.emit_end(outcome.as_ref().map(|outcome| outcome.finished).ok(), started);
         outcome
     }
 
-    fn attempt(&mut self, stage: Stage) -> Result<Outcome, RunError> {
+    fn attempt(&self, stage: Stage) -> Result<Outcome, RunError> {
         // Before anything is made that a signal could leave behind.
         let mut signals = HeldSignals::hold()?;
         // Before the program can have changed its modes.
@@ -146,6 +147,7 @@ impl Run<'_> {
                 return Ok(Outcome {
                     finished: Finished::Ended(Ending::Signaled(signal)),
                     state_lost: Vec::new(),
+                    trust: Vec::new(),
                 });
             }
             Err(error) => return Err(error.into()),
@@ -160,17 +162,18 @@ impl Run<'_> {
         let home = standing.home.take();
         self.emit_lost(&standing, &steps, watcher.is_some());
         let mut network = self.network(&mut standing);
+        let watch = self.watch(&standing);
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
                 sources.push(network);
             }
-            if let Some(watch) = &mut self.watch {
-                watch.attach(standing.pidfd.try_clone().map_err(RunError::Descriptor)?);
-                sources.push(watch.as_mut());
-            }
             session::run(&standing, signals, &terminal, &mut sources)
         };
+        // The kernel takes its time to let go of the watches: meanwhile the rest is done.
+        if let Some(watch) = &watch {
+            watch.stop();
+        }
         if let Some(network) = &mut network {
             network.finish();
         }
@@ -179,13 +182,64 @@ impl Run<'_> {
         }
         drop(group);
         let state_lost = match &home {
-            Some(home) => super::state::carry_back(home, &self.state, &self.events),
+            Some(home) => super::state::carry_back(home, &self.state, &self.state_lock, &self.events),
             None => Vec::new(),
         };
+        let trust = self.trust();
+        if let Some(watch) = watch {
+            watch.join();
+        }
         Ok(Outcome {
             finished: finished?,
             state_lost,
+            trust,
         })
+    }
+
+    fn watch(&self, standing: &Standing) -> Option<Watch> {
+        let started = standing
+            .mounts
+            .try_clone()
+            .and_then(|mounts| Watch::start(Arc::clone(&self.watched), mounts, Arc::clone(&self.events)));
+        match started {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                self.events.emit(Event::Degraded {
+                    lost: vec![format!(
+                        "masks on secrets that appear or are replaced during the run ({error})"
+                    )],
+                });
+                None
+            }
+        }
+    }
+
+    /// What the host runs later is compared with what it was, once nobody inside can change it any more.
+    fn trust(&self) -> Vec<Change> {
+        let changes = match super::trust::changes(&self.watched) {
+            Ok(changes) => changes,
+            Err(error) => {
+                self.events.emit(Event::Degraded {
+                    lost: vec![format!("the report of files that run later: {error}")],
+                });
+                return Vec::new();
+            }
+        };
+        for change in changes.iter().take(TRUST_EVENTS_MAX) {
+            self.events.emit(Event::TrustChange {
+                path: change.path.clone(),
+                change: change.change,
+                runs_when: change.runs_when.clone(),
+            });
+        }
+        let more = changes.len().saturating_sub(TRUST_EVENTS_MAX);
+        if more > 0 {
+            self.events.emit(Event::Dropped {
+                count: u64::try_from(more).unwrap_or(u64::MAX),
+                kind: "trust_change".into(),
+            });
+        }
+        changes
     }
 
     fn network(&self, standing: &mut Standing) -> Option<Network> {

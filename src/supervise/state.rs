@@ -6,7 +6,7 @@
 
 use super::event::{Emit, Event};
 use crate::agents::{MergeError, MergeFormat, merge_append, merge_json, merge_whole};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,6 +14,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How often a file that changed meanwhile is merged again.
+const REPLACE_TRIES: usize = 5;
 /// Largest state file in bytes.
 const SIZE_MAX: u64 = 64 << 20;
 
@@ -47,6 +49,9 @@ pub enum StateError {
     /// It can't be merged.
     #[error("{0}")]
     Merge(#[from] MergeError),
+    /// Somebody else writes it all the time.
+    #[error("it changes on the host all the time")]
+    Busy,
     /// A call failed.
     #[error("{call}: {source}")]
     Call {
@@ -57,9 +62,20 @@ pub enum StateError {
     },
 }
 
-/// Carries every file back; tells which could not be.
-pub fn carry_back(home: &OwnedFd, files: &[StateFile], events: &Arc<dyn Emit>) -> Vec<(PathBuf, StateError)> {
+/// Carries every file back; tells which could not be. Runs that end together do it one after the other: `lock` is a file
+/// of aca's own, made when missing, that no sandbox sees.
+pub fn carry_back(
+    home: &OwnedFd,
+    files: &[StateFile],
+    lock: &Path,
+    events: &Arc<dyn Emit>,
+) -> Vec<(PathBuf, StateError)> {
     let mut lost = Vec::new();
+    if files.is_empty() {
+        return lost;
+    }
+    // Where there is no lock to be had (a network file system without), the check before the rename is what is left.
+    let _held = locked(lock).ok();
     for file in files {
         match carry(home, file) {
             Ok(()) => {}
@@ -82,15 +98,34 @@ fn carry(home: &OwnedFd, file: &StateFile) -> Result<(), StateError> {
     if file.start.as_deref() == Some(end.as_slice()) {
         return Ok(());
     }
-    let host = match std::fs::read(&file.host) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(source) => return Err(StateError::Call { call: "read", source }),
-    };
-    match merged(file, host.as_deref(), &end)? {
-        Some(merged) if host.as_deref() != Some(merged.as_slice()) => replace(&file.host, &merged),
-        Some(_) | None => Ok(()),
+    // The user's own client may write it at the same time.
+    for _ in 0..REPLACE_TRIES {
+        let host = read_host(&file.host)?;
+        let merged = match merged(file, host.as_deref(), &end)? {
+            Some(merged) if host.as_deref() != Some(merged.as_slice()) => merged,
+            Some(_) | None => return Ok(()),
+        };
+        if replace(&file.host, &merged, host.as_deref())? {
+            return Ok(());
+        }
     }
+    Err(StateError::Busy)
+}
+
+fn read_host(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StateError::Call { call: "read", source }),
+    }
+}
+
+/// Holds the lock for as long as the value lives.
+fn locked(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))?;
+    Ok(file)
 }
 
 /// What the host's file shall hold; `None` leaves it as it is.
@@ -156,7 +191,8 @@ fn read_below(home: &OwnedFd, path: &Path) -> Result<Option<Vec<u8>>, StateError
 
 /// Writes beside the file and renames over it, owner-only; a link of the user's own at that place is followed, so that
 /// state kept elsewhere stays there.
-fn replace(path: &Path, content: &[u8]) -> Result<(), StateError> {
+/// `false` when it doesn't hold `expected` any more: nothing is done then.
+fn replace(path: &Path, content: &[u8], expected: Option<&[u8]>) -> Result<bool, StateError> {
     let path = match std::fs::read_link(path) {
         Ok(target) => path.parent().unwrap_or(Path::new("/")).join(target),
         Err(_) => path.to_owned(),
@@ -164,8 +200,19 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StateError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".aca-{}", std::process::id()));
     let beside = path.with_file_name(name);
-    let written = write_new(&beside, content).and_then(|()| std::fs::rename(&beside, &path));
-    if written.is_err() {
+    let written = write_new(&beside, content).and_then(|()| {
+        let now = match std::fs::read(&path) {
+            Ok(now) => Some(now),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let same = now.as_deref() == expected;
+        if same {
+            std::fs::rename(&beside, &path)?;
+        }
+        Ok(same)
+    });
+    if !matches!(written, Ok(true)) {
         rustix::fs::unlinkat(rustix::fs::CWD, &beside, AtFlags::empty()).ok();
     }
     written.map_err(|source| StateError::Call {

@@ -343,14 +343,30 @@ pub(crate) fn new_session_keyring() -> Result<(), Errno> {
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
-/// Joins the user and mount namespaces of a process (setns(2) with a pidfd, Linux 5.8). The caller has one thread.
+/// Joins a mount namespace, and before that the user namespace that owns it, with every capability there (setns(2),
+/// ioctl_nsfs(2)). The caller has one thread. By descriptor: the first process of a sandbox can't be looked into, so that
+/// no `pidfd` of it serves.
 ///
 /// # Errors
-/// `EPERM` when the target isn't a sandbox of the same user, `ESRCH` when it is gone.
-pub(crate) fn join_user_and_mounts(pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: setns(2) takes a descriptor and flags; it changes which namespaces this process is in and no memory.
-    let result = unsafe { libc::setns(pidfd.as_raw_fd(), libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
-    if result == 0 { Ok(()) } else { Err(last_errno()) }
+/// `EPERM` when the namespace isn't a sandbox of the same user.
+pub(crate) fn join_mounts(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: NS_GET_USERNS takes no argument and gives a new descriptor, or -1.
+    let owner = unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS) };
+    if owner < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the call succeeded, so this is a new descriptor that nobody else owns.
+    let owner = unsafe { OwnedFd::from_raw_fd(owner) };
+    for (descriptor, kind) in [
+        (owner.as_raw_fd(), libc::CLONE_NEWUSER),
+        (namespace.as_raw_fd(), libc::CLONE_NEWNS),
+    ] {
+        // SAFETY: setns(2) takes a descriptor and flags; it changes which namespaces this process is in and no memory.
+        if unsafe { libc::setns(descriptor, kind) } != 0 {
+            return Err(last_errno());
+        }
+    }
+    Ok(())
 }
 
 fn last_errno() -> Errno {

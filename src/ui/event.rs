@@ -112,6 +112,10 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             )]
         }
         Event::Masked { path } => vec![("masked", path.display().to_string())],
+        Event::Protected { path } => vec![(
+            "protect",
+            format!("{}, which was replaced on the host", path.display()),
+        )],
         Event::StateNotKept { path, reason } => {
             vec![("state", format!("{} was not kept: {reason}", path.display()))]
         }

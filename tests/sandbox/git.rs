@@ -1,1 +1,150 @@
 //! G cases: git inside.
+
+use super::support::{Ran, World};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn aca_in(world: &World, directory: &Path, script: &str) -> Ran {
+    let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+    Ran::from_output(&command.current_dir(directory).output().unwrap())
+}
+
+/// A repository, and a linked work tree of it beside.
+fn with_worktree() -> (World, PathBuf) {
+    let world = World::with_repository();
+    let linked = world.home.join("linked");
+    world.git(
+        &world.project,
+        &["worktree", "add", "-q", linked.to_str().unwrap(), "-b", "linked"],
+    );
+    (world, linked)
+}
+
+#[test]
+fn g01_status_is_clean_inside_and_outside() {
+    let (world, linked) = with_worktree();
+    for directory in [world.project.clone(), linked] {
+        let ran = aca_in(&world, &directory, "git status --porcelain --ignored && ls -A");
+        let listed = ran.ok().to_owned();
+        assert_eq!(listed, ".git\nREADME", "{ran:?}");
+        assert_eq!(world.git(&directory, &["status", "--porcelain", "--ignored"]), "");
+        assert_eq!(ran.err, "", "{ran:?}");
+    }
+}
+
+#[test]
+fn g01_hidden_files_do_not_look_changed() {
+    let world = World::with_repository();
+    world.file(".gitignore", ".env\n");
+    world.file(".env", "geheim");
+    world.file("test.key", "tracked");
+    world.git(&world.project, &["add", "-A"]);
+    world.git(&world.project, &["commit", "-qm", "second"]);
+    let ran = world.run(&[], "git status --porcelain");
+    // A tracked secret is a mask inside, which git takes for a change of mode or content: it can't be read.
+    assert!(!ran.out.contains(".env"), "{ran:?}");
+    assert_eq!(world.git(&world.project, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn g02_g03_add_all_and_commit() {
+    let (world, linked) = with_worktree();
+    world.file(".env", "geheim");
+    world.file(".gitignore", ".env\n");
+    for (index, directory) in [world.project.clone(), linked].iter().enumerate() {
+        let ran = aca_in(
+            &world,
+            directory,
+            &format!(
+                "echo x > file{index} && git add -A && git commit -qm inside && git log --format=%s -1 && git status --porcelain"
+            ),
+        );
+        assert_eq!(ran.ok(), "inside", "{ran:?}");
+        assert_eq!(world.git(directory, &["log", "--format=%s", "-1"]), "inside");
+        assert_eq!(world.git(directory, &["status", "--porcelain"]), "");
+        assert_eq!(
+            world.git(directory, &["ls-files", &format!("file{index}")]),
+            format!("file{index}")
+        );
+        world.git(directory, &["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn g04_everyday_commands() {
+    let (world, linked) = with_worktree();
+    for directory in [world.project.clone(), linked] {
+        let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
+        let ran = aca_in(
+            &world,
+            &directory,
+            &format!(
+                "set -e; echo x >> README; git stash -q; git stash pop -q; git checkout -q -b new-{name}; git commit -qam a; \
+                 git tag t-{name}; git checkout -q -; git merge -q --no-ff -m m new-{name}; git rebase -q HEAD~1; \
+                 git reset -q --hard HEAD; git revert --no-edit HEAD >/dev/null 2>&1 || git revert --no-edit -m1 HEAD >/dev/null; \
+                 git gc -q; git reflog | wc -l >/dev/null; git worktree add -q sub-{name} -b wt-{name}; git -C sub-{name} status --porcelain"
+            ),
+        );
+        assert_eq!(ran.ok(), "", "{ran:?}");
+        world.git(&directory, &["fsck"]);
+    }
+}
+
+#[test]
+fn g05_settings_of_the_repository_are_refused_in_words() {
+    let world = World::with_repository();
+    let ran = world.run(&[], "git remote add o https://git.test/x; git config a.b c; git switch -q -c y --track main; git branch --show-current");
+    // The branch is made, only the setting isn't.
+    assert_eq!(ran.out, "y\n", "{ran:?}");
+    assert!(ran.err.contains("config"), "{ran:?}");
+    assert!(
+        !fs::read_to_string(world.project.join(".git/config"))
+            .unwrap()
+            .contains("[a")
+    );
+}
+
+#[test]
+fn g06_clone_inside() {
+    let world = World::with_repository();
+    let ran = world.run(&[], "git clone -q . d && git -C d log --format=%s && git clone -q d /tmp/e && git -C /tmp/e status --porcelain");
+    assert_eq!(ran.ok(), "first", "{ran:?}");
+    let told = world.events_of("trust_change");
+    assert!(told.iter().any(|event| event["path"] == "d/.git"), "{told:?}");
+    assert!(ran.err.contains("d/.git"), "{ran:?}");
+}
+
+#[test]
+fn g07_clean_leaves_what_is_protected() {
+    let world = World::with_repository();
+    world.file("junk/x", "");
+    world.file(".vscode/settings.json", "{}");
+    world.file(".env", "geheim");
+    world.run(&[], "git clean -fdxq; test ! -e junk").ok();
+    assert!(world.project.join(".vscode/settings.json").exists() && world.project.join(".env").exists());
+}
+
+#[test]
+fn g08_a_branch_that_changes_a_protected_file_leaves_that_as_it_is() {
+    let world = World::with_repository();
+    world.file(".claude/commands/x.md", "one");
+    world.file("src", "one");
+    world.git(&world.project, &["add", "-A"]);
+    world.git(&world.project, &["commit", "-qm", "one"]);
+    world.git(&world.project, &["checkout", "-qb", "other"]);
+    world.file(".claude/commands/x.md", "two");
+    world.file("src", "two");
+    world.git(&world.project, &["commit", "-qam", "two"]);
+    let ran = world.run(&[], "git checkout -q main");
+    // Git says what it could not write, and goes on with the rest; the host's git can finish.
+    assert!(
+        ran.err.contains("unable to unlink old '.claude/commands/x.md'"),
+        "{ran:?}"
+    );
+    assert_eq!(
+        fs::read_to_string(world.project.join(".claude/commands/x.md")).unwrap(),
+        "two"
+    );
+    world.git(&world.project, &["checkout", "-qf", "main"]);
+    assert_eq!(fs::read_to_string(world.project.join("src")).unwrap(), "one");
+}

@@ -17,5 +17,7 @@ mod process;
 mod protect;
 mod read;
 mod root;
+mod shell;
+mod state;
 mod terminal;
 mod write;

@@ -120,7 +120,11 @@ impl NewRoot {
 
     /// Makes a symbolic link.
     pub(super) fn link(&self, at: &Path, target: &Path) -> Result<(), StageError> {
-        let (parent, name) = self.parent(at)?;
+        let (parent, name) = match self.parent(at) {
+            // A link on the way, which leads there already.
+            Err(error) if error.errno == Errno::LOOP.raw_os_error() => return Ok(()),
+            other => other?,
+        };
         match symlinkat(target, parent, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno).during("symlinkat"),
@@ -208,15 +212,17 @@ impl NewRoot {
     }
 
     /// Puts a generated file over an existing one of a read-only part.
-    pub(super) fn cover(&mut self, at: &Path, content: &[u8]) -> Result<(), StageError> {
+    ///
+    /// A writable one lies on the root's file system, whose other mounts are read-only by then.
+    pub(super) fn cover(&mut self, at: &Path, content: &[u8], writable: bool) -> Result<(), StageError> {
         let Ok(target) = self.open(at) else { return Ok(()) };
         self.generated += 1;
         let name = format!("cover{}", self.generated);
         let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
-        let file = create(&store, &name, 0o644)?;
+        let file = create(&store, &name, if writable { 0o600 } else { 0o644 })?;
         write_all(&file, content)?;
         let tree = clone_tree(&open_below(&store, Path::new(&name), OFlags::PATH)?)?;
-        set_attributes(&tree, read_only(), Reach::One).during("mount_setattr")?;
+        set_attributes(&tree, attributes(writable), Reach::One).during("mount_setattr")?;
         attach_on(&tree, &target)
     }
 

@@ -38,6 +38,8 @@ pub struct Standing {
     pub network: NetworkOutcome,
     /// The seccomp listener, where the kernel gives one.
     pub listener: Option<OwnedFd>,
+    /// Its mount namespace.
+    pub mounts: OwnedFd,
     /// The private home.
     pub home: Option<OwnedFd>,
     /// What the other best-effort steps came to.
@@ -125,6 +127,7 @@ impl Stage {
                 sockets: built.sockets,
                 network: built.network,
                 listener: built.listener,
+                mounts: built.mounts,
                 home: built.home,
                 outcome: built.outcome,
             }),
@@ -163,8 +166,9 @@ impl Stage {
                     network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
                 }
                 Ok((FromStage::Filtered, mut descriptors)) => filtered = Some(descriptors.pop()),
-                Ok((FromStage::Ready(outcome), mut descriptors)) => {
-                    ready = Some((descriptors.pop(), outcome))
+                Ok((FromStage::Ready(outcome), descriptors)) => {
+                    let mut descriptors = descriptors.into_iter();
+                    ready = Some((descriptors.next(), descriptors.next(), outcome));
                 }
                 Ok((FromStage::Failed(error), _)) => return Err(LaunchError::Step(error)),
                 Ok(_) => return Err(LaunchError::Channel(ChannelError::Malformed)),
@@ -172,7 +176,8 @@ impl Stage {
                 Err(error) => return Err(LaunchError::Channel(error)),
             }
         }
-        let (Some((sockets, network)), Some((home, outcome)), Some(listener)) = (network, ready, filtered)
+        let (Some((sockets, network)), Some((Some(mounts), home, outcome)), Some(listener)) =
+            (network, ready, filtered)
         else {
             return Err(LaunchError::Lost);
         };
@@ -180,6 +185,7 @@ impl Stage {
             sockets,
             network,
             listener,
+            mounts,
             home,
             outcome,
         })
@@ -191,6 +197,7 @@ struct Built {
     sockets: Vec<(Role, OwnedFd)>,
     network: NetworkOutcome,
     listener: Option<OwnedFd>,
+    mounts: OwnedFd,
     home: Option<OwnedFd>,
     outcome: Outcome,
 }

@@ -11,6 +11,7 @@ use crate::launch::protocol::{FromStage, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
 use crate::sys::process::{Forked, exit_now, forget_arguments, fork};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -75,17 +76,26 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.first_wall) {
         executor.execute(step)?;
     }
+    // For the masks that come later ([`super::remask`]): nobody else gets at it once this process can't be looked into.
+    let mounts = rustix::fs::open(
+        "/proc/self/ns/mnt",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .during("open /proc/self/ns/mnt")?;
     // From here on the program is near: nobody inside may look into this process (ptrace(2), /proc/1).
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .during("prctl PR_SET_DUMPABLE")?;
     let home = executor.home.take();
-    let descriptors: Vec<BorrowedFd<'_>> = home.iter().map(AsFd::as_fd).collect();
+    let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(mounts.as_fd())
+        .chain(home.iter().map(AsFd::as_fd))
+        .collect();
     // First the word, then the program: a supervisor that was killed before PR_SET_PDEATHSIG counted takes no word, and
     // nothing that the program's process says comes before it.
     channel
         .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
-    drop(home);
+    drop((home, mounts));
     rustix::io::write(&release, b"!").during("write")?;
     drop(release);
     init::run(channel, program, executor)

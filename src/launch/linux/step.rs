@@ -88,12 +88,16 @@ impl Executor {
                     other => other,
                 }
             }
-            Step::Cover { at, content } => self
+            Step::Cover {
+                at,
+                content,
+                writable,
+            } => self
                 .root
                 .as_mut()
                 .ok_or(Errno::INVAL)
                 .during("no root yet")?
-                .cover(at, content),
+                .cover(at, content, *writable),
             Step::Mask { at, kind } => self.root()?.mask(at, *kind),
             Step::Seal { at } => self.root()?.seal(at),
             Step::Proc => self.proc(),

@@ -1,0 +1,158 @@
+//! Looking again at parts of a tree that was walked before: the watcher's half of the walk, and the cheap answer to
+//! whether a second walk is needed.
+
+use super::beneath::{changed_ns, open_directory, open_root, status};
+use super::found::{Found, Listed, Walk};
+use super::matcher::Matcher;
+use super::notes::{found_kind, identity};
+use super::walk::{Purpose, WalkError, call};
+use super::walker::{Context, Walker};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// How old a change must have been when the directory was listed: two ticks of the slowest kernel (`CONFIG_HZ` = 100). A
+/// younger one may share its time with one that came after the listing.
+const TICKS_NS: i64 = 20_000_000;
+/// The same where the file system keeps times in steps of two seconds.
+const COARSE_NS: i64 = 3_000_000_000;
+
+impl Listed {
+    /// Whether names may have come or gone since it was listed by a walk that began at `begun_ns`, going by the time
+    /// of its last change now.
+    pub(crate) const fn may_differ(&self, begun_ns: i64, now_ns: i64) -> bool {
+        let coarse = self.changed_ns % 1_000_000_000 == 0;
+        let margin = if coarse { COARSE_NS } else { TICKS_NS };
+        self.changed_ns != now_ns || self.changed_ns > begun_ns.saturating_sub(margin)
+    }
+}
+
+impl Walk {
+    /// Whether another walk would certainly find the same: no name has come or gone anywhere that was looked at, and
+    /// nothing that was found has changed. One look at an inode for each, instead of a list of every name.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let whole = u64::try_from(self.directories.len()) == Ok(self.directory_count) && !self.truncated;
+        let Ok(root) = open_root(&self.root) else {
+            return false;
+        };
+        whole
+            && self
+                .directories
+                .iter()
+                .chain(&self.git_directories)
+                .all(|listed| {
+                    let path = if listed.path.as_os_str().is_empty() {
+                        Path::new(".")
+                    } else {
+                        &listed.path
+                    };
+                    status(&root, path).is_ok_and(|now| !listed.may_differ(self.begun_ns, changed_ns(&now)))
+                })
+            && self
+                .protected
+                .iter()
+                .chain(&self.watched)
+                .all(|found| is_current(&root, found, self.begun_ns))
+    }
+}
+
+/// A file's time moves with every write; within a tick of the walk it may be that of a later one.
+fn is_current(root: &OwnedFd, found: &Found, begun_ns: i64) -> bool {
+    let margin = if found.changed_ns % 1_000_000_000 == 0 {
+        COARSE_NS
+    } else {
+        TICKS_NS
+    };
+    status(root, &found.path).is_ok_and(|now| {
+        identity(&now) == found.identity
+            && changed_ns(&now) == found.changed_ns
+            && found_kind(&now) == found.kind
+            && found.changed_ns <= begun_ns.saturating_sub(margin)
+    })
+}
+
+/// Looks at one name of a tree that was walked before, and at all beneath it. `path` is relative to `root`. What is
+/// gone, and where the walk would not have gone, gives nothing.
+///
+/// # Errors
+/// [`WalkError`].
+pub(crate) fn look_at(root: &Path, path: &Path, matcher: &Matcher) -> Result<Walk, WalkError> {
+    let mut walker = Walker::new(root, matcher, Purpose::Report);
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+        return Ok(walker.finish());
+    };
+    let Some((directory, context)) = descend(root, parent, matcher)? else {
+        return Ok(walker.finish());
+    };
+    let Ok(name) = CString::new(name.as_bytes()) else {
+        return Ok(walker.finish());
+    };
+    let Ok(found) = status(&directory, name.as_c_str()) else {
+        return Ok(walker.finish());
+    };
+    walker.path = parent.as_os_str().as_bytes().to_vec();
+    let mut children = Vec::new();
+    let file_type = FileType::from_raw_mode(found.st_mode);
+    walker.name(&directory, &name, file_type, &context, &mut children)?;
+    for child in children {
+        walker.push(child.name.to_bytes());
+        let below = child.context.unwrap_or_else(|| context.plain_below());
+        walker.enter(&directory, &child.name, &below)?;
+    }
+    Ok(walker.finish())
+}
+
+/// Lists one directory again, and goes into those in it that `known` doesn't know.
+///
+/// # Errors
+/// [`WalkError`].
+pub(crate) fn look_again(
+    root: &Path,
+    path: &Path,
+    matcher: &Matcher,
+    known: &dyn Fn(&Path) -> bool,
+) -> Result<Walk, WalkError> {
+    let mut walker = Walker::new(root, matcher, Purpose::Report);
+    walker.known = Some(known);
+    if let Some((directory, context)) = descend(root, path, matcher)? {
+        walker.path = path.as_os_str().as_bytes().to_vec();
+        walker.directory(&directory, &context)?;
+    }
+    Ok(walker.finish())
+}
+
+/// Opens a directory name by name, and tells how the walk looks at the names in it; `None` where it would not go, such
+/// as git directories and those that are left out.
+fn descend(root: &Path, path: &Path, matcher: &Matcher) -> Result<Option<(OwnedFd, Context)>, WalkError> {
+    let mut directory = open_root(root).map_err(|errno| call("open", root, errno))?;
+    let mut context = Context::root(matcher);
+    // What it finds on the way was found before.
+    let mut walker = Walker::new(root, matcher, Purpose::Report);
+    for name in path.iter() {
+        if name.as_bytes().eq_ignore_ascii_case(b".git") {
+            return Ok(None);
+        }
+        let Ok(name) = CString::new(name.as_bytes()) else {
+            return Ok(None);
+        };
+        let below = match open_directory(&directory, name.as_c_str()) {
+            Ok(below) => below,
+            // Gone again, or a link now.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(None),
+            Err(errno) => return Err(call("openat", path, errno)),
+        };
+        let mut children = Vec::new();
+        walker.name(&directory, &name, FileType::Directory, &context, &mut children)?;
+        let Some(child) = children.pop() else {
+            return Ok(None);
+        };
+        walker.push(name.to_bytes());
+        context = child.context.unwrap_or_else(|| context.plain_below());
+        directory = below;
+    }
+    Ok(Some((directory, context)))
+}

@@ -1,0 +1,496 @@
+//! Looks at the project while a run goes on, so that what covers a name stays on that name.
+//!
+//! Masks and protections are mounts, and a mount lies on an inode: when the host replaces the file by rename (every
+//! editor does, and so does `git config`), the new inode has none, and a secret that appears during the run never had
+//! one. So the directories that the walk saw are watched, and what appears in them is covered at once
+//! ([`crate::launch::linux::remask`]).
+//!
+//! A name decides, not who made it: the kernel doesn't tell an ordinary user who that was, and a file that the agent
+//! makes today is one that the user fills tomorrow. So an `.env` that the agent writes itself is masked too, as it would
+//! be at the start of the next run; what was open by then stays open. Who wants otherwise names the path in a rule.
+//!
+//! What this can't do: between the rename and the mask lie some milliseconds in which the new file can be opened. And
+//! it is bounded ([`DIRECTORIES_KEPT`], the kernel's number of watches); the log says so when a bound is met.
+//!
+//! It starts a moment after the program ([`DELAY`]): letting go of a watch costs the kernel up to ten milliseconds at
+//! the end, which a command as short as that needn't pay. What happened in between shows in the directories' times.
+
+mod table;
+
+use super::event::{Emit, Event};
+use crate::facts::{
+    DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, look_again, look_at,
+    real,
+};
+use crate::launch::linux::remask::{Guard, guard};
+use crate::policy::Access;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use table::{Happened, Table};
+
+/// After the start.
+const DELAY: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+/// Most masks that one run gets besides those that it began with: a namespace holds 100,000 mounts (`fs.mount-max`).
+const MASKS_MAX: usize = 10_000;
+
+/// What is looked after.
+#[derive(Debug)]
+pub struct Watched {
+    /// The project.
+    pub project: Project,
+    /// The table that the walk used.
+    pub matcher: Matcher,
+    /// The same without patterns of the user's, which are relative to the project.
+    pub plain: Matcher,
+    /// What the walk found before the run: the project's own first.
+    pub walks: Vec<Walk>,
+    /// How many of those are the project's own; the others are directories that a rule grants.
+    pub own: usize,
+    /// What covers which path, absolute, and what was there, where the walk doesn't say.
+    pub guards: Vec<(Guard, PathBuf, Option<Identity>)>,
+    /// Paths of secrets that a rule of the user's opens, absolute.
+    pub opened: Vec<PathBuf>,
+    /// Whether anything in the project can have been changed from inside.
+    pub writable: bool,
+}
+
+impl Watched {
+    /// The table for one of the walks.
+    fn matcher(&self, walk: usize) -> &Matcher {
+        if walk < self.own {
+            &self.matcher
+        } else {
+            &self.plain
+        }
+    }
+}
+
+/// The thread that does it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    stop: Arc<OwnedFd>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Starts it for the sandbox whose mount namespace is `mounts`.
+    ///
+    /// # Errors
+    /// When there is no thread or no descriptor.
+    pub(super) fn start(
+        watched: Arc<Watched>,
+        mounts: OwnedFd,
+        events: Arc<dyn Emit>,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let theirs = Arc::clone(&stop);
+        let thread = Builder::new().name("watch".into()).spawn(move || {
+            if stopped(&theirs, &DELAY) {
+                return;
+            }
+            match Watcher::new(watched, mounts, Arc::clone(&events), theirs) {
+                Ok(mut watcher) => watcher.run(),
+                Err(errno) => events.emit(Event::Degraded {
+                    lost: vec![format!(
+                        "masks on secrets that appear or are replaced during the run (inotify_init1: {errno})"
+                    )],
+                }),
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Tells it that the run is over; [`Self::join`] waits for it.
+    pub(super) fn stop(&self) {
+        rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).ok();
+    }
+
+    /// Waits until it has ended.
+    pub(super) fn join(self) {
+        drop(self.thread.join());
+    }
+}
+
+/// Whether the run ends within `patience`.
+fn stopped(stop: &OwnedFd, patience: &Timespec) -> bool {
+    let mut waiting = [PollFd::new(stop, PollFlags::IN)];
+    !matches!(poll(&mut waiting, Some(patience)), Ok(0))
+}
+
+struct Watcher {
+    watched: Arc<Watched>,
+    mounts: OwnedFd,
+    events: Arc<dyn Emit>,
+    stop: Arc<OwnedFd>,
+    table: Table,
+    guards: BTreeMap<PathBuf, Guard>,
+    /// Which inode was covered at a path.
+    covered: HashMap<PathBuf, Identity>,
+    /// Files that become secrets when they get another content.
+    undecided: BTreeSet<PathBuf>,
+    /// To be covered next.
+    wanted: BTreeMap<PathBuf, Guard>,
+    masked: usize,
+    told: BTreeSet<&'static str>,
+}
+
+impl Watcher {
+    fn new(
+        watched: Arc<Watched>,
+        mounts: OwnedFd,
+        events: Arc<dyn Emit>,
+        stop: Arc<OwnedFd>,
+    ) -> Result<Self, Errno> {
+        let mut covered = HashMap::new();
+        let mut undecided = BTreeSet::new();
+        for walk in &watched.walks {
+            let hidden = walk.user.iter().map(|user| &user.found);
+            for found in walk.masks.iter().chain(&walk.protected).chain(hidden) {
+                if let Some((path, _, identity)) = found.mountable() {
+                    covered.insert(walk.root.join(path), identity);
+                }
+            }
+            undecided.extend(walk.undecided.iter().map(|found| walk.root.join(&found.path)));
+        }
+        for (_, path, identity) in &watched.guards {
+            if let Some(identity) = identity {
+                covered.entry(path.clone()).or_insert(*identity);
+            }
+        }
+        Ok(Self {
+            table: Table::new()?,
+            guards: watched
+                .guards
+                .iter()
+                .map(|(guard, path, _)| (path.clone(), *guard))
+                .collect(),
+            watched,
+            mounts,
+            events,
+            stop,
+            covered,
+            undecided,
+            wanted: BTreeMap::new(),
+            masked: 0,
+            told: BTreeSet::new(),
+        })
+    }
+
+    fn run(&mut self) {
+        self.set_up();
+        loop {
+            self.cover();
+            let mut waiting = [
+                PollFd::new(&self.table, PollFlags::IN),
+                PollFd::new(&*self.stop, PollFlags::IN),
+            ];
+            match poll(&mut waiting, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return self.tell("poll", format!("the watch of the project (poll: {errno})")),
+            }
+            let [_, stop] = &waiting;
+            if !stop.revents().is_empty() {
+                return;
+            }
+            match self.table.read() {
+                Happened::Names(names) => self.look(names),
+                Happened::TooMuch => self.look_everywhere(),
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        stopped(&self.stop, &Timespec::default())
+    }
+
+    fn set_up(&mut self) {
+        let watched = Arc::clone(&self.watched);
+        let parents: BTreeSet<&Path> = watched
+            .guards
+            .iter()
+            .filter_map(|(_, path, _)| path.parent())
+            .collect();
+        for parent in parents {
+            self.watch(parent, None);
+        }
+        for path in std::mem::take(&mut self.undecided) {
+            self.note_undecided(&path);
+        }
+        let mut changed = Vec::new();
+        for (root, walk) in watched.walks.iter().enumerate() {
+            if walk.directory_count > u64::try_from(DIRECTORIES_KEPT).unwrap_or(u64::MAX) {
+                self.tell(
+                    "directories",
+                    format!(
+                        "masks on secrets that appear during the run in all but the first {DIRECTORIES_KEPT} directories of {}",
+                        walk.root.display()
+                    ),
+                );
+            }
+            for (count, listed) in walk.directories.iter().enumerate() {
+                if count % 64 == 0 && self.is_stopped() {
+                    return;
+                }
+                if let Some(now) = self.watch(&walk.root.join(&listed.path), Some(root))
+                    && listed.may_differ(walk.begun_ns, now)
+                {
+                    changed.push((root, listed.path.clone()));
+                }
+            }
+        }
+        self.look_at_changed(changed);
+        // Names in git directories and outside of the project, which no list of names was made of.
+        let replaced: Vec<(PathBuf, Guard)> = self
+            .guards
+            .iter()
+            .filter(|(path, guard)| {
+                // A pin holds by itself: nothing inside can have moved it, and who replaces it removes it first.
+                let known = self.covered.get(path.as_path());
+                **guard != Guard::Pin && identity_of(path).is_some_and(|now| known != Some(&now))
+            })
+            .map(|(path, guard)| (path.clone(), *guard))
+            .collect();
+        self.wanted.extend(replaced);
+    }
+
+    /// Watches a directory; tells when it last changed. `root` is that of the walk that holds it against patterns.
+    fn watch(&mut self, path: &Path, root: Option<usize>) -> Option<i64> {
+        match self.table.add(path, root) {
+            Ok(changed) => Some(changed),
+            Err(Errno::NOSPC) => {
+                self.tell(
+                    "watches",
+                    "masks on secrets that appear during the run in some directories (the kernel's fs.inotify.max_user_watches, or aca's own bound, is used up)"
+                        .into(),
+                );
+                None
+            }
+            // Gone, or a link by now: its parent says so, or will.
+            Err(_) => None,
+        }
+    }
+
+    fn note_undecided(&mut self, path: &Path) {
+        if let Some(parent) = path.parent() {
+            self.table.watch_writes(parent).ok();
+        }
+        self.undecided.insert(path.to_owned());
+    }
+
+    /// Names that appeared or were written.
+    fn look(&mut self, names: BTreeSet<PathBuf>) {
+        for path in names {
+            if self.is_stopped() {
+                return;
+            }
+            self.look_at_guards(&path);
+            let Some(root) = path.parent().and_then(|parent| self.table.root_of(parent)) else {
+                continue;
+            };
+            self.look_at_name(root, &path);
+        }
+    }
+
+    fn look_at_name(&mut self, root: usize, path: &Path) {
+        let watched = Arc::clone(&self.watched);
+        let Some(walk) = watched.walks.get(root) else {
+            return;
+        };
+        let Ok(relative) = path.strip_prefix(&walk.root) else {
+            return;
+        };
+        let directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let named = path.file_name().is_some_and(|name| {
+            watched
+                .matcher(root)
+                .may_matter(std::os::unix::ffi::OsStrExt::as_bytes(name))
+        });
+        if directory || named {
+            let found = look_at(&walk.root, relative, watched.matcher(root));
+            self.take(root, found);
+        }
+    }
+
+    /// Puts back what covered a path that was replaced, and all beneath.
+    fn look_at_guards(&mut self, path: &Path) {
+        let beneath: Vec<(PathBuf, Guard)> = self
+            .guards
+            .range(path.to_owned()..)
+            .take_while(|(guarded, _)| guarded.starts_with(path))
+            .map(|(guarded, guard)| (guarded.clone(), *guard))
+            .collect();
+        for (guarded, _) in &beneath {
+            if let Some(parent) = guarded.parent().filter(|parent| parent.starts_with(path)) {
+                self.watch(parent, None);
+            }
+        }
+        for (guarded, guard) in beneath {
+            // A secret of the home that became a link: what it leads to is seen as well.
+            if guard == Guard::Mask
+                && let Ok(target) = real(&guarded)
+                && target != guarded
+            {
+                self.wanted.insert(target, guard);
+            }
+            self.wanted.insert(guarded, guard);
+        }
+    }
+
+    /// Lists directories again. What is new in them is watched and, since it may have got names before that, listed once
+    /// more.
+    fn look_at_changed(&mut self, mut changed: Vec<(usize, PathBuf)>) {
+        let watched = Arc::clone(&self.watched);
+        while let Some((root, path)) = changed.pop() {
+            if self.is_stopped() {
+                return;
+            }
+            let Some(walk) = watched.walks.get(root) else {
+                continue;
+            };
+            let found = {
+                let known = |path: &Path| self.table.root_of(&walk.root.join(path)).is_some();
+                look_again(&walk.root, &path, watched.matcher(root), &known)
+            };
+            changed.extend(self.record(root, found));
+        }
+    }
+
+    fn look_everywhere(&mut self) {
+        let watched = Arc::clone(&self.watched);
+        for (root, walk) in watched.walks.iter().enumerate() {
+            if !walk.directories.is_empty() {
+                let found = look_again(&walk.root, Path::new(""), watched.matcher(root), &|_| false);
+                self.take(root, found);
+            }
+        }
+        self.wanted
+            .extend(self.guards.iter().map(|(path, guard)| (path.clone(), *guard)));
+    }
+
+    fn take(&mut self, root: usize, found: Result<Walk, WalkError>) {
+        let changed = self.record(root, found);
+        self.look_at_changed(changed);
+    }
+
+    /// Takes what a look found; gives the directories that are to be listed again.
+    fn record(&mut self, root: usize, found: Result<Walk, WalkError>) -> Vec<(usize, PathBuf)> {
+        let walk = match found {
+            Ok(walk) => walk,
+            Err(error) => {
+                self.tell(
+                    "look",
+                    format!("masks on secrets that appear during the run: {error}"),
+                );
+                return Vec::new();
+            }
+        };
+        let hidden = walk.user.iter().filter(|user| user.access == Access::Hide);
+        for found in walk.masks.iter().chain(hidden.map(|user| &user.found)) {
+            self.want_mask(&walk.root, found);
+        }
+        for found in &walk.undecided {
+            let path = walk.root.join(&found.path);
+            if !self.undecided.contains(&path) {
+                self.note_undecided(&path);
+                // It may have been written before the watch was there.
+                let again = look_at(&walk.root, &found.path, self.watched.matcher(root));
+                for found in again.iter().flat_map(|walk| &walk.masks) {
+                    self.want_mask(&walk.root, found);
+                }
+            }
+        }
+        let mut changed = Vec::new();
+        for listed in &walk.directories {
+            let path = walk.root.join(&listed.path);
+            let known = self.table.root_of(&path).is_some();
+            if let Some(now) = self.watch(&path, Some(root))
+                && !known
+                && listed.may_differ(walk.begun_ns, now)
+            {
+                changed.push((root, listed.path.clone()));
+            }
+        }
+        changed
+    }
+
+    fn want_mask(&mut self, root: &Path, found: &Found) {
+        let Some((path, _, _)) = found.mountable() else {
+            return;
+        };
+        let path = root.join(path);
+        if self.watched.opened.contains(&path) {
+            return;
+        }
+        if !self.guards.contains_key(&path) {
+            if self.masked >= MASKS_MAX {
+                return self.tell(
+                    "masks",
+                    format!("masks on more than {MASKS_MAX} secrets that appeared"),
+                );
+            }
+            self.masked += 1;
+        }
+        // A link's target may have any name: only as a guarded path is it noticed when that is replaced.
+        if found.path != path && !self.guards.contains_key(&path) {
+            self.guards.insert(path.clone(), Guard::Mask);
+            if let Some(parent) = path.parent() {
+                self.watch(parent, None);
+            }
+        }
+        self.wanted.insert(path, Guard::Mask);
+    }
+
+    /// Covers what was found wanting.
+    fn cover(&mut self) {
+        let wanted: Vec<(Guard, PathBuf)> = std::mem::take(&mut self.wanted)
+            .into_iter()
+            .map(|(path, guard)| (guard, path))
+            .collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let whole = guard(self.mounts.as_fd(), &wanted).is_ok();
+        for one in wanted {
+            let (kind, path) = &one;
+            // One that fails must not keep the others from being covered, nor its name from being told.
+            let done = if whole {
+                Ok(())
+            } else {
+                guard(self.mounts.as_fd(), std::slice::from_ref(&one))
+            };
+            match (done, identity_of(path)) {
+                (Ok(()), None) => {}
+                (Ok(()), Some(identity)) => {
+                    let new = self.covered.insert(path.clone(), identity) != Some(identity);
+                    match kind {
+                        Guard::Mask if new => self.events.emit(Event::Masked { path: path.clone() }),
+                        Guard::ReadOnly if new => self.events.emit(Event::Protected { path: path.clone() }),
+                        Guard::Mask | Guard::ReadOnly | Guard::Pin => {}
+                    }
+                }
+                (Err(_), _) if self.is_stopped() => return,
+                (Err(error), _) => self.events.emit(Event::Degraded {
+                    lost: vec![format!(
+                        "what covers {}, which was replaced: {error}",
+                        path.display()
+                    )],
+                }),
+            }
+        }
+    }
+
+    /// Says once what is lost.
+    fn tell(&mut self, what: &'static str, text: String) {
+        if self.told.insert(what) {
+            self.events.emit(Event::Degraded { lost: vec![text] });
+        }
+    }
+}
