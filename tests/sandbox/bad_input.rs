@@ -350,7 +350,7 @@ fn refused_calls_of_a_container_s_filter_are_an_error() {
 
 /// Lets a command start under a filter that refuses one call.
 #[expect(unsafe_code, reason = "a filter is put on the child alone")]
-fn filtered(command: &mut Command, call: i64, errno: i32) {
+pub(crate) fn filtered(command: &mut Command, call: i64, errno: i32) {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
     use std::os::unix::process::CommandExt as _;
     let filter = SeccompFilter::new(

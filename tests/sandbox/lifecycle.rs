@@ -355,6 +355,27 @@ fn a_flood_of_stops_holds_nothing_up() {
 }
 
 #[test]
+fn a_first_process_that_is_killed_ends_the_run_as_a_failure() {
+    let world = World::new();
+    let begun = Begun::script(&world, &[], &format!("{DAEMON}; echo ready; sleep 1000"));
+    let id = begun.child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    kill_process(
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap(),
+        Signal::KILL,
+    )
+    .unwrap();
+    let ran = begun.ended();
+    assert_eq!(ran.code, 125, "{ran:?}");
+    assert_eq!(
+        ran.err,
+        "error: the run broke off\n  cause: the sandbox's first process was killed\n"
+    );
+    assert_eq!(processes(&world), []);
+    assert_eq!(world.events_of("session_end")[0]["code"], 125);
+}
+
+#[test]
 fn the_first_process_is_out_of_the_program_s_reach() {
     let world = World::new();
     let ran = world.run(
