@@ -262,8 +262,8 @@ pub(super) fn usage_failure(error: &clap::Error) -> Failure {
             FailureKind::Usage,
             format!("`{}`: {cause}", flag.split(' ').next().unwrap_or_default()),
         );
-        return match cause.downcast_ref::<ValueError>().and_then(ValueError::near) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        return match cause.downcast_ref::<ValueError>().and_then(ValueError::remedy) {
+            Some(remedy) => failure.hint(remedy),
             None => failure,
         };
     }

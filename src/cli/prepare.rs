@@ -126,9 +126,9 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
+    paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
-        paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
         paths.extend(extras.agent.private.iter().cloned());
     }
     paths
@@ -148,6 +148,14 @@ fn extras(
     let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
         paths.iter().map(|path| path.within(home)).collect()
     };
+    let caches: Vec<Cache> = toolchains
+        .cache_places(home, &ambient.environment)
+        .into_iter()
+        .map(|cache| Cache {
+            at: cache.path,
+            store: places.stores().join(cache.store),
+        })
+        .collect();
     let mut read = within(&agent.state.read);
     read.extend(within(&agent.install.roots));
     Ok(Extras {
@@ -162,19 +170,13 @@ fn extras(
         toolchains: toolchains
             .read_paths(home, &ambient.environment)
             .into_iter()
+            .flat_map(|path| around_caches(path, &caches))
             .map(|path| Shown {
                 path,
                 why: "a tool chain of the user's".into(),
             })
             .collect(),
-        caches: toolchains
-            .cache_places(home, &ambient.environment)
-            .into_iter()
-            .map(|cache| Cache {
-                at: cache.path,
-                store: places.stores().join(cache.store),
-            })
-            .collect(),
+        caches,
         system_hidden: system.hide.into_iter().map(|hidden| hidden.path).collect(),
         home_secrets: if policy.home == Home::Host {
             presets::home_secrets()?
@@ -213,6 +215,24 @@ fn extras(
         },
         argv: args.words.clone(),
     })
+}
+
+/// A tool chain's directory; where a cache lies in it, what lies beside the cache, so that the cache has a place to be
+/// put at whether or not the host has one.
+fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
+    if caches.iter().any(|cache| cache.at == path) {
+        return Vec::new();
+    }
+    if !caches.iter().any(|cache| cache.at.starts_with(&path)) {
+        return vec![path];
+    }
+    let Ok(entries) = std::fs::read_dir(&path) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .flat_map(|entry| around_caches(entry, caches))
+        .collect()
 }
 
 /// A state file's content; nothing when it isn't there, isn't a file or is too large.

@@ -11,6 +11,9 @@ use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_e
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, TrustChange};
 use crate::ui;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use std::sync::Arc;
 /// # Errors
 /// Before the command starts; then nothing of it ran.
 pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<ExitCode, Failure> {
+    refuse_directories()?;
     let beginning = begin(args)?;
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
@@ -110,26 +114,50 @@ fn told(outcome: &Outcome, log: &Log) {
     }
 }
 
-fn not_executed(command: &str, errno: i32) -> Failure {
-    let error = std::io::Error::from_raw_os_error(errno);
-    if error.kind() == std::io::ErrorKind::NotFound {
-        Failure::new(
-            FailureKind::NotFound,
-            format!("`{command}` was not found inside the sandbox"),
-        )
-        .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another")
-    } else {
-        Failure::new(
-            FailureKind::NotExecutable,
-            format!("`{command}` can't be executed: {error}"),
-        )
+/// A directory as standard input or output is a way out of the mount view: `..` leads from there through the host's.
+fn refuse_directories() -> Result<(), Failure> {
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for (name, descriptor) in [
+        ("input", input.as_fd()),
+        ("output", output.as_fd()),
+        ("error", error.as_fd()),
+    ] {
+        let is_directory = fstat(descriptor)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory);
+        if is_directory {
+            return Err(Failure::new(
+                FailureKind::Usage,
+                format!("standard {name} is a directory, through which the command would reach the files around it"),
+            )
+            .hint("redirect a file, or `/dev/null`"));
+        }
     }
+    Ok(())
+}
+
+fn not_executed(command: &str, errno: i32) -> Failure {
+    let kind = crate::supervise::run::not_executed(errno);
+    if kind == FailureKind::NotFound {
+        return Failure::new(kind, format!("`{command}` was not found inside the sandbox"))
+            .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another");
+    }
+    if errno == Errno::LIBACC.raw_os_error() {
+        return Failure::new(
+            kind,
+            format!("`{command}` can't be executed: the interpreter or loader that it names is not inside the sandbox"),
+        )
+        .hint("`head -1` shows a script's, `file` a program's; `--read DIR` shows a directory inside");
+    }
+    let error = std::io::Error::from_raw_os_error(errno);
+    Failure::new(kind, format!("`{command}` can't be executed: {error}"))
 }
 
 fn run_failure(error: RunError) -> Failure {
     match error {
         RunError::Launch(error) => launch_failure(error),
-        other => Failure::new(FailureKind::Machine, other),
+        RunError::Directory { .. } | RunError::Limits(_) | RunError::Session(_) | RunError::Descriptor(_) => {
+            Failure::new(FailureKind::Machine, error)
+        }
     }
 }
 
@@ -138,9 +166,18 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
     let refused = match &error {
         LaunchError::Namespaces(_) => true,
         LaunchError::Step(step) => matches!(step.errno, 1 | 13),
-        LaunchError::Lost | LaunchError::Channel(_) | LaunchError::Plan { .. } => false,
+        LaunchError::Lost | LaunchError::Interrupted | LaunchError::Channel(_) | LaunchError::Plan { .. } => {
+            false
+        }
     };
     let mut failure = Failure::new(FailureKind::Machine, RunError::Launch(error));
+    if !std::path::Path::new("/proc/self/stat")
+        .try_exists()
+        .unwrap_or(false)
+    {
+        failure =
+            failure.hint("/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)");
+    }
     if refused {
         let program = std::env::current_exe().unwrap_or_else(|_| "aca".into());
         for remedy in Refusal::look().remedies(&program) {

@@ -135,11 +135,7 @@ impl Problem {
             Self::UnknownAgent {
                 near: None, known, ..
             } => vec![format!("known agents: {known}")],
-            Self::Value(error) => error
-                .near()
-                .map(|word| format!("did you mean `{word}`?"))
-                .into_iter()
-                .collect(),
+            Self::Value(error) => error.remedy().into_iter().collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],

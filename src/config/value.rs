@@ -51,6 +51,9 @@ pub enum ValueError {
     /// A value for a pattern.
     #[error("`{0}` stands for many variables and can't be set")]
     PatternSet(String),
+    /// A variable of the dynamic loader.
+    #[error("`{0}` makes the dynamic loader run other code in every program, so it never goes inside")]
+    Loader(String),
     /// A value with a NUL byte, which no environment can hold.
     #[error("the value of `{0}` has a NUL byte")]
     VariableNul(String),
@@ -71,10 +74,26 @@ impl ValueError {
             | Self::Variable(_)
             | Self::EveryVariable
             | Self::PatternSet(_)
+            | Self::Loader(_)
             | Self::VariableNul(_) => None,
         }
     }
+
+    /// What to do instead.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        if let Self::Loader(name) = self {
+            let name = name.trim_end_matches('*');
+            return Some(format!(
+                "set it for one program: `aca run -- env {name}=… PROGRAM`"
+            ));
+        }
+        self.near().map(|near| format!("did you mean `{near}`?"))
+    }
 }
+
+/// Beginnings of variables that the dynamic loader reads before a program's first line.
+const LOADER: [&str; 2] = ["LD_", "DYLD_"];
 
 fn word(text: &str, known: &'static [&'static str]) -> ValueError {
     ValueError::Word {
@@ -278,6 +297,7 @@ impl EnvironmentEntry {
         }
         variable(name.strip_suffix('*').unwrap_or(name))
             .map_err(|_| ValueError::Variable(name.to_owned()))?;
+        not_the_loader_s(name)?;
         Ok(Self::Keep(name.to_owned()))
     }
 
@@ -290,6 +310,7 @@ impl EnvironmentEntry {
             return Err(ValueError::PatternSet(name.to_owned()));
         }
         variable(name)?;
+        not_the_loader_s(name)?;
         if value.contains('\0') {
             return Err(ValueError::VariableNul(name.to_owned()));
         }
@@ -298,6 +319,14 @@ impl EnvironmentEntry {
             value: value.to_owned(),
         })
     }
+}
+
+/// A pattern that merely may stand for such a name is fine: what it takes is looked at again, name by name.
+fn not_the_loader_s(name: &str) -> Result<(), ValueError> {
+    if LOADER.iter().any(|start| name.starts_with(start)) {
+        return Err(ValueError::Loader(name.to_owned()));
+    }
+    Ok(())
 }
 
 /// Names as POSIX has them (XBD 8.1): what a shell can hand on.

@@ -33,7 +33,7 @@ pub enum AmbientError {
     )]
     Home(u32),
     /// The home isn't there.
-    #[error("the home directory {path} can't be looked at: {source}")]
+    #[error("the home directory {path} can't be looked at")]
     HomeGone {
         /// Which.
         path: PathBuf,

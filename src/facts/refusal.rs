@@ -13,8 +13,14 @@ pub struct Refusal {
     pub unprivileged_clone: Option<bool>,
     /// `user.max_user_namespaces`.
     pub namespaces_max: Option<u64>,
+    /// Namespaces of which none may be made (`user.max_*_namespaces` is 0), but for those of the user.
+    #[serde(default)]
+    pub none_of: Vec<String>,
     /// Whether a system call filter is on this process already, as container managers install.
     pub filtered: bool,
+    /// Whether this is the inside of a run of aca.
+    #[serde(default)]
+    pub nested: bool,
     /// Whether this looks like the inside of a container.
     pub container: bool,
 }
@@ -34,10 +40,16 @@ impl Refusal {
             apparmor_restricts: setting("kernel/apparmor_restrict_unprivileged_userns")
                 .map(|text| text == "1"),
             unprivileged_clone: setting("kernel/unprivileged_userns_clone").map(|text| text != "0"),
+            none_of: ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
+                .into_iter()
+                .map(|kind| format!("user.max_{kind}_namespaces"))
+                .filter(|name| setting(&name.replace('.', "/")).is_some_and(|text| text == "0"))
+                .collect(),
             namespaces_max: setting("user/max_user_namespaces").and_then(|text| text.parse().ok()),
             filtered: status
                 .lines()
                 .any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
+            nested: std::env::var_os("ACA").is_some_and(|value| value == "1"),
             container: there("/.dockerenv") || there("/run/.containerenv"),
         }
     }
@@ -45,6 +57,13 @@ impl Refusal {
     /// What to do, the likeliest first. `program` is the path that a profile must name.
     #[must_use]
     pub fn remedies(&self, program: &Path) -> Vec<String> {
+        if self.nested {
+            return vec![
+                "this is the inside of a run already: the command is confined without another. Where runs shall nest, \
+                 the outer one takes `--grant nested-userns`"
+                    .into(),
+            ];
+        }
         let mut remedies = Vec::new();
         if self.apparmor_restricts == Some(true) {
             remedies.push(format!(
@@ -63,6 +82,9 @@ impl Refusal {
             remedies.push(
                 "user.max_user_namespaces is 0: as root, `sysctl -w user.max_user_namespaces=10000`".into(),
             );
+        }
+        for name in &self.none_of {
+            remedies.push(format!("{name} is 0: as root, `sysctl -w {name}=10000`"));
         }
         if self.container || self.filtered {
             remedies.push(

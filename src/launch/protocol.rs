@@ -7,10 +7,28 @@ use serde::{Deserialize, Serialize};
 pub enum ToStage {
     /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along.
     Plan,
-    /// The job was continued: continue the program.
-    Continue,
+    /// The answer to [`FromStage::Stopped`], and what SIGCONT turns into: continue the program if it is stopped.
+    Continue(Place),
     /// Send this signal to the program.
-    Signal(i32),
+    Signal(i32, Reach),
+}
+
+/// Where the job is, as only the supervisor can tell: inside, process groups of the outside have no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// It has the terminal.
+    Foreground,
+    /// It doesn't.
+    Background,
+}
+
+/// Which programs a signal is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// Any.
+    Always,
+    /// One that has left the supervisor's process group: the others had it from where it came from.
+    OtherGroup,
 }
 
 /// From the stage.
@@ -26,8 +44,10 @@ pub enum FromStage {
     Filtered,
     /// The program could not be executed.
     NotExecuted(i32),
-    /// The program is stopped by this signal.
+    /// The program is stopped by this signal. No other is sent until it is answered.
     Stopped(i32),
+    /// The program that [`FromStage::Stopped`] told of runs again, whoever did it.
+    Continued,
     /// The program ended.
     Ended(Ending),
 }

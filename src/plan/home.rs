@@ -1,6 +1,6 @@
 //! The home directory inside: private with the user's tools and the agent's state, or the user's own read-only.
 
-use super::{Entry, Extras, Kind};
+use super::{Cache, Entry, Extras, Kind};
 use crate::facts::Facts;
 use crate::policy::{Home, Origin};
 use std::path::Path;
@@ -35,25 +35,52 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
             mode: 0o644,
         });
     }
-    for shown in &extras.toolchains {
-        if let Some(fact) = facts.paths.get(&shown.path) {
-            entries.push(Entry::Show {
+    let mut placed: Vec<(&Path, Entry)> = extras
+        .toolchains
+        .iter()
+        .filter_map(|shown| Some((shown, facts.paths.get(&shown.path)?)))
+        .map(|(shown, fact)| {
+            let entry = Entry::Show {
                 source: fact.real.clone(),
                 at: shown.path.clone(),
                 kind: fact.kind,
                 why: shown.why.clone(),
-            });
+            };
+            (shown.path.as_path(), entry)
+        })
+        .collect();
+    for cache in &extras.caches {
+        let shown = entries.iter().chain(placed.iter().map(|(_, entry)| entry));
+        let above: Vec<&Path> = shown
+            .filter(|entry| matches!(entry, Entry::Show { .. }) && cache.at.starts_with(entry.at()))
+            .map(Entry::at)
+            .collect();
+        // Nothing can be put into what is read-only but on a directory that is there: tools do without that cache. And
+        // a variable that names a directory of the system's doesn't make that a cache.
+        if above.is_empty() || (is_directory(facts, &cache.at) && !above.contains(&cache.at.as_path())) {
+            placed.push((&cache.at, grant(cache)));
         }
     }
-    for cache in &extras.caches {
-        entries.push(Entry::Grant {
-            source: cache.store.clone(),
-            at: cache.at.clone(),
-            kind: Kind::Directory,
-            identity: None,
-            why: "a cache of the sandbox's own".into(),
-        });
+    // A cache may hold a tool chain (`~/.julia/juliaup`), and a tool chain a cache: what lies deeper goes on top.
+    placed.sort_by_key(|(path, _)| *path);
+    entries.extend(placed.into_iter().map(|(_, entry)| entry));
+}
+
+fn grant(cache: &Cache) -> Entry {
+    Entry::Grant {
+        source: cache.store.clone(),
+        at: cache.at.clone(),
+        kind: Kind::Directory,
+        identity: None,
+        why: "a cache of the sandbox's own".into(),
     }
+}
+
+fn is_directory(facts: &Facts, path: &Path) -> bool {
+    facts
+        .paths
+        .get(path)
+        .is_some_and(|fact| fact.kind == Kind::Directory && fact.link.is_none())
 }
 
 fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
@@ -74,18 +101,8 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
     // The caches need a place to be put on: only where the host has the directory.
     for cache in &extras.caches {
-        if facts
-            .paths
-            .get(&cache.at)
-            .is_some_and(|fact| fact.kind == Kind::Directory && fact.link.is_none())
-        {
-            entries.push(Entry::Grant {
-                source: cache.store.clone(),
-                at: cache.at.clone(),
-                kind: Kind::Directory,
-                identity: None,
-                why: "a cache of the sandbox's own".into(),
-            });
+        if is_directory(facts, &cache.at) {
+            entries.push(grant(cache));
         }
     }
 }

@@ -27,8 +27,10 @@ pub struct StagePlan {
     pub lockdown: Vec<Step>,
     /// Limits and filters of the program.
     pub program_only: Vec<Step>,
-    /// The Landlock domain, which names paths of the finished view.
+    /// The program's Landlock domain, which names paths of the finished view.
     pub wall: Vec<Step>,
+    /// The first process's: it has to signal the program, which is in a domain of its own.
+    pub first_wall: Vec<Step>,
     /// What to execute.
     pub program: Program,
 }
@@ -179,6 +181,8 @@ pub enum Step {
         writable: Vec<PathBuf>,
         /// Whether the file-system rules are there at all (a domain with them forbids mounts).
         files: bool,
+        /// Which processes may be signalled.
+        signals: Signals,
     },
     /// setrlimit(2).
     Limit {
@@ -224,6 +228,16 @@ pub enum Observation {
     Refusals,
     /// Nothing: the kernel answers everything.
     Nothing,
+}
+
+/// Whom a process in a Landlock domain may signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signals {
+    /// Those in the same domain, and in domains beneath it.
+    Domain,
+    /// Whomever it can see and may.
+    Any,
 }
 
 /// Which filter is wanted.
@@ -297,16 +311,18 @@ impl Plan {
         program_only.push(Step::Seccomp {
             choice: SeccompChoice::from_grants(&self.grants, self.observe),
         });
-        let wall = vec![Step::Landlock {
+        let landlock = |signals| Step::Landlock {
             writable: self.view.writable(),
             files: !nested,
-        }];
+            signals,
+        };
         StagePlan {
             network,
             view,
             lockdown,
             program_only,
-            wall,
+            wall: vec![landlock(Signals::Domain)],
+            first_wall: vec![landlock(Signals::Any)],
             program: self.program.clone(),
         }
     }

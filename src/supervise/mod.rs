@@ -4,10 +4,10 @@ mod network;
 pub mod notify;
 pub mod run;
 pub mod session;
+pub mod signals;
 pub mod state;
-pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
-
-mod terminal;
+pub mod terminal;
 mod trust;
 pub mod watch;
+pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 pub use trust::Change;

@@ -3,10 +3,13 @@
 use super::event::{Emit, Event};
 use super::network::Network;
 use super::notify::Roots;
-use super::session::{self, Finished, HeldSignals, SessionError, Source};
+use super::session::{self, Finished, SessionError, Source};
+use super::signals::HeldSignals;
 use super::state::{StateError, StateFile};
+use super::terminal::JobTerminal;
 use super::trust::Change;
 use super::watch::{Watch, Watched};
+use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
 use crate::launch::protocol::{Ending, StageError};
@@ -21,6 +24,7 @@ use std::time::Instant;
 
 /// Most changes of files that run later that are written one by one.
 const TRUST_EVENTS_MAX: usize = 2_000;
+const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
 
 /// What a run needs besides its plan.
 pub struct Run<'a> {
@@ -120,14 +124,34 @@ impl Run<'_> {
     /// See [`RunError`]; the program did not run unless it is [`RunError::Session`].
     pub fn execute(self, stage: Stage) -> Result<Outcome, RunError> {
         let started = Instant::now();
+        let outcome = self.attempt(stage);
+        self.emit_end(outcome.as_ref().map(|outcome| outcome.finished).ok(), started);
+        outcome
+    }
+
+    fn attempt(&self, stage: Stage) -> Result<Outcome, RunError> {
+        // Before anything is made that a signal could leave behind.
+        let mut signals = HeldSignals::hold()?;
+        // Before the program can have changed its modes.
+        let terminal = JobTerminal::look();
         make_directories(&self.made)?;
         let group = match &self.plan.cgroup {
             Some(plan) => Some(Group::make(plan, self.session, stage.pid())?),
             None => None,
         };
         let steps = self.plan.stage();
-        let signals = HeldSignals::hold()?;
-        let mut standing = stage.build(&steps)?;
+        let mut standing = match stage.build(&steps, Some(&mut signals)) {
+            Ok(standing) => standing,
+            Err(LaunchError::Interrupted) => {
+                let signal = signals.ending().unwrap_or(SIGTERM);
+                return Ok(Outcome {
+                    finished: Finished::Ended(Ending::Signaled(signal)),
+                    state_lost: Vec::new(),
+                    trust: Vec::new(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
         let watcher = match standing.listener.take() {
@@ -144,7 +168,7 @@ impl Run<'_> {
             if let Some(network) = &mut network {
                 sources.push(network);
             }
-            session::run(&standing, &signals, &mut sources)
+            session::run(&standing, signals, &terminal, &mut sources)
         };
         // The kernel takes its time to let go of the watches: meanwhile the rest is done.
         if let Some(watch) = &watch {
@@ -165,10 +189,8 @@ impl Run<'_> {
         if let Some(watch) = watch {
             watch.join();
         }
-        let finished = finished?;
-        self.emit_end(finished, started);
         Ok(Outcome {
-            finished,
+            finished: finished?,
             state_lost,
             trust,
         })
@@ -253,11 +275,13 @@ impl Run<'_> {
         }
     }
 
-    fn emit_end(&self, finished: Finished, started: Instant) {
+    /// `None` is a run that failed.
+    fn emit_end(&self, finished: Option<Finished>, started: Instant) {
         let (code, signal) = match finished {
-            Finished::Ended(Ending::Exited(code)) => (Some(code), None),
-            Finished::Ended(Ending::Signaled(signal)) => (None, Some(signal)),
-            Finished::NotExecuted(_) => (Some(127), None),
+            Some(Finished::Ended(Ending::Exited(code))) => (Some(code), None),
+            Some(Finished::Ended(Ending::Signaled(signal))) => (None, Some(signal)),
+            Some(Finished::NotExecuted(errno)) => (Some(i32::from(not_executed(errno).code())), None),
+            None => (Some(i32::from(FailureKind::Machine.code())), None),
         };
         self.events.emit(Event::SessionEnd {
             code,
@@ -265,6 +289,16 @@ impl Run<'_> {
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             denied: self.events.denied(),
         });
+    }
+}
+
+/// The kind of failure that an errno of execve(2) is.
+#[must_use]
+pub fn not_executed(errno: i32) -> FailureKind {
+    if errno == rustix::io::Errno::NOENT.raw_os_error() {
+        FailureKind::NotFound
+    } else {
+        FailureKind::NotExecutable
     }
 }
 

@@ -1,17 +1,16 @@
 //! The life of one run, seen from outside: from its start until nothing of it is left.
 //!
-//! One thread, one poll(2): the control socket, signals, and whatever else wants to be looked at ([`Source`]). Signals
-//! are blocked and read from a descriptor, so no handler runs and none is missed.
+//! One thread, one poll(2): the control socket, signals, and whatever else wants to be looked at ([`Source`]).
 
-use super::terminal::SavedTerminal;
+use super::signals::{Heard, HeldSignals, Sender};
+use super::terminal::JobTerminal;
 use crate::launch::linux::parent::Standing;
-use crate::launch::protocol::{Ending, FromStage, StageError, ToStage};
+use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
-use nix::sys::signal::{SigSet, Signal, kill, raise};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
+use crate::sys::process::{Wake, wake_by};
+use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -41,7 +40,7 @@ pub enum Finished {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// A last step before the exec failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Step(#[from] StageError),
     /// The first process ended without saying how.
     #[error("the sandbox's first process was killed")]
@@ -59,58 +58,24 @@ pub enum SessionError {
     Channel(#[source] ChannelError),
 }
 
-/// The signals that the loop reads. Job control stops come from the program's own state, so SIGTSTP does nothing here.
-const HEARD: [Signal; 8] = [
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGTSTP,
-    Signal::SIGCONT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-];
-
-/// `si_code` of a signal that the kernel sent, as the terminal's does (sigaction(2)).
-const SI_KERNEL: i32 = 0x80;
-
-/// The signals of this process, held back from the moment on when a program could be there that they are meant for.
-#[derive(Debug)]
-pub struct HeldSignals(SignalFd);
-
-impl HeldSignals {
-    /// Holds them back and reads them from a descriptor. After the stage was started, which must not inherit that.
-    ///
-    /// # Errors
-    /// When the kernel gives no descriptor.
-    pub fn hold() -> Result<Self, SessionError> {
-        let mut heard = SigSet::empty();
-        for signal in HEARD {
-            heard.add(signal);
-        }
-        heard.thread_block().map_err(|errno| call("sigprocmask", errno))?;
-        SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .map(Self)
-            .map_err(|errno| call("signalfd", errno))
-    }
-}
-
 /// Stays with the program until all inside is dead.
 ///
 /// # Errors
 /// See [`SessionError`].
 pub fn run(
     standing: &Standing,
-    signals: &HeldSignals,
+    mut signals: HeldSignals,
+    terminal: &JobTerminal,
     sources: &mut [&mut dyn Source],
 ) -> Result<Finished, SessionError> {
-    let terminal = SavedTerminal::save();
     let mut state = State {
         standing,
         deadline: None,
-        terminal: &terminal,
+        terminal,
+        signals: &mut signals,
     };
-    let finished = state.watch(&signals.0, sources);
+    state.signals.begin();
+    let finished = state.watch(sources);
     // However it went: nothing inside outlives this point.
     pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL).ok();
     reap(&standing.pidfd)?;
@@ -121,16 +86,16 @@ pub fn run(
 struct State<'a> {
     standing: &'a Standing,
     deadline: Option<Instant>,
-    terminal: &'a SavedTerminal,
+    terminal: &'a JobTerminal,
+    signals: &'a mut HeldSignals,
 }
 
 impl State<'_> {
-    fn watch(
-        &mut self,
-        signals: &SignalFd,
-        sources: &mut [&mut dyn Source],
-    ) -> Result<Finished, SessionError> {
+    fn watch(&mut self, sources: &mut [&mut dyn Source]) -> Result<Finished, SessionError> {
         loop {
+            while let Some(heard) = self.signals.next() {
+                self.signal(heard);
+            }
             let timeout = match self.deadline {
                 None => None,
                 Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
@@ -138,34 +103,31 @@ impl State<'_> {
                     None => return Ok(Finished::Ended(Ending::Signaled(Signal::SIGTERM as i32))),
                 },
             };
-            let ready = wait(&self.standing.channel, signals, sources, timeout.as_ref())?;
-            if ready.signals {
-                while let Ok(Some(signal)) = signals.read_signal() {
-                    self.signal(i32::try_from(signal.ssi_signo).unwrap_or(0), signal.ssi_code);
-                }
-            }
+            let ready = wait(&self.standing.channel, self.signals, sources, timeout.as_ref())?;
             for index in ready.sources {
                 if let Some(source) = sources.get_mut(index) {
                     source.ready();
                 }
             }
             if ready.control
-                && let Some(finished) = self.message(signals)?
+                && let Some(finished) = self.message()?
             {
                 return Ok(finished);
             }
         }
     }
 
-    fn message(&mut self, signals: &SignalFd) -> Result<Option<Finished>, SessionError> {
+    fn message(&mut self) -> Result<Option<Finished>, SessionError> {
         match self.standing.channel.receive::<FromStage>() {
             Ok((FromStage::Ended(ending), _)) => Ok(Some(Finished::Ended(ending))),
             Ok((FromStage::NotExecuted(errno), _)) => Ok(Some(Finished::NotExecuted(errno))),
             Ok((FromStage::Failed(error), _)) => Err(error.into()),
             Ok((FromStage::Stopped(signal), _)) => {
-                self.stop(signal, signals);
+                self.stop(signal)?;
                 Ok(None)
             }
+            // It has done its work by arriving: it wakes this process where that is stopped.
+            Ok((FromStage::Continued, _)) => Ok(None),
             Ok((FromStage::Ready(_) | FromStage::Network(..) | FromStage::Filtered, _)) => {
                 Err(SessionError::Channel(ChannelError::Malformed))
             }
@@ -175,52 +137,102 @@ impl State<'_> {
     }
 
     /// The terminal's own signals go to the whole foreground group, the program included; one that somebody sent to
-    /// this process alone is passed on.
-    fn signal(&mut self, number: i32, code: i32) {
-        let Ok(signal) = Signal::try_from(number) else {
-            return;
-        };
-        if signal == Signal::SIGCONT {
-            self.tell(&ToStage::Continue);
-            return;
-        }
-        if code == SI_KERNEL {
-            return;
-        }
-        self.tell(&ToStage::Signal(number));
-        if signal == Signal::SIGTERM && self.deadline.is_none() {
-            self.deadline = Some(Instant::now() + GRACE);
-            // A stopped program would never see it.
-            self.tell(&ToStage::Continue);
+    /// this process alone, or that came before there was a program, is passed on.
+    fn signal(&mut self, heard: Heard) {
+        let number = heard.signal as i32;
+        match (heard.signal, heard.sender) {
+            (Signal::SIGCONT, _) => self.proceed(),
+            // The terminal is gone: that concerns a program too that has left our group.
+            (Signal::SIGHUP, Sender::Kernel) => self.tell(&ToStage::Signal(number, Reach::OtherGroup)),
+            (_, Sender::Kernel) => {}
+            (signal, Sender::Process) => {
+                self.tell(&ToStage::Signal(number, Reach::Always));
+                if signal == Signal::SIGTERM && self.deadline.is_none() {
+                    self.deadline = Some(Instant::now() + GRACE);
+                    // A stopped program would never see it.
+                    self.proceed();
+                }
+            }
         }
     }
 
     /// The program stopped, whoever made it: this process stops the same way, so that the shell gets its prompt.
-    fn stop(&self, number: i32, signals: &SignalFd) {
+    fn stop(&mut self, number: i32) -> Result<(), SessionError> {
         let Ok(signal) = Signal::try_from(number) else {
-            return;
+            return Ok(());
         };
-        self.terminal.leave();
-        // What arrived together with the stop (the terminal's SIGTSTP) must not count as a continuation.
-        while let Ok(Some(_)) = signals.read_signal() {}
+        let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
+        if wants_terminal {
+            self.terminal.take_back();
+            if self.terminal.place() == Place::Foreground {
+                // It is the job's turn already; a shell inside, in a group of its own, is given the terminal on.
+                self.proceed();
+                return Ok(());
+            }
+        }
+        self.hear_all();
+        if self.deadline.is_some() {
+            // It is to end, and can't put that off by stopping.
+            self.proceed();
+            return Ok(());
+        }
+        match self.stop_here(signal)? {
+            Stop::Continued => self.proceed(),
+            // Our group is orphaned: nobody could continue it, and the kernel spares its members such a stop. The
+            // program is in another group, or it would not have stopped; it is spared as well. But without the terminal
+            // that it waits for it would only stop again.
+            Stop::Spared if wants_terminal => {}
+            Stop::Spared => self.proceed(),
+        }
+        Ok(())
+    }
+
+    /// Stops this process until it is continued by whomever, or until the first process has something to say: that the
+    /// program was continued from inside, or killed.
+    fn stop_here(&mut self, signal: Signal) -> Result<Stop, SessionError> {
         let mut one = SigSet::empty();
         one.add(signal);
-        raise(signal).ok();
-        // Delivery of a blocked signal happens here; a stopped process goes on below once it is continued.
-        one.thread_unblock().ok();
+        let channel = self.standing.channel.as_fd();
+        wake_by(channel, Wake::Continue).map_err(|source| SessionError::Call {
+            call: "fcntl",
+            source,
+        })?;
+        // A stop signal that is held back is undone by each SIGCONT that comes after it, and a word that came before it
+        // is seen here: no word is slept through. (SIGSTOP can't be held back; its moment is between the two.)
         if signal != Signal::SIGSTOP {
+            raise(signal).ok();
+        }
+        if has_word(channel)? {
+            raise(Signal::SIGCONT).ok();
+        } else if signal == Signal::SIGSTOP {
+            raise(signal).ok();
+        } else {
+            // The stop happens here.
+            one.thread_unblock().ok();
             one.thread_block().ok();
         }
-        let mut continued = false;
-        while let Ok(Some(heard)) = signals.read_signal() {
-            continued |= heard.ssi_signo == Signal::SIGCONT as u32;
+        wake_by(channel, Wake::Nothing).map_err(|source| SessionError::Call {
+            call: "fcntl",
+            source,
+        })?;
+        Ok(self.hear_all())
+    }
+
+    /// Hears what came; job control's own signals have no further meaning around a stop.
+    fn hear_all(&mut self) -> Stop {
+        let mut stop = Stop::Spared;
+        while let Some(heard) = self.signals.next() {
+            if heard.signal == Signal::SIGCONT {
+                stop = Stop::Continued;
+            } else if !matches!(heard.signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU) {
+                self.signal(heard);
+            }
         }
-        if !continued {
-            // An orphaned process group ignores SIGTSTP and its like; SIGSTOP always works.
-            raise(Signal::SIGSTOP).ok();
-            while let Ok(Some(_)) = signals.read_signal() {}
-        }
-        self.tell(&ToStage::Continue);
+        stop
+    }
+
+    fn proceed(&self) {
+        self.tell(&ToStage::Continue(self.terminal.place()));
     }
 
     fn tell(&self, message: &ToStage) {
@@ -229,15 +241,35 @@ impl State<'_> {
     }
 }
 
+/// How a stop of this process went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It was continued.
+    Continued,
+    /// The kernel did not stop it.
+    Spared,
+}
+
+/// Whether a message waits.
+fn has_word(channel: BorrowedFd<'_>) -> Result<bool, SessionError> {
+    let mut waiting = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    retry_on_intr(|| poll(&mut waiting, Some(&now)))
+        .map(|count| count > 0)
+        .map_err(|source| SessionError::Call { call: "poll", source })
+}
+
 struct Ready {
     control: bool,
-    signals: bool,
     sources: Vec<usize>,
 }
 
 fn wait(
     channel: &Channel,
-    signals: &SignalFd,
+    signals: &HeldSignals,
     sources: &[&mut dyn Source],
     timeout: Option<&Timespec>,
 ) -> Result<Ready, SessionError> {
@@ -258,17 +290,14 @@ fn wait(
     }
     let mut found = waiting.iter().map(|entry| !entry.revents().is_empty());
     let control = found.next().unwrap_or(false);
-    let signals = found.next().unwrap_or(false);
+    // Signals are looked for at each turn.
+    found.next();
     let mut sources: Vec<usize> = found
         .zip(owners)
         .filter_map(|(ready, owner)| ready.then_some(owner))
         .collect();
     sources.dedup();
-    Ok(Ready {
-        control,
-        signals,
-        sources,
-    })
+    Ok(Ready { control, sources })
 }
 
 /// Waits until the first process, and with it everything in its pid namespace, is gone.
@@ -291,21 +320,9 @@ fn reap(pidfd: &OwnedFd) -> Result<(), SessionError> {
 /// Returns the exit code for the case that the signal doesn't end it.
 #[must_use]
 pub fn end_alike(signal: i32) -> u8 {
-    // The program left its core file, if any; a second one of the supervisor would be of no use.
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0).ok();
-    if let Ok(signal) = Signal::try_from(signal) {
-        crate::sys::process::set_disposition(signal as i32, crate::sys::process::Disposition::Default);
-        let mut one = SigSet::empty();
-        one.add(signal);
-        kill(Pid::this(), signal).ok();
-        one.thread_unblock().ok();
-    }
+    // The program left its core file, if any; one of the supervisor would be of no use, and holds what the program must
+    // not see. (A limit of 0 doesn't keep the kernel from piping it to a program, core(5); this does.)
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).ok();
+    crate::sys::process::die_by(signal);
     u8::try_from(128 + signal).unwrap_or(255)
-}
-
-fn call(call: &'static str, errno: nix::errno::Errno) -> SessionError {
-    SessionError::Call {
-        call,
-        source: Errno::from_raw_os_error(errno as i32),
-    }
 }

@@ -231,19 +231,78 @@ pub(crate) fn exit_now(code: i32) -> ! {
 pub(crate) enum Disposition {
     /// The kernel's default.
     Default,
-    /// Nothing.
-    Ignore,
 }
 
 /// Sets what `signal` does.
 pub(crate) fn set_disposition(signal: i32, disposition: Disposition) {
     let handler = match disposition {
         Disposition::Default => libc::SIG_DFL,
-        Disposition::Ignore => libc::SIG_IGN,
     };
-    // SAFETY: SIG_DFL and SIG_IGN run no code of ours; a bad number gives EINVAL and changes nothing.
+    // SAFETY: SIG_DFL runs no code of ours; a bad number gives EINVAL and changes nothing.
     unsafe { libc::signal(signal, handler) };
 }
+
+/// Ends this process by `signal`, or returns where that signal ends nobody. It has no thread any more that would be hit
+/// in its place.
+pub(crate) fn die_by(signal: i32) {
+    set_disposition(signal, Disposition::Default);
+    let mut one = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset(3) initialises the set it is given.
+    unsafe { libc::sigemptyset(one.as_mut_ptr()) };
+    // SAFETY: sigaddset(3) changes an initialised set; a bad number gives EINVAL.
+    unsafe { libc::sigaddset(one.as_mut_ptr(), signal) };
+    // SAFETY: raise(3) takes a number.
+    unsafe { libc::raise(signal) };
+    // SAFETY: pthread_sigmask(3) reads an initialised set; the old one isn't asked for. What is pending strikes here.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, one.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Whether this process ignores `signal`, as `nohup` and shells without job control have it.
+#[must_use]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action sigaction(2) only writes the current one, into memory of that type.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all zeroes are a valid sigaction (SIG_DFL, no flags), and a successful call has filled it in.
+    let action = unsafe { action.assume_init() };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Whether what arrives on a socket raises a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// SIGCONT to this process: it goes on if it is stopped.
+    Continue,
+    /// None.
+    Nothing,
+}
+
+/// Sets that (fcntl(2): `F_SETOWN`, `F_SETSIG`, `O_ASYNC`).
+///
+/// # Errors
+/// Those of fcntl(2).
+pub(crate) fn wake_by(socket: BorrowedFd<'_>, wake: Wake) -> Result<(), Errno> {
+    let call = |command: libc::c_int, value: libc::c_int| {
+        // SAFETY: these three commands of fcntl(2) take a number and change how the open file behaves, no memory.
+        let result = unsafe { libc::fcntl(socket.as_raw_fd(), command, value) };
+        if result < 0 { Err(last_errno()) } else { Ok(result) }
+    };
+    let flags = call(libc::F_GETFL, 0)?;
+    match wake {
+        Wake::Continue => {
+            call(libc::F_SETOWN, rustix::process::getpid().as_raw_nonzero().get())?;
+            call(F_SETSIG, libc::SIGCONT)?;
+            call(libc::F_SETFL, flags | libc::O_ASYNC)?;
+        }
+        Wake::Nothing => {
+            call(libc::F_SETFL, flags & !libc::O_ASYNC)?;
+        }
+    }
+    Ok(())
+}
+
+/// `F_SETSIG` of `linux/fcntl.h`, which the libc crate doesn't name for every C library.
+const F_SETSIG: libc::c_int = 10;
 
 /// Marks every descriptor from 3 up close-on-exec (close_range(2)), whatever the caller of aca left open.
 ///

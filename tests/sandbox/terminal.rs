@@ -1,1 +1,701 @@
-//! T cases: terminals.
+//! T cases: the terminal inside is the user's own, and job control works as without aca.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a file that can't be seen counts as missing here"
+)]
+
+use crate::pty::{Pty, until};
+use crate::support::{World, has};
+use rustix::termios::LocalModes;
+use std::process::Command;
+
+/// `aca run` on a terminal.
+fn on_terminal(world: &World, words: &[&str]) -> Pty {
+    Pty::spawn(with_term(world.aca(&["run"]), words))
+}
+
+fn with_term(mut command: Command, words: &[&str]) -> Command {
+    command.args(words).env("TERM", "xterm");
+    command
+}
+
+/// An interactive shell on a terminal, with `$PROGRAM` and a prompt that nothing else prints.
+fn shell(world: &World) -> Pty {
+    let mut command = world.command("bash");
+    command
+        .args(["--norc", "--noprofile", "-i"])
+        .env("PS1", "PROM\\PT> ")
+        .env("PROGRAM", &world.aca)
+        .env("TERM", "xterm");
+    let mut pty = Pty::spawn(command);
+    pty.type_in("PS1='PROM''PT> '; bind 'set enable-bracketed-paste off' 2>/dev/null\n");
+    pty.expect("PROMPT> ");
+    pty
+}
+
+/// A program that says when it starts and each time that it is continued.
+const STOPS_ITSELF: &str =
+    r#"trap "echo continued" CONT; echo be''gun; kill -STOP $$; echo go''ing; read line; echo "read $line""#;
+
+#[test]
+fn t01_t02_the_program_is_on_the_user_s_terminal() {
+    let world = World::new();
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            "test -t 0 && test -t 1 && test -t 2 && echo all; tty; echo to-tty > /dev/tty; read line < /dev/tty; echo \"got $line\"",
+        ],
+    );
+    let name = pty.name.display().to_string();
+    pty.expect("all\r\n");
+    pty.expect(&name);
+    pty.expect("to-tty\r\n");
+    pty.type_in("typed\n");
+    pty.expect("got typed\r\n");
+    assert_eq!(pty.code(), 0);
+}
+
+#[test]
+fn t02_dev_tty_works_when_standard_input_is_a_pipe() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("echo data | $PROGRAM run -- sh -c 'cat; read line </dev/tty; echo \"got <$line>\"'\n");
+    pty.expect("data\r\n");
+    pty.type_in("typed\n");
+    pty.expect("got <typed>");
+}
+
+#[test]
+fn t03_raw_mode_is_the_program_s_to_set() {
+    let world = World::new();
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            "stty raw -echo && echo set && dd bs=1 count=1 2>/dev/null | od -An -c",
+        ],
+    );
+    pty.expect("set");
+    assert!(
+        !pty.modes()
+            .intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    );
+    // Ctrl-C is a byte now, and no return key is needed.
+    pty.type_in("\x03");
+    pty.expect("003");
+    assert_eq!(pty.code(), 0);
+}
+
+#[test]
+fn t04_a_new_size_comes_with_one_signal() {
+    let world = World::new();
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            r#"n=0; trap 'n=$((n+1)); echo "signal $n $(stty size)"' WINCH; echo ready; while :; do read line || continue; test "$line" = end && exit; echo "heard $line"; done"#,
+        ],
+    );
+    pty.expect("ready");
+    pty.resize(40, 132);
+    pty.expect("signal 1 40 132");
+    pty.type_in("word\n");
+    let between = pty.expect("heard word");
+    assert!(!between.contains("signal"), "a second signal came: {between:?}");
+    pty.resize(41, 133);
+    pty.expect("signal 2 41 133");
+    pty.type_in("end\n");
+    assert_eq!(pty.code(), 0);
+}
+
+#[test]
+fn t05_ctrl_c_reaches_the_program_once() {
+    let world = World::new();
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            r#"n=0; trap 'n=$((n+1)); echo "signal $n"' INT; echo ready; while :; do read line && echo "heard $line $n" && test "$line" = end && exit 7; done"#,
+        ],
+    );
+    pty.expect("ready");
+    pty.type_in("\x03");
+    pty.expect("signal 1");
+    pty.type_in("a\n");
+    pty.expect("heard a 1");
+    pty.type_in("\x03");
+    pty.expect("signal 2");
+    pty.type_in("end\n");
+    pty.expect("heard end 2");
+    assert_eq!(pty.code(), 7);
+}
+
+#[test]
+fn t05_ctrl_c_and_ctrl_backslash_end_a_program_that_does_nothing_about_them() {
+    use std::os::unix::process::ExitStatusExt;
+    for (key, signal) in [("\x03", 2), ("\x1c", 3)] {
+        let world = World::new();
+        let mut pty = on_terminal(&world, &["--", "sh", "-c", "echo ready; exec sleep 1000"]);
+        pty.expect("ready");
+        pty.type_in(key);
+        // The caller sees the signal itself, as a shell must to stop its script.
+        assert_eq!(pty.wait().signal(), Some(signal));
+    }
+}
+
+#[test]
+fn t05_ctrl_c_at_any_moment_of_the_start_ends_aca_by_it() {
+    use std::os::unix::process::ExitStatusExt;
+    let world = World::new();
+    world.run(&[], "true").ok();
+    for turn in 0..20_u64 {
+        let mut pty = on_terminal(&world, &["--", "sleep", "1000"]);
+        std::thread::sleep(std::time::Duration::from_micros(turn * turn * 80));
+        pty.type_in("\x03");
+        assert_eq!(pty.wait().signal(), Some(2), "turn {turn}: {}", pty.shown());
+        assert!(!pty.shown().contains("error"), "turn {turn}: {}", pty.shown());
+    }
+}
+
+#[test]
+fn t06_ctrl_z_at_any_moment_of_the_start_gives_the_prompt() {
+    let world = World::new();
+    world.run(&[], "true").ok();
+    let mut pty = shell(&world);
+    let outer = pty.foreground();
+    for turn in 0..20_u64 {
+        pty.type_in("$PROGRAM run -- sh -c 'read line; echo \"read <$line>\"'\n");
+        // Until the shell's child is aca it is the shell that loses a Ctrl-Z.
+        until("aca has the terminal", || {
+            let group = pty.foreground();
+            group != outer
+                && std::fs::read_link(format!("/proc/{group}/exe")).is_ok_and(|path| path == world.aca)
+        });
+        std::thread::sleep(std::time::Duration::from_micros(turn * turn * 80));
+        pty.type_in("\x1a");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+        pty.type_in(&format!("line {turn}\n"));
+        let between = pty.expect(&format!("read <line {turn}>"));
+        assert!(!between.contains("Stopped"), "turn {turn}: {between:?}");
+        pty.expect("PROMPT> ");
+    }
+}
+
+#[test]
+fn t06_ctrl_z_of_a_cooked_program_gives_the_prompt_and_fg_goes_on() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'echo be\"\"gun; while read line; do echo \"read <$line>\"; done; echo done'\n",
+    );
+    pty.expect("begun");
+    for turn in 1..=3 {
+        pty.type_in("\x1a");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("jobs\n");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+        pty.expect("run -- sh");
+        pty.type_in(&format!("line {turn}\n"));
+        let between = pty.expect(&format!("read <line {turn}>"));
+        assert!(!between.contains("Stopped"), "{between:?}");
+    }
+    pty.type_in("\x04");
+    pty.expect("done");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_a_program_that_stops_itself_gives_the_prompt_and_fg_goes_on() {
+    let world = World::new();
+    for signal in ["STOP", "TSTP", "TTIN", "TTOU"] {
+        let mut pty = shell(&world);
+        let script = STOPS_ITSELF.replace("STOP", signal);
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c '{}'\n",
+            script.replace('\'', "\"")
+        ));
+        pty.expect("begun");
+        if signal.starts_with("TT") {
+            // It has the terminal that it seems to wait for, and goes on at once.
+            pty.expect("going");
+        } else {
+            pty.expect("Stopped");
+            pty.expect("PROMPT> ");
+            // Everything inside stands still, and so does aca.
+            pty.type_in("fg\n");
+            pty.expect("going");
+        }
+        pty.type_in("word\n");
+        let between = pty.expect("read word");
+        assert!(!between.contains("Stopped"), "{signal}: {between:?}");
+        pty.expect("PROMPT> ");
+        assert_eq!(
+            pty.shown().matches("continued\r\n").count(),
+            1,
+            "{signal}: one continuation: {}",
+            pty.shown()
+        );
+    }
+}
+
+#[test]
+fn t06_a_group_stop_from_inside_as_full_screen_programs_do_it() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    // `kill 0` is what editors send: the group, as far as it can be reached from inside.
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'stty raw -echo; echo be\"\"gun; stty sane; kill -TSTP 0; echo go\"\"ing'\n",
+    );
+    pty.expect("begun");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.expect("going");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_two_stops_one_after_the_other_both_reach_the_shell() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("$PROGRAM run -- sh -c 'kill -STOP $$; kill -STOP $$; kill -STOP $$; echo go\"\"ing'\n");
+    for _ in 0..3 {
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+    }
+    pty.expect("going");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_bg_lets_it_run_and_reading_the_terminal_stops_it_again() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("$PROGRAM run -- sh -c 'echo be\"\"gun; kill -STOP $$; echo go\"\"ing; read line; echo \"read <$line>\"'\n");
+    pty.expect("begun");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("bg\n");
+    pty.expect("going");
+    // SIGTTIN, once the prompt comes anew.
+    pty.type_in("wait %1; jobs\n");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_started_in_the_background_one_fg_is_enough() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("$PROGRAM run -- sh -c 'read line; echo \"read <$line>\"' & wait %1; jobs\n");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.expect("read line");
+    pty.type_in("word\n");
+    let between = pty.expect("read <word>");
+    assert!(!between.contains("Stopped"), "{between:?}");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_a_background_run_leaves_the_terminal_of_the_prompt_alone() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    let release = world.project.join("release");
+    pty.type_in("$PROGRAM run -- sh -c 'until test -e release; do sleep 0.05; done; echo finished' &\n");
+    pty.expect("PROMPT> ");
+    // The line editor has set the modes of the prompt.
+    until("the prompt's modes are set", || {
+        !pty.modes().contains(LocalModes::ICANON)
+    });
+    let at_prompt = pty.modes();
+    std::fs::write(release, "").unwrap();
+    pty.expect("finished");
+    // It ended, and was not stopped by the attempt to change modes from the background.
+    pty.type_in("\n");
+    pty.expect("PROMPT> ");
+    pty.type_in("wait; jobs; echo no more j''obs\n");
+    let between = pty.expect("no more jobs");
+    assert!(!between.contains("Stopped"), "{between:?}");
+    pty.expect("PROMPT> ");
+    until("the prompt's modes are as before", || pty.modes() == at_prompt);
+}
+
+#[test]
+fn t06_a_program_that_is_continued_from_inside_takes_aca_along() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    // The helper is in no stopped group, and continues the program when the host says so; the job then runs in the
+    // background, and can start programs, for which aca must be awake.
+    helper(
+        &world,
+        &mut pty,
+        "kill -CONT $$",
+        "kill -STOP $$; /bin/echo go\"\"ing > went",
+    );
+    let went = world.project.join("went");
+    assert!(!went.exists());
+    std::fs::write(world.project.join("fifo"), "go\n").unwrap();
+    until("the program goes on", || {
+        std::fs::read(&went).is_ok_and(|text| text == b"going\n")
+    });
+}
+
+#[test]
+fn t06_a_program_that_is_killed_while_stopped_ends_the_run() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    helper(&world, &mut pty, "kill -KILL $$", "kill -STOP $$");
+    std::fs::write(world.project.join("fifo"), "go\n").unwrap();
+    // The shell tells it before a prompt.
+    until("the shell sees its death", || {
+        pty.type_in("\n");
+        pty.shown().contains("Killed")
+    });
+}
+
+/// Runs a script that stops, beside a helper in a session of its own that acts when something is written to `fifo`.
+fn helper(world: &World, pty: &mut Pty, acts: &str, script: &str) {
+    assert!(world.command("mkfifo").arg("fifo").status().unwrap().success());
+    pty.type_in(&format!(
+        "$PROGRAM run -- sh -c 'setsid sh -c \": > there; read line < fifo; {acts}\" & \
+         until test -e there; do sleep 0.01; done; {script}'\n"
+    ));
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_an_interactive_shell_inside_has_jobs_of_its_own() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("$PROGRAM run -- bash --norc --noprofile -i\n");
+    pty.expect("bash");
+    pty.type_in("PS1='INS''IDE> '\n");
+    pty.expect("INSIDE> ");
+    pty.type_in("sed -u s/^/got-/\n");
+    pty.type_in("word\n");
+    pty.expect("got-word\r\n");
+    pty.type_in("\x1a");
+    pty.expect("Stopped");
+    pty.expect("INSIDE> ");
+    pty.type_in("fg\n");
+    pty.type_in("again\n");
+    pty.expect("got-again\r\n");
+    pty.type_in("\x03");
+    pty.expect("INSIDE> ");
+    // The shell inside as a whole can be suspended, and has the terminal when it comes back.
+    pty.type_in("suspend -f\n");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.type_in("echo ba''ck\n");
+    pty.expect("back\r\n");
+    pty.expect("INSIDE> ");
+    pty.type_in("exit\n");
+    pty.expect("PROMPT> ");
+    // The terminal is the outer shell's again.
+    pty.type_in("sed -u s/^/got-/\n");
+    pty.type_in("outer\n");
+    pty.expect("got-outer\r\n");
+    pty.type_in("\x04");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_bg_of_a_shell_inside_does_not_take_the_terminal() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    let outer = pty.foreground();
+    pty.type_in("$PROGRAM run -- bash --norc --noprofile -i\n");
+    pty.expect("bash");
+    pty.type_in("PS1='INS''IDE> '\n");
+    pty.expect("INSIDE> ");
+    pty.type_in("suspend -f\n");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("bg; sleep 0.2; echo still he''re\n");
+    pty.expect("still here");
+    pty.expect("PROMPT> ");
+    until("the outer shell has the terminal", || pty.foreground() == outer);
+    pty.type_in("fg\n");
+    pty.type_in("echo ba''ck\n");
+    pty.expect("back\r\n");
+    pty.type_in("exit\n");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_after_a_shell_inside_its_parent_can_read_again() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'bash --norc --noprofile -i; echo af\"\"ter; read line; echo \"read <$line>\"'\n",
+    );
+    pty.expect("bash");
+    pty.type_in("exit\n");
+    pty.expect("after");
+    pty.type_in("word\n");
+    let between = pty.expect("read <word>");
+    assert!(!between.contains("Stopped"), "{between:?}");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_pipelines_stop_and_go_on_as_one_job() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in(
+        "$PROGRAM run -- sh -c 'echo one; read line </dev/tty; echo \"$line\"' | sed -u 's/^/piped /'\n",
+    );
+    pty.expect("piped one");
+    pty.type_in("\x1a");
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.type_in("two\n");
+    pty.expect("piped two");
+    pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_a_session_without_job_control_is_spared_ctrl_z() {
+    let world = World::new();
+    // aca leads the session: its group is orphaned, as under `ssh -t host aca …`; the kernel ignores Ctrl-Z there.
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            "echo ready; while read line; do echo \"read <$line>\"; done",
+        ],
+    );
+    pty.expect("ready");
+    pty.type_in("\x1a");
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+    pty.type_in("\x04");
+    assert_eq!(pty.code(), 0);
+    // A program in a group of its own, which isn't orphaned since aca's own first process is its parent, does stop: it
+    // would for ever.
+    if has("perl") {
+        let script = "setpgrp; kill TSTP => $$; print qq(alive\\n); exit 3";
+        let mut pty = on_terminal(&world, &["--", "perl", "-e", script]);
+        pty.expect("alive");
+        assert_eq!(pty.code(), 3);
+    }
+}
+
+#[test]
+fn t07_programs_inside_have_terminals_of_their_own() {
+    if !has("script") {
+        return;
+    }
+    let world = World::new();
+    let ran = world.run(
+        &[],
+        "script -qec 'test -t 0 && test -t 1 && tty' /dev/null </dev/null",
+    );
+    assert!(ran.ok().starts_with("/dev/pts/"), "{ran:?}");
+    // And with the user's terminal there besides: the numbers don't clash.
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "sh",
+            "-c",
+            "script -qec 'echo inner $(tty)' /dev/null; echo outer $(tty)",
+        ],
+    );
+    let name = pty.name.display().to_string();
+    let inner = pty.expect("outer");
+    assert!(
+        inner.contains("inner /dev/pts/") && !inner.contains(&format!("{name}\r")),
+        "{inner:?}"
+    );
+    pty.expect(&name);
+    assert_eq!(pty.code(), 0);
+}
+
+#[test]
+fn t08_nothing_is_typed_for_the_user() {
+    if !has("perl") {
+        return;
+    }
+    let world = World::new();
+    // TIOCSTI, with and without bits that the kernel ignores, and TIOCLINUX, which pastes (ioctl_tty(2)).
+    let script = r#"
+        for my $request (0x5412, 0x541C, 0x100005412, 0xFFFFFFFF00005412, 0x10000541C) {
+            my $byte = "\x03";
+            my $result = syscall(16, 0, $request, $byte);
+            printf "%x %d %d\n", $request, $result, $!;
+        }
+        print "do", "ne\n";
+    "#;
+    let mut pty = shell(&world);
+    pty.type_in(&format!(
+        "$PROGRAM run -- perl -e '{}'\n",
+        script.replace('\n', " ")
+    ));
+    let answers = pty.expect("done\r\n");
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(
+            answers.matches(" -1 1\r\n").count(),
+            5,
+            "each is EPERM: {answers:?}"
+        );
+    }
+    pty.type_in("echo no''thing\n");
+    pty.expect("nothing");
+}
+
+#[test]
+fn t09_full_screen_programs_start_stop_and_end() {
+    let world = World::new();
+    if has("vim") {
+        let mut pty = shell(&world);
+        pty.type_in("$PROGRAM run -- vim -u NONE -c 'call setline(1, \"ed\".\"ited\")' file\n");
+        pty.expect("edited");
+        // vim itself is in raw mode, and stops its group.
+        pty.type_in("\x1a");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+        pty.expect("edited");
+        pty.type_in(":wq\r");
+        pty.expect("PROMPT> ");
+        assert_eq!(
+            std::fs::read_to_string(world.project.join("file")).unwrap(),
+            "edited\n"
+        );
+    }
+    if has("less") {
+        world.file("long", "line\n".repeat(500) + "the last line\n");
+        let mut pty = shell(&world);
+        pty.type_in("cat long | $PROGRAM run -- less\n");
+        pty.expect("line\r\n");
+        pty.type_in("G");
+        pty.expect("the last line");
+        pty.type_in("q");
+        pty.expect("PROMPT> ");
+    }
+    if has("tmux") {
+        let mut pty = shell(&world);
+        pty.type_in("$PROGRAM run -- tmux -f /dev/null new-session 'echo in''side $(tty); read line; echo \"read <$line>\"; read line'\n");
+        pty.expect("inside /dev/pts/");
+        pty.type_in("word\n");
+        pty.expect("read <word>");
+        pty.type_in("\n");
+        pty.expect("[exited]");
+        pty.expect("PROMPT> ");
+    }
+}
+
+#[test]
+fn t09_a_terminal_recorder_around_aca() {
+    if !has("script") {
+        return;
+    }
+    let world = World::new();
+    let mut command = world.command("script");
+    let line = format!(
+        "{} run -- sh -c 'echo started; tty; read line; echo \"read <$line>\"; exit 6'",
+        world.aca.display()
+    );
+    command.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+    let mut pty = Pty::spawn(command);
+    pty.expect("started");
+    pty.expect("/dev/pts/");
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+    assert_eq!(pty.code(), 6);
+}
+
+#[test]
+fn t10_modes_are_put_back_however_the_program_ends() {
+    let world = World::new();
+    for ending in ["kill -KILL $$", "kill -SEGV $$", "exit 3", "exec sleep 1000"] {
+        let mut pty = shell(&world);
+        // A second shell that restores nothing itself, as dash without a line editor.
+        pty.type_in("exec sh -i\n");
+        pty.type_in("PS1='DA''SH> '\n");
+        pty.expect("DASH> ");
+        let before = pty.modes();
+        assert!(before.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
+        let script = format!("stty raw -echo; echo modes''set; read line; {ending}");
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c \"{}\"\n",
+            script.replace('$', "\\$")
+        ));
+        pty.expect("modesset");
+        assert!(!pty.modes().intersects(LocalModes::ICANON | LocalModes::ECHO));
+        pty.type_in("\n");
+        if ending.contains("sleep") {
+            let group = pty.foreground();
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(group).unwrap(),
+                rustix::process::Signal::TERM,
+            )
+            .unwrap();
+        }
+        pty.expect("DASH> ");
+        assert_eq!(pty.modes(), before, "{ending}");
+    }
+}
+
+#[test]
+fn t10_modes_are_put_back_when_standard_input_is_a_pipe() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("exec sh -i\n");
+    pty.type_in("PS1='DA''SH> '\n");
+    pty.expect("DASH> ");
+    let before = pty.modes();
+    pty.type_in("echo | $PROGRAM run -- sh -c 'stty raw -echo </dev/tty; kill -KILL $$'\n");
+    pty.expect("DASH> ");
+    assert_eq!(pty.modes(), before);
+}
+
+#[test]
+fn a_hang_up_reaches_a_program_in_a_group_of_its_own() {
+    if !has("perl") {
+        return;
+    }
+    let world = World::new();
+    let mut pty = on_terminal(
+        &world,
+        &[
+            "--",
+            "perl",
+            "-e",
+            "setpgrp; $SIG{HUP} = sub { open my $f, '>', 'hangup'; exit 0 }; $| = 1; print qq(ready\n); sleep 1000",
+        ],
+    );
+    pty.expect("ready");
+    pty.hang_up();
+    until("the program heard of it", || {
+        world.project.join("hangup").exists()
+    });
+    assert_eq!(pty.code(), 0);
+}

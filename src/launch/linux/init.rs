@@ -1,116 +1,193 @@
 //! The first process of the sandbox: reaps, relays stops and signals, reports how the program ended.
 //!
 //! When it ends, the kernel kills everything else in its pid namespace (pid_namespaces(7)); nothing inside outlives it.
-//! It is undumpable, without capabilities, under the same Landlock domain, and holds no secret.
+//! It is undumpable, without capabilities, in a Landlock domain, and holds no secret. What runs inside can't stop or
+//! kill it: the kernel drops signals to the first process of a namespace that it has no handler for.
 
 use super::During;
 use super::stage::broken;
 use super::step::Executor;
-use crate::launch::protocol::{Ending, FromStage, StageError, ToStage};
+use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::sys::process::exit_now;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgid, getpgrp};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, wait};
 use std::os::fd::AsFd;
 
-/// Holds SIGCHLD back for the descriptor that [`run`] reads it from.
-pub(super) fn block_child_signal() -> Result<(), StageError> {
-    child_signal().thread_block().during("sigprocmask")
-}
-
-fn child_signal() -> SigSet {
-    let mut children = SigSet::empty();
-    children.add(Signal::SIGCHLD);
-    children
+/// Holds every signal back: SIGCHLD for the descriptor that [`run`] reads it from, the rest because this process has no
+/// use for them and its child shall have them at the exec.
+pub(super) fn block_signals() -> Result<(), StageError> {
+    SigSet::all().thread_block().during("sigprocmask")
 }
 
 /// Stays until the program ends. `executor` holds what must stay open meanwhile: the terminal's node lives as long as
 /// its descriptor.
 pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result<(), StageError> {
-    let program = Pid::from_raw(program);
     let _kept = executor.kept;
-    let signals = SignalFd::with_flags(&child_signal(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .during("signalfd")?;
-    if let Some(ending) = reap(channel, program)? {
-        channel.send(&FromStage::Ended(ending), &[]).map_err(broken)?;
-        exit_now(0);
-    }
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    let signals =
+        SignalFd::with_flags(&children, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).during("signalfd")?;
+    let mut watch = Watch {
+        channel,
+        program: Pid::from_raw(program),
+        stopped: None,
+        told: Told::Nothing,
+    };
     loop {
+        while let Ok(Some(_)) = signals.read_signal() {}
+        watch.reap()?;
         let mut waiting = [
             PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN),
         ];
         match poll(&mut waiting, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).during("poll"),
         }
         let [_, control] = &waiting;
-        if !control.revents().is_empty() {
-            match channel.receive::<ToStage>() {
-                Ok((ToStage::Continue, _)) => resume(program),
-                Ok((ToStage::Signal(number), _)) => {
-                    if let Ok(signal) = Signal::try_from(number) {
-                        kill(program, signal).ok();
-                    }
-                }
-                Ok((ToStage::Plan, _)) => return Err(broken(ChannelError::Malformed)),
-                // The supervisor is gone: everything ends with this process.
-                Err(_) => exit_now(125),
-            }
+        if control.revents().is_empty() {
+            continue;
         }
-        while let Ok(Some(_)) = signals.read_signal() {}
-        if let Some(ending) = reap(channel, program)? {
-            channel.send(&FromStage::Ended(ending), &[]).map_err(broken)?;
-            exit_now(0);
+        match channel.receive::<ToStage>() {
+            Ok((ToStage::Continue(place), _)) => {
+                watch.reap()?;
+                watch.proceed(place)?;
+            }
+            Ok((ToStage::Signal(number, reach), _)) => watch.signal(number, reach),
+            Ok((ToStage::Plan, _)) => return Err(broken(ChannelError::Malformed)),
+            // The supervisor is gone: everything ends with this process.
+            Err(_) => exit_now(125),
         }
     }
 }
 
-/// Collects every child that changed; tells the program's end, reports its stops.
-fn reap(channel: &Channel, program: Pid) -> Result<Option<Ending>, StageError> {
-    loop {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-        match waitpid(None, Some(flags)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == program => return Ok(Some(Ending::Exited(code))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => {
-                return Ok(Some(Ending::Signaled(signal as i32)));
-            }
-            Ok(WaitStatus::Stopped(pid, signal)) if pid == program => {
-                channel
-                    .send(&FromStage::Stopped(signal as i32), &[])
-                    .map_err(broken)?;
-            }
-            Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return Ok(None),
-            Err(nix::errno::Errno::EINTR)
-            | Ok(
-                WaitStatus::Exited(..)
-                | WaitStatus::Signaled(..)
-                | WaitStatus::Stopped(..)
-                | WaitStatus::Continued(_)
-                | WaitStatus::PtraceEvent(..)
-                | WaitStatus::PtraceSyscall(_),
-            ) => {}
-            Err(errno) => return Err(errno).during("waitpid"),
-        }
-    }
+/// What the supervisor was told of the program's stops, and has not answered. Programs inside decide how often the
+/// program stops: so that they can't fill the control socket, at most two words are under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Stopped,
+    Continued,
 }
 
-/// `fg` continued the job: the program too, and when it had put itself into a group of its own, that group gets the
-/// terminal back (the shell gave it to ours).
-fn resume(program: Pid) {
-    let Ok(group) = getpgid(Some(program)) else { return };
-    if group == getpgrp() {
-        kill(program, Signal::SIGCONT).ok();
-        return;
+struct Watch<'a> {
+    channel: &'a Channel,
+    program: Pid,
+    /// The signal that the program is stopped by.
+    stopped: Option<i32>,
+    told: Told,
+}
+
+impl Watch<'_> {
+    /// Collects every child that changed; reports the program's stops. At the program's end it doesn't return.
+    fn reap(&mut self) -> Result<(), StageError> {
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        loop {
+            let (pid, status) = match wait(options) {
+                Ok(Some(changed)) => changed,
+                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno).during("waitpid"),
+            };
+            if pid.as_raw_nonzero().get() != self.program.as_raw() {
+                continue;
+            }
+            // Numbers and not names: a program can die by a real-time signal, which has none.
+            if let Some(code) = status.exit_status() {
+                return self.end(Ending::Exited(code));
+            } else if let Some(signal) = status.terminating_signal() {
+                return self.end(Ending::Signaled(signal));
+            } else if let Some(signal) = status.stopping_signal() {
+                self.note_stop(signal)?;
+            } else if status.continued() {
+                self.stopped = None;
+                self.note_continue()?;
+            }
+        }
     }
-    let mut terminal_output = SigSet::empty();
-    terminal_output.add(Signal::SIGTTOU);
-    terminal_output.thread_block().ok();
-    if tcgetpgrp(std::io::stdin()) == Ok(getpgrp()) {
-        tcsetpgrp(std::io::stdin(), group).ok();
+
+    fn end(&self, ending: Ending) -> Result<(), StageError> {
+        self.tell(&FromStage::Ended(ending))?;
+        exit_now(0)
     }
-    killpg(group, Signal::SIGCONT).ok();
+
+    fn note_stop(&mut self, signal: i32) -> Result<(), StageError> {
+        self.stopped = Some(signal);
+        match self.told {
+            Told::Nothing => {
+                self.told = Told::Stopped;
+                self.tell(&FromStage::Stopped(signal))
+            }
+            // The kernel reports each stop once: between this one and the one that was told of the program ran.
+            Told::Stopped | Told::Continued => self.note_continue(),
+        }
+    }
+
+    fn note_continue(&mut self) -> Result<(), StageError> {
+        if self.told != Told::Stopped {
+            return Ok(());
+        }
+        self.told = Told::Continued;
+        self.tell(&FromStage::Continued)
+    }
+
+    /// The supervisor has heard of the stop, and the job goes on: the program too, unless that came to it already (`fg`
+    /// continues the whole group) and it has stopped once more since.
+    fn proceed(&mut self, place: Place) -> Result<(), StageError> {
+        match (self.stopped, self.told) {
+            (Some(signal), Told::Continued) => {
+                self.told = Told::Stopped;
+                self.tell(&FromStage::Stopped(signal))
+            }
+            (stopped, Told::Nothing | Told::Stopped | Told::Continued) => {
+                self.told = Told::Nothing;
+                self.resume(place, stopped.is_some());
+                Ok(())
+            }
+        }
+    }
+
+    /// Where the program has put itself into a group of its own, as interactive shells do, that group gets the terminal
+    /// back (the shell outside gave it to ours) and is continued, which the shell outside could not do.
+    fn resume(&self, place: Place, stopped: bool) {
+        let Ok(group) = getpgid(Some(self.program)) else {
+            return;
+        };
+        if group == getpgrp() {
+            if stopped {
+                kill(self.program, Signal::SIGCONT).ok();
+            }
+            return;
+        }
+        if !stopped {
+            return;
+        }
+        if place == Place::Foreground {
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+            if let Ok(terminal) = rustix::fs::open("/dev/tty", flags, Mode::empty()) {
+                // From the background, which is why SIGTTOU must be blocked: it is.
+                nix::unistd::tcsetpgrp(&terminal, group).ok();
+            }
+        }
+        killpg(group, Signal::SIGCONT).ok();
+    }
+
+    fn signal(&self, number: i32, reach: Reach) {
+        if reach == Reach::OtherGroup && getpgid(Some(self.program)) == Ok(getpgrp()) {
+            return;
+        }
+        if let Ok(signal) = Signal::try_from(number) {
+            kill(self.program, signal).ok();
+        }
+    }
+
+    fn tell(&self, message: &FromStage) -> Result<(), StageError> {
+        self.channel.send(message, &[]).map_err(broken)
+    }
 }

@@ -5,6 +5,7 @@
 
 use super::During;
 use crate::launch::protocol::StageError;
+use crate::plan::linux::Signals;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 const KNOWN: ABI = ABI::V6;
 
 /// Restricts this process and all that it starts; tells `full`, `partial` or `none`.
-pub(super) fn restrict(writable: &[PathBuf], files: bool) -> Result<String, StageError> {
+pub(super) fn restrict(writable: &[PathBuf], files: bool, signals: Signals) -> Result<String, StageError> {
     let writes = writes();
     let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     if files {
@@ -26,7 +27,10 @@ pub(super) fn restrict(writable: &[PathBuf], files: bool) -> Result<String, Stag
             .during("landlock_create_ruleset")?;
     }
     ruleset = ruleset
-        .scope(Scope::from_all(KNOWN))
+        .scope(match signals {
+            Signals::Domain => Scope::from_all(KNOWN),
+            Signals::Any => Scope::from_all(KNOWN) & !Scope::Signal,
+        })
         .map_err(|_| Errno::INVAL)
         .during("landlock_create_ruleset")?;
     let mut created = ruleset

@@ -5,9 +5,16 @@ use crate::launch::protocol::{FromStage, NetworkOutcome, Outcome, Role, StageErr
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
 use crate::sys::process::{Cloned, NAMESPACES, Spawned, clone_into};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How long a stage that failed is waited for.
+const END_WAIT: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
 
 /// A stage that was started and waits for its plan.
 #[derive(Debug)]
@@ -39,14 +46,25 @@ pub struct Standing {
     pub outcome: Outcome,
 }
 
+/// Gives the start up when the user wants to.
+pub trait Interrupt {
+    /// Readable when there may be a reason.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+    /// Whether there is one.
+    fn given_up(&mut self) -> bool;
+}
+
 /// Why the sandbox could not be started. The program did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
+    /// The user gave it up.
+    #[error("given up")]
+    Interrupted,
     /// clone(2) with the namespaces failed.
     #[error("the kernel refuses new namespaces: clone3: {}", explained(*.0))]
     Namespaces(Errno),
     /// A step failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Step(#[from] StageError),
     /// The stage ended without a word.
     #[error("the sandbox's first process ended before it was ready")]
@@ -91,11 +109,47 @@ impl Stage {
         self.spawned.pid
     }
 
-    /// Hands the plan over and waits until the sandbox stands.
+    /// Hands the plan over and waits until the sandbox stands, or until that is given up: a mount of a dead server can
+    /// take for ever.
     ///
     /// # Errors
     /// The step that failed.
-    pub fn build(self, plan: &StagePlan) -> Result<Standing, LaunchError> {
+    pub fn build(
+        self,
+        plan: &StagePlan,
+        interrupt: Option<&mut dyn Interrupt>,
+    ) -> Result<Standing, LaunchError> {
+        match self.built(plan, interrupt) {
+            Ok(built) => Ok(Standing {
+                channel: self.channel,
+                pidfd: self.spawned.pidfd,
+                pid: self.spawned.pid,
+                sockets: built.sockets,
+                network: built.network,
+                listener: built.listener,
+                mounts: built.mounts,
+                home: built.home,
+                outcome: built.outcome,
+            }),
+            Err(error) => {
+                self.end();
+                Err(error)
+            }
+        }
+    }
+
+    /// Kills the stage and waits until it is gone, though not for ever: a dead server's mount holds it.
+    fn end(&self) {
+        rustix::process::pidfd_send_signal(&self.spawned.pidfd, rustix::process::Signal::KILL).ok();
+        let mut waiting = [PollFd::new(&self.spawned.pidfd, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&END_WAIT))).ok();
+    }
+
+    fn built(
+        &self,
+        plan: &StagePlan,
+        mut interrupt: Option<&mut dyn Interrupt>,
+    ) -> Result<Built, LaunchError> {
         let memory = plan_memory(plan)?;
         match self.channel.send(&ToStage::Plan, &[memory.as_fd()]) {
             // It may have failed before it read the plan: what it said of that still lies in the socket.
@@ -104,6 +158,9 @@ impl Stage {
         }
         let (mut network, mut ready, mut filtered) = (None, None, None);
         while network.is_none() || ready.is_none() || filtered.is_none() {
+            if let Some(interrupt) = interrupt.as_deref_mut() {
+                wait(&self.channel, interrupt)?;
+            }
             match self.channel.receive() {
                 Ok((FromStage::Network(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
                     network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
@@ -124,11 +181,7 @@ impl Stage {
         else {
             return Err(LaunchError::Lost);
         };
-        let Spawned { pid, pidfd } = self.spawned;
-        Ok(Standing {
-            channel: self.channel,
-            pidfd,
-            pid,
+        Ok(Built {
             sockets,
             network,
             listener,
@@ -136,6 +189,39 @@ impl Stage {
             home,
             outcome,
         })
+    }
+}
+
+/// What the stage handed out while it built.
+struct Built {
+    sockets: Vec<(Role, OwnedFd)>,
+    network: NetworkOutcome,
+    listener: Option<OwnedFd>,
+    mounts: OwnedFd,
+    home: Option<OwnedFd>,
+    outcome: Outcome,
+}
+
+/// Waits for a message, which counts more than an interrupt: the program may run already.
+fn wait(channel: &Channel, interrupt: &mut dyn Interrupt) -> Result<(), LaunchError> {
+    loop {
+        let mut waiting = [
+            PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(interrupt.descriptor(), PollFlags::IN),
+        ];
+        match poll(&mut waiting, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(source) => {
+                return Err(LaunchError::Channel(ChannelError::Call { call: "poll", source }));
+            }
+        }
+        let [message, reason] = waiting.map(|entry| !entry.revents().is_empty());
+        if message {
+            return Ok(());
+        }
+        if reason && interrupt.given_up() {
+            return Err(LaunchError::Interrupted);
+        }
     }
 }
 

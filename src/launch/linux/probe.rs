@@ -2,7 +2,7 @@
 
 use super::parent::{LaunchError, Stage};
 use crate::launch::protocol::{NetworkOutcome, Outcome};
-use crate::plan::linux::{Observation, Program, SeccompChoice, StagePlan, Step};
+use crate::plan::linux::{Observation, Program, SeccompChoice, Signals, StagePlan, Step};
 use crate::plan::{Kind, linux};
 use std::path::PathBuf;
 
@@ -46,10 +46,11 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         Step::Enter,
     ];
     let lockdown = vec![Step::Keyring, Step::DropCapabilities, Step::NoNewPrivileges];
-    let wall = vec![Step::Landlock {
+    let landlock = |signals| Step::Landlock {
         writable: vec![at("/tmp")],
         files: true,
-    }];
+        signals,
+    };
     let choice = SeccompChoice::from_grants(&[], Observation::Refusals);
     let program_only = vec![Step::Seccomp { choice }];
     let program = Program {
@@ -57,14 +58,16 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         environment: Vec::new(),
         directory: at("/"),
     };
-    let standing = Stage::spawn()?.build(&StagePlan {
+    let plan = StagePlan {
         network,
         view,
         lockdown,
         program_only,
-        wall,
+        wall: vec![landlock(Signals::Domain)],
+        first_wall: vec![landlock(Signals::Any)],
         program,
-    })?;
+    };
+    let standing = Stage::spawn()?.build(&plan, None)?;
     Ok((standing.network, standing.outcome))
-    // Dropping the control socket ends the first process, which waits for `Go`.
+    // There was nothing to execute, and dropping the control socket ends the first process.
 }

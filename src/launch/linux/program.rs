@@ -38,11 +38,6 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
         .send(&FromStage::Network(roles, executor.network.clone()), &descriptors)
         .map_err(broken)?;
     drop(sockets);
-    // The standard library ignores SIGPIPE in every program of its own; the program inside expects the default.
-    set_disposition(rustix::process::Signal::PIPE.as_raw(), Disposition::Default);
-    nix::sys::signal::SigSet::empty()
-        .thread_set_mask()
-        .during("sigprocmask")?;
     for step in plan.lockdown.iter().chain(&plan.program_only) {
         executor.execute(step)?;
     }
@@ -65,7 +60,12 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
             ..error
         })?;
     close_on_exec_above_stdio().during("close_range")?;
-    Ok(())
+    // The standard library ignores SIGPIPE in every program of its own; the program inside expects the default.
+    set_disposition(rustix::process::Signal::PIPE.as_raw(), Disposition::Default);
+    // Last: a signal that came meanwhile does to this process what it would do to the program at its first instruction.
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .during("sigprocmask")
 }
 
 /// Executes; returns only with the reason why not. A bare name is looked up in the program's own `PATH` by looking,
@@ -99,6 +99,12 @@ fn execute(program: &Program) -> Errno {
             Ok(never) => match never {},
             Err(errno) => Errno::from_raw_os_error(errno as i32),
         };
+    }
+    if errno == nix::errno::Errno::ENOENT
+        && rustix::fs::access(path.as_c_str(), rustix::fs::Access::EXISTS).is_ok()
+    {
+        // Not the program is missing but the one that it names: a script's interpreter, a dynamic loader.
+        return Errno::LIBACC;
     }
     Errno::from_raw_os_error(errno as i32)
 }

@@ -52,12 +52,18 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .during("prctl PR_SET_PDEATHSIG")?;
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
-    forget_arguments(c"aca-init").during("read /proc/self/stat")?;
+    forget_arguments(c"aca-init")
+        .during("read /proc/self/stat")
+        .map_err(|error| StageError {
+            action: "forget what it was started with".into(),
+            ..error
+        })?;
     map_identity(identity)?;
     let plan = receive_plan(channel)?;
     let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
-    // Blocked before the fork, so that no child's end is missed; the program unblocks it again.
-    init::block_child_signal()?;
+    // Blocked before the fork, so that no child's end is missed, and so that what the terminal sends meanwhile waits
+    // for the program; it unblocks them right before the exec.
+    init::block_signals()?;
     let program = match fork().during("fork")? {
         Forked::Child => {
             drop(release);
@@ -67,7 +73,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     };
     drop(released);
     let mut executor = Executor::default();
-    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.wall) {
+    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.first_wall) {
         executor.execute(step)?;
     }
     // For the masks that come later ([`super::remask`]): nobody else gets at it once this process can't be looked into.
@@ -84,13 +90,14 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(mounts.as_fd())
         .chain(home.iter().map(AsFd::as_fd))
         .collect();
-    // The supervisor has done its part before it sent the plan: nothing is left to wait for.
-    rustix::io::write(&release, b"!").during("write")?;
-    drop(release);
+    // First the word, then the program: a supervisor that was killed before PR_SET_PDEATHSIG counted takes no word, and
+    // nothing that the program's process says comes before it.
     channel
         .send(&FromStage::Ready(executor.outcome.clone()), &descriptors)
         .map_err(broken)?;
     drop((home, mounts));
+    rustix::io::write(&release, b"!").during("write")?;
+    drop(release);
     init::run(channel, program, executor)
 }
 

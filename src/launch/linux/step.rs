@@ -140,8 +140,12 @@ impl Executor {
             Step::NoNewPrivileges => {
                 rustix::thread::set_no_new_privs(true).during("prctl PR_SET_NO_NEW_PRIVS")
             }
-            Step::Landlock { writable, files } => {
-                self.outcome.landlock = landlock::restrict(writable, *files)?;
+            Step::Landlock {
+                writable,
+                files,
+                signals,
+            } => {
+                self.outcome.landlock = landlock::restrict(writable, *files, *signals)?;
                 Ok(())
             }
             Step::Limit { resource, value } => limit(*resource, *value),

@@ -1,0 +1,19 @@
+//! The tools of a developer's day inside, with the domain filter of the default preset on: each row runs outside and
+//! inside, as an ordinary user, and has the same result. Only three facilities of the kernel may differ by default,
+//! and each has a grant by name (`grants`).
+#![expect(clippy::indexing_slicing, reason = "a test may stop")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod browser;
+mod compilers;
+mod files;
+mod grants;
+mod homes;
+mod ipc;
+mod keys;
+mod network;
+mod processes;
+mod rust;
+mod table;
