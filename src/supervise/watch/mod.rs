@@ -18,6 +18,7 @@
 mod table;
 
 use super::event::{Emit, Event};
+use super::session::Source;
 use crate::facts::{
     DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, look_again, look_at,
     real,
@@ -26,8 +27,11 @@ use crate::launch::linux::remask::{Guard, guard};
 use crate::policy::Access;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -73,49 +77,78 @@ impl Watched {
     }
 }
 
-/// The thread that does it.
-#[derive(Debug)]
+/// The thread that does it, and before that what it needs: a short run never starts it.
 pub(super) struct Watch {
-    stop: Arc<OwnedFd>,
-    thread: JoinHandle<()>,
+    timer: OwnedFd,
+    waiting: Option<(Arc<Watched>, OwnedFd, Arc<dyn Emit>)>,
+    running: Option<(Arc<OwnedFd>, JoinHandle<()>)>,
 }
 
 impl Watch {
-    /// Starts it for the sandbox whose mount namespace is `mounts`.
+    /// For the sandbox whose mount namespace is `mounts`.
     ///
     /// # Errors
-    /// When there is no thread or no descriptor.
-    pub(super) fn start(
-        watched: Arc<Watched>,
-        mounts: OwnedFd,
-        events: Arc<dyn Emit>,
-    ) -> std::io::Result<Self> {
+    /// When there is no timer.
+    pub(super) fn new(watched: Arc<Watched>, mounts: OwnedFd, events: Arc<dyn Emit>) -> Result<Self, Errno> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: DELAY,
+        };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
+        Ok(Self {
+            timer,
+            waiting: Some((watched, mounts, events)),
+            running: None,
+        })
+    }
+
+    fn start(&mut self) -> std::io::Result<()> {
+        let Some((watched, mounts, events)) = self.waiting.take() else {
+            return Ok(());
+        };
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let theirs = Arc::clone(&stop);
-        let thread = Builder::new().name("watch".into()).spawn(move || {
-            if stopped(&theirs, &DELAY) {
-                return;
-            }
-            match Watcher::new(watched, mounts, Arc::clone(&events), theirs) {
-                Ok(mut watcher) => watcher.run(),
-                Err(errno) => events.emit(Event::Degraded {
-                    lost: vec![format!(
-                        "masks on secrets that appear or are replaced during the run (inotify_init1: {errno})"
-                    )],
-                }),
-            }
-        })?;
-        Ok(Self { stop, thread })
+        let mut watcher = Watcher::new(watched, mounts, events, Arc::clone(&stop))?;
+        let thread = Builder::new().name("watch".into()).spawn(move || watcher.run())?;
+        self.running = Some((stop, thread));
+        Ok(())
     }
 
     /// Tells it that the run is over; [`Self::join`] waits for it.
-    pub(super) fn stop(&self) {
-        rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).ok();
+    pub(super) fn stop(&mut self) {
+        self.waiting = None;
+        if let Some((stop, _)) = &self.running {
+            rustix::io::write(stop, &1_u64.to_ne_bytes()).ok();
+        }
     }
 
     /// Waits until it has ended.
     pub(super) fn join(self) {
-        drop(self.thread.join());
+        if let Some((_, thread)) = self.running {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Source for Watch {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.waiting.iter().map(|_| self.timer.as_fd()).collect()
+    }
+
+    fn ready(&mut self) {
+        let events = self.waiting.as_ref().map(|(_, _, events)| Arc::clone(events));
+        if let (Err(error), Some(events)) = (self.start(), events) {
+            events.emit(lost(&error));
+        }
+    }
+}
+
+/// That there is no watch.
+pub(super) fn lost(error: &std::io::Error) -> Event {
+    Event::Degraded {
+        lost: vec![format!(
+            "masks on secrets that appear or are replaced during the run ({error})"
+        )],
     }
 }
 
