@@ -211,8 +211,8 @@ impl Run<'_> {
 
     /// What the host runs later is compared with what it was, once nobody inside can change it any more.
     fn trust(&self) -> Vec<Change> {
-        let changes = match super::trust::changes(&self.watched) {
-            Ok(changes) => changes,
+        let super::trust::Report { changes, cut } = match super::trust::changes(&self.watched) {
+            Ok(report) => report,
             Err(error) => {
                 self.events.emit(Event::Degraded {
                     lost: vec![format!("the report of files that run later: {error}")],
@@ -220,6 +220,13 @@ impl Run<'_> {
                 return Vec::new();
             }
         };
+        if cut {
+            self.events.emit(Event::Degraded {
+                lost: vec![
+                    "part of the report of files that run later: there is more than is looked at".into(),
+                ],
+            });
+        }
         for change in changes.iter().take(TRUST_EVENTS_MAX) {
             self.events.emit(Event::TrustChange {
                 path: change.path.clone(),

@@ -35,6 +35,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 use table::{Happened, Table};
 
 /// After the start.
@@ -42,6 +43,9 @@ const DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
+/// Between two tries to cover a path, at first and at most: no process can be had for it, say.
+const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE_MAX: Duration = Duration::from_secs(10);
 /// Most masks that one run gets besides those that it began with: a namespace holds 100,000 mounts (`fs.mount-max`).
 const MASKS_MAX: usize = 10_000;
 
@@ -171,6 +175,9 @@ struct Watcher {
     undecided: BTreeSet<PathBuf>,
     /// To be covered next.
     wanted: BTreeMap<PathBuf, Guard>,
+    /// What could not be covered, and when it is tried again.
+    failed: BTreeSet<PathBuf>,
+    patience: Duration,
     masked: usize,
     told: BTreeSet<&'static str>,
 }
@@ -212,6 +219,8 @@ impl Watcher {
             covered,
             undecided,
             wanted: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            patience: PATIENCE,
             masked: 0,
             told: BTreeSet::new(),
         })
@@ -225,7 +234,11 @@ impl Watcher {
                 PollFd::new(&self.table, PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),
             ];
-            match poll(&mut waiting, None) {
+            // What could not be covered is tried again.
+            let patience = (!self.wanted.is_empty())
+                .then(|| Timespec::try_from(self.patience).ok())
+                .flatten();
+            match poll(&mut waiting, patience.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return self.tell("poll", format!("the watch of the project (poll: {errno})")),
             }
@@ -291,7 +304,9 @@ impl Watcher {
             })
             .map(|(path, guard)| (path.clone(), *guard))
             .collect();
-        self.wanted.extend(replaced);
+        for (path, guard) in replaced {
+            self.want(path, guard);
+        }
     }
 
     /// Watches a directory; tells when it last changed. `root` is that of the walk that holds it against patterns.
@@ -320,11 +335,18 @@ impl Watcher {
 
     /// Names that appeared or were written.
     fn look(&mut self, names: BTreeSet<PathBuf>) {
-        for path in names {
+        // What is covered by name first: patterns take longer, and whoever is inside decides how many names there are.
+        for path in &names {
+            self.look_at_guards(path);
+        }
+        self.cover();
+        for (count, path) in names.into_iter().enumerate() {
+            if count % 64 == 63 {
+                self.cover();
+            }
             if self.is_stopped() {
                 return;
             }
-            self.look_at_guards(&path);
             let Some(root) = path.parent().and_then(|parent| self.table.root_of(parent)) else {
                 continue;
             };
@@ -371,9 +393,9 @@ impl Watcher {
                 && let Ok(target) = real(&guarded)
                 && target != guarded
             {
-                self.wanted.insert(target, guard);
+                self.want(target, guard);
             }
-            self.wanted.insert(guarded, guard);
+            self.want(guarded, guard);
         }
     }
 
@@ -404,8 +426,9 @@ impl Watcher {
                 self.take(root, found);
             }
         }
-        self.wanted
-            .extend(self.guards.iter().map(|(path, guard)| (path.clone(), *guard)));
+        for (path, guard) in self.guards.clone() {
+            self.want(path, guard);
+        }
     }
 
     fn take(&mut self, root: usize, found: Result<Walk, WalkError>) {
@@ -478,7 +501,7 @@ impl Watcher {
                 self.watch(parent, None);
             }
         }
-        self.wanted.insert(path, Guard::Mask);
+        self.want(path, Guard::Mask);
     }
 
     /// Covers what was found wanting.
@@ -491,33 +514,57 @@ impl Watcher {
             return;
         }
         let whole = guard(self.mounts.as_fd(), &wanted).is_ok();
+        let mut failed = false;
         for one in wanted {
-            let (kind, path) = &one;
             // One that fails must not keep the others from being covered, nor its name from being told.
             let done = if whole {
                 Ok(())
+            } else if self.is_stopped() {
+                return;
             } else {
                 guard(self.mounts.as_fd(), std::slice::from_ref(&one))
             };
-            match (done, identity_of(path)) {
-                (Ok(()), None) => {}
-                (Ok(()), Some(identity)) => {
-                    let new = self.covered.insert(path.clone(), identity) != Some(identity);
-                    match kind {
-                        Guard::Mask if new => self.events.emit(Event::Masked { path: path.clone() }),
-                        Guard::ReadOnly if new => self.events.emit(Event::Protected { path: path.clone() }),
-                        Guard::Mask | Guard::ReadOnly | Guard::Pin => {}
+            let (kind, path) = one;
+            match done {
+                Ok(()) => self.note_covered(kind, path),
+                Err(error) => {
+                    failed = true;
+                    if self.failed.insert(path.clone()) {
+                        self.events.emit(Event::Degraded {
+                            lost: vec![format!("what covers {}: {error}", path.display())],
+                        });
                     }
+                    self.want(path, kind);
                 }
-                (Err(_), _) if self.is_stopped() => return,
-                (Err(error), _) => self.events.emit(Event::Degraded {
-                    lost: vec![format!(
-                        "what covers {}, which was replaced: {error}",
-                        path.display()
-                    )],
-                }),
             }
         }
+        self.patience = if failed {
+            (self.patience * 2).min(PATIENCE_MAX)
+        } else {
+            PATIENCE
+        };
+    }
+
+    fn note_covered(&mut self, kind: Guard, path: PathBuf) {
+        self.failed.remove(&path);
+        // It may be gone again.
+        let Some(identity) = identity_of(&path) else {
+            return;
+        };
+        if self.covered.insert(path.clone(), identity) == Some(identity) {
+            return;
+        }
+        match kind {
+            Guard::Mask => self.events.emit(Event::Masked { path }),
+            Guard::ReadOnly => self.events.emit(Event::Protected { path }),
+            Guard::Pin => {}
+        }
+    }
+
+    /// Covers a path next time; the stricter way, where there are two.
+    fn want(&mut self, path: PathBuf, guard: Guard) {
+        let wanted = self.wanted.entry(path).or_insert(guard);
+        *wanted = guard.max(*wanted);
     }
 
     /// Says once what is lost.
