@@ -10,6 +10,7 @@ use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Show
 use crate::policy::{Home, Policy};
 use crate::presets;
 use crate::supervise::state::StateFile;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -87,7 +88,16 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let needs = looked.needs();
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
-    let facts = facts::probe(ambient, interesting(&policy, &needs, &extras), limits);
+    let question = facts::Question {
+        paths: interesting(&policy, &needs, &extras),
+        closed_roots: presets::system()?
+            .closed
+            .into_iter()
+            .map(|root| root.path)
+            .collect(),
+        limits,
+    };
+    let facts = facts::probe(ambient, question);
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
@@ -127,11 +137,22 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
     paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
+    paths.extend(above(extras));
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
         paths.extend(extras.agent.private.iter().cloned());
     }
     paths
+}
+
+/// The directories above those that are made if they are missing: one of them may be a link.
+fn above(extras: &Extras) -> BTreeSet<PathBuf> {
+    let made = extras.caches.iter().map(|cache| &cache.store);
+    made.chain(&extras.agent.share)
+        .filter_map(|path| path.parent())
+        .flat_map(Path::ancestors)
+        .map(Path::to_owned)
+        .collect()
 }
 
 fn extras(
@@ -249,7 +270,8 @@ fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<S
         .merge
         .iter()
         .map(|file| StateFile {
-            host: file.path.within(home),
+            // The file is replaced by rename, and a link of the user's stays one.
+            host: facts::real(&file.path.within(home)).unwrap_or_else(|_| file.path.within(home)),
             below_home: file.path.as_path().to_owned(),
             start: extras
                 .agent

@@ -130,7 +130,7 @@ impl Looked {
             | Entry::Show { .. }
             | Entry::Grant { .. }
             | Entry::Cover { .. }
-            | Entry::Proc
+            | Entry::Proc { .. }
             | Entry::Sys
             | Entry::Devices { .. }
             | Entry::Terminal { .. } => None,

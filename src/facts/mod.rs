@@ -4,6 +4,7 @@
 mod again;
 mod ambient;
 pub(crate) mod beneath;
+mod closed;
 mod found;
 mod git;
 mod git_config;
@@ -50,13 +51,40 @@ pub struct Facts {
     pub git_identity: Option<GitIdentity>,
     /// Where `/etc/resolv.conf` leads when nothing is there.
     pub dangling_resolver: Option<PathBuf>,
+    /// What of the system is closed to all but root, when root runs aca.
+    pub closed: Vec<SystemClosed>,
     /// `/etc/passwd` with a line for the user, when it has none.
     pub passwd_with_user: Option<Vec<u8>>,
 }
 
-/// Looks at the machine; `paths` are those that the plan will ask for.
+/// A part of the system that only root reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemClosed {
+    /// Absolute, without symbolic links.
+    pub path: PathBuf,
+    /// File or directory.
+    pub kind: Kind,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// Paths that the plan will ask for.
+    pub paths: Vec<PathBuf>,
+    /// Directories of the system in which the modes of files are looked at where root runs aca.
+    pub closed_roots: Vec<PathBuf>,
+    /// Whether limits are wanted that need a control group.
+    pub limits: bool,
+}
+
+/// Looks at the machine.
 #[must_use]
-pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits: bool) -> Facts {
+pub fn probe(ambient: Ambient, question: Question) -> Facts {
+    let Question {
+        paths,
+        closed_roots,
+        limits,
+    } = question;
     let resolver = std::path::Path::new("/etc/resolv.conf");
     let names = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"].map(PathBuf::from);
     let paths = Paths::look(paths.into_iter().chain(names));
@@ -68,6 +96,11 @@ pub fn probe(ambient: Ambient, paths: impl IntoIterator<Item = PathBuf>, limits:
             std::fs::read_link(resolver).ok()
         } else {
             None
+        },
+        closed: if ambient.uid == 0 {
+            closed::closed_to_others(&closed_roots)
+        } else {
+            Vec::new()
         },
         passwd_with_user: ambient::passwd_with_user(&ambient),
         paths,

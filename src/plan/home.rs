@@ -1,9 +1,9 @@
 //! The home directory inside: private with the user's tools and the agent's state, or the user's own read-only.
 
-use super::{Cache, Entry, Extras, Kind};
-use crate::facts::Facts;
+use super::{Cache, Entry, Extras, Kind, Shown};
+use crate::facts::{Facts, PathFact};
 use crate::policy::{Home, Origin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes that the private home may hold.
 const SIZE_BYTES: u64 = 4 << 30;
@@ -35,40 +35,96 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
             mode: 0o644,
         });
     }
-    let mut placed: Vec<(&Path, Entry)> = extras
+    let tools: Vec<(&Shown, &PathFact)> = extras
         .toolchains
         .iter()
         .filter_map(|shown| Some((shown, facts.paths.get(&shown.path)?)))
-        .map(|(shown, fact)| {
-            let entry = Entry::Show {
-                source: fact.real.clone(),
-                at: shown.path.clone(),
-                kind: fact.kind,
-                why: shown.why.clone(),
-            };
-            (shown.path.as_path(), entry)
-        })
+        .collect();
+    let mut placed: Vec<(&Path, Placed<'_>)> = tools
+        .iter()
+        .map(|(shown, fact)| (shown.path.as_path(), Placed::Tool(shown, fact)))
         .collect();
     for cache in &extras.caches {
-        let shown = entries.iter().chain(placed.iter().map(|(_, entry)| entry));
+        let shown = entries
+            .iter()
+            .filter(|entry| matches!(entry, Entry::Show { .. }))
+            .map(Entry::at);
         let above: Vec<&Path> = shown
-            .filter(|entry| matches!(entry, Entry::Show { .. }) && cache.at.starts_with(entry.at()))
-            .map(Entry::at)
+            .chain(tools.iter().map(|(shown, _)| shown.path.as_path()))
+            .filter(|path| cache.at.starts_with(path))
             .collect();
         // Nothing can be put into what is read-only but on a directory that is there: tools do without that cache. And
         // a variable that names a directory of the system's doesn't make that a cache.
         if above.is_empty() || (is_directory(facts, &cache.at) && !above.contains(&cache.at.as_path())) {
-            placed.push((&cache.at, grant(cache)));
+            placed.push((&cache.at, Placed::Cache(cache)));
         }
     }
     // A cache may hold a tool chain (`~/.julia/juliaup`), and a tool chain a cache: what lies deeper goes on top.
     placed.sort_by_key(|(path, _)| *path);
-    entries.extend(placed.into_iter().map(|(_, entry)| entry));
+    for (at, what) in placed {
+        match what {
+            Placed::Tool(shown, fact) => show(fact, at, shown.why.clone(), entries),
+            Placed::Cache(cache) => entries.push(grant(facts, cache)),
+        }
+    }
 }
 
-fn grant(cache: &Cache) -> Entry {
+/// What is put into the private home.
+enum Placed<'a> {
+    /// A tool chain.
+    Tool(&'a Shown, &'a PathFact),
+    /// A cache.
+    Cache(&'a Cache),
+}
+
+/// Shows part of the host at its own path. What lies in a directory that is shown is there already, as it is on the
+/// host, where it may be a link (`~/.local/bin/claude`): then it is what the link leads to that must be seen.
+fn show(fact: &PathFact, at: &Path, why: String, entries: &mut Vec<Entry>) {
+    let at = match (is_shown(at, entries), &fact.link) {
+        (false, _) => at,
+        (true, Some(_)) if !is_shown(&fact.real, entries) => &fact.real,
+        (true, _) => return,
+    };
+    entries.push(Entry::Show {
+        source: fact.real.clone(),
+        at: at.to_owned(),
+        kind: fact.kind,
+        why,
+    });
+}
+
+/// Whether the innermost mount that holds `path` shows a part of the host.
+fn is_shown(path: &Path, entries: &[Entry]) -> bool {
+    let holds = |entry: &&Entry| {
+        let mounts = matches!(
+            entry,
+            Entry::Show { .. } | Entry::Grant { .. } | Entry::Scratch { .. }
+        );
+        mounts && path.starts_with(entry.at())
+    };
+    let innermost = entries
+        .iter()
+        .filter(holds)
+        .max_by_key(|entry| entry.at().components().count());
+    matches!(innermost, Some(Entry::Show { .. }))
+}
+
+/// A path without symbolic links, also where its last parts are still to be made.
+fn real_place(facts: &Facts, path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|above| {
+            let real = &facts.paths.get(above)?.real;
+            Some(
+                path.strip_prefix(above)
+                    .map_or_else(|_| real.clone(), |rest| real.join(rest)),
+            )
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
+fn grant(facts: &Facts, cache: &Cache) -> Entry {
     Entry::Grant {
-        source: cache.store.clone(),
+        source: real_place(facts, &cache.store),
         at: cache.at.clone(),
         kind: Kind::Directory,
         identity: None,
@@ -102,7 +158,7 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     // The caches need a place to be put on: only where the host has the directory.
     for cache in &extras.caches {
         if is_directory(facts, &cache.at) {
-            entries.push(grant(cache));
+            entries.push(grant(facts, cache));
         }
     }
 }
@@ -130,12 +186,8 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
         });
     }
     for path in &agent.share {
-        let source = facts
-            .paths
-            .get(path)
-            .map_or_else(|| path.clone(), |fact| fact.real.clone());
         entries.push(Entry::Grant {
-            source,
+            source: real_place(facts, path),
             at: path.clone(),
             kind: Kind::Directory,
             identity: None,
@@ -144,12 +196,8 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
     for path in &agent.read {
         if let Some(fact) = facts.paths.get(path) {
-            entries.push(Entry::Show {
-                source: fact.real.clone(),
-                at: path.clone(),
-                kind: fact.kind,
-                why: format!("settings of {}, not to be changed from inside", agent.name),
-            });
+            let why = format!("{}'s own, not to be changed from inside", agent.name);
+            show(fact, path, why, entries);
         }
     }
     for copy in &agent.files {

@@ -3,7 +3,7 @@
 //! Pure data, compiled and tested on every system. One variant is one action, so that what will happen can be printed,
 //! compared in a snapshot and reviewed; the executor is one `match` (`launch::linux::step`).
 
-use super::{Entry, Identity, Kind, Plan, View};
+use super::{Closed, Entry, Identity, Kind, Plan, View};
 use crate::policy::{Capture, Grant, NetworkPreset};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -74,6 +74,8 @@ pub enum Step {
         /// What to write.
         value: String,
     },
+    /// Leaves half of the user's inotify watches to programs outside, the watch of the project among them.
+    ShareWatches,
     /// Makes all mounts private, and a small tmpfs that becomes the new root.
     NewRoot,
     /// A directory in the new root.
@@ -146,6 +148,8 @@ pub enum Step {
     },
     /// `/proc` of the own pid namespace.
     Proc,
+    /// What of `/proc` is the whole machine's becomes read-only.
+    CloseProc(Closed),
     /// `/sys` of the own network namespace, read-only.
     Sys,
     /// `/dev` with the harmless devices, its own terminals and shared memory.
@@ -293,7 +297,7 @@ impl Plan {
         let mut network = Vec::new();
         network_steps(self, &mut network);
         let mut view = vec![Step::Hostname("aca".into()), Step::NewRoot];
-        view_steps(&self.view, &mut view);
+        view_steps(&self.view, self.network.preset != NetworkPreset::None, &mut view);
         view.push(Step::HandOut {
             at: self.home.clone(),
         });
@@ -345,20 +349,29 @@ fn network_steps(plan: &Plan, steps: &mut Vec<Step>) {
         ports: plan.network.ports.clone(),
         redirect,
     });
-    for (path, value) in [
-        ("net/ipv4/icmp_echo_ignore_all", "1"),
-        ("net/ipv4/ip_unprivileged_port_start", "0"),
-    ] {
-        steps.push(Step::Setting {
-            path: path.into(),
-            value: value.into(),
-        });
-    }
 }
 
-fn view_steps(view: &View, steps: &mut Vec<Step>) {
+/// Settings of the own network namespace. Any port may be listened on in there, and `ping` of what is captured gets no
+/// answer from loopback.
+const SETTINGS: [(&str, &str); 2] = [
+    ("net/ipv4/ip_unprivileged_port_start", "0"),
+    ("net/ipv4/icmp_echo_ignore_all", "1"),
+];
+
+fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
     for entry in &view.entries {
-        steps.push(match entry.clone() {
+        let step = match entry.clone() {
+            Entry::Proc { closed } => {
+                steps.push(Step::Proc);
+                // Through the own `/proc`, which is there for certain, and before it is closed.
+                let count = if network { SETTINGS.len() } else { 1 };
+                steps.extend(SETTINGS.iter().take(count).map(|(path, value)| Step::Setting {
+                    path: (*path).into(),
+                    value: (*value).into(),
+                }));
+                steps.push(Step::ShareWatches);
+                Step::CloseProc(closed)
+            }
             Entry::Directory { at, mode } => Step::Directory { at, mode },
             Entry::Link { at, target } => Step::Link { at, target },
             Entry::File { at, content, mode } => Step::File { at, content, mode },
@@ -413,7 +426,6 @@ fn view_steps(view: &View, steps: &mut Vec<Step>) {
             },
             Entry::Mask { at, kind, .. } => Step::Mask { at, kind },
             Entry::Seal { at } => Step::Seal { at },
-            Entry::Proc => Step::Proc,
             Entry::Sys => Step::Sys,
             Entry::Devices {
                 granted,
@@ -423,6 +435,7 @@ fn view_steps(view: &View, steps: &mut Vec<Step>) {
                 shared_memory_bytes,
             },
             Entry::Terminal { path, device } => Step::Terminal { path, device },
-        });
+        };
+        steps.push(step);
     }
 }

@@ -14,7 +14,7 @@ pub use crate::facts::{Identity, Kind};
 pub use guarantee::{Degraded, Guarantee, Mechanism};
 pub use input::{AgentNeeds, Cache, Extras, ProjectNeeds, Shown, StateCopy};
 pub use show::Shown as ShownPlan;
-pub use view::{Entry, View};
+pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
 use crate::policy::{Capture, Grant, NetworkPreset, Origin, Policy};
@@ -230,7 +230,7 @@ fn is_shown(entries: &[Entry], path: &Path) -> bool {
             | Entry::Pin { .. }
             | Entry::Seal { .. }
             | Entry::Cover { .. }
-            | Entry::Proc
+            | Entry::Proc { .. }
             | Entry::Sys
             | Entry::Devices { .. }
             | Entry::Terminal { .. } => {}

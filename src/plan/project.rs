@@ -236,7 +236,7 @@ const fn strictness(entry: &Entry) -> u8 {
         | Entry::File { .. }
         | Entry::Cover { .. }
         | Entry::Seal { .. }
-        | Entry::Proc
+        | Entry::Proc { .. }
         | Entry::Sys
         | Entry::Devices { .. }
         | Entry::Terminal { .. } => 0,

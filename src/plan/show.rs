@@ -102,7 +102,11 @@ fn line(entry: &Entry) -> Option<String> {
                 .collect::<Vec<_>>()
                 .join(", ")
         ),
-        Entry::Directory { .. } | Entry::Link { .. } | Entry::Seal { .. } | Entry::Proc | Entry::Sys => {
+        Entry::Directory { .. }
+        | Entry::Link { .. }
+        | Entry::Seal { .. }
+        | Entry::Proc { .. }
+        | Entry::Sys => {
             return None;
         }
     })

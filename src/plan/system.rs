@@ -1,6 +1,6 @@
 //! What is the same for every run: the read-only system, devices, scratch space, name resolution.
 
-use super::{Entry, Extras, Kind};
+use super::{Closed, Entry, Extras, Kind};
 use crate::facts::Facts;
 use crate::policy::{Grant, Origin};
 use std::path::{Path, PathBuf};
@@ -80,7 +80,26 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
             });
         }
     }
-    entries.push(Entry::Proc);
+    let closed = if facts.ambient.uid == 0 {
+        Closed::Machine
+    } else if grants.contains(&Grant::NestedUserns) {
+        Closed::Nothing
+    } else {
+        Closed::Settings
+    };
+    entries.push(Entry::Proc { closed });
+    for closed in facts
+        .closed
+        .iter()
+        .filter(|closed| !hidden.contains(&closed.path))
+    {
+        let origin = Origin::BuiltIn("presets/system.toml".into());
+        entries.push(Entry::Mask {
+            at: closed.path.clone(),
+            kind: closed.kind,
+            origin,
+        });
+    }
     entries.push(Entry::Sys);
     let granted = if grants.contains(&Grant::Fuse) {
         vec![PathBuf::from("/dev/fuse")]

@@ -12,6 +12,18 @@ pub struct View {
     pub entries: Vec<Entry>,
 }
 
+/// Which parts of `/proc` that are no process's are closed against writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Closed {
+    /// None: an ordinary user can't write them anyway, and a nested sandbox can only mount a `/proc` of its own where
+    /// this one is whole (`mount_too_revealing` in fs/namespace.c).
+    Nothing,
+    /// `/proc/sys`, as a second wall.
+    Settings,
+    /// All, and what is closed to all but root can't be read: the user is root, whose files they are.
+    Machine,
+}
+
 /// One thing that is seen inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
@@ -110,8 +122,11 @@ pub enum Entry {
         /// Which.
         at: PathBuf,
     },
-    /// `/proc` with the run's own processes only.
-    Proc,
+    /// `/proc` with the run's own processes only; the machine's settings in it are read-only.
+    Proc {
+        /// How much of the rest.
+        closed: Closed,
+    },
     /// `/sys`, read-only.
     Sys,
     /// `/dev`.
@@ -146,7 +161,7 @@ impl Entry {
             | Self::Seal { at }
             | Self::Cover { at, .. }
             | Self::Mask { at, .. } => at,
-            Self::Proc => Path::new("/proc"),
+            Self::Proc { .. } => Path::new("/proc"),
             Self::Sys => Path::new("/sys"),
             Self::Devices { .. } => Path::new("/dev"),
             Self::Terminal { path, .. } => path,

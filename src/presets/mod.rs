@@ -119,6 +119,8 @@ pub struct System {
     pub show: Vec<SystemPath>,
     /// Hidden beneath what is shown, where it exists.
     pub hide: Vec<SystemPath>,
+    /// Directories in which everything that others may not read is hidden from root.
+    pub closed: Vec<SystemPath>,
 }
 
 /// Paths of the home with one reason.

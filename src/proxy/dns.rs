@@ -91,26 +91,32 @@ pub(super) enum Malformed {
     /// Too little to answer at all.
     Silence,
     /// An error code goes back.
-    Code {
-        id: u16,
-        code: u8,
-    },
+    Code { id: u16, code: u8 },
 }
 
 /// Reads a message.
 pub(super) fn parse(message: &[u8]) -> Result<Question, Malformed> {
-    let field = |at: usize| -> Option<u16> { Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?)) };
-    let (Some(id), Some(flags)) = (field(0), field(2)) else { return Err(Malformed::Silence) };
+    let field =
+        |at: usize| -> Option<u16> { Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?)) };
+    let (Some(id), Some(flags)) = (field(0), field(2)) else {
+        return Err(Malformed::Silence);
+    };
     if flags & 0x8000 != 0 {
         // An answer: to answer it would make a loop.
         return Err(Malformed::Silence);
     }
-    let wrong = Malformed::Code { id, code: FORMAT_ERROR };
+    let wrong = Malformed::Code {
+        id,
+        code: FORMAT_ERROR,
+    };
     if message.len() > MESSAGE_MAX {
         return Err(wrong);
     }
     if flags & 0x7800 != 0 {
-        return Err(Malformed::Code { id, code: NOT_IMPLEMENTED });
+        return Err(Malformed::Code {
+            id,
+            code: NOT_IMPLEMENTED,
+        });
     }
     let (Some(1), Some(0), Some(0), Some(additional)) = (field(4), field(6), field(8), field(10)) else {
         return Err(wrong);
@@ -141,10 +147,20 @@ pub(super) fn parse(message: &[u8]) -> Result<Question, Malformed> {
             return Err(wrong);
         }
     }
-    let (Some(kind), Some(class)) = (field(at), field(at + 2)) else { return Err(wrong) };
+    let (Some(kind), Some(class)) = (field(at), field(at + 2)) else {
+        return Err(wrong);
+    };
     let section = message.get(HEADER..at + 4).ok_or(wrong)?.to_vec();
     let has_options = additional > 0 && message.get(at + 4) == Some(&0) && field(at + 5) == Some(OPT);
-    Ok(Question { id, flags, section, text, kind, class, has_options })
+    Ok(Question {
+        id,
+        flags,
+        section,
+        text,
+        kind,
+        class,
+        has_options,
+    })
 }
 
 impl Question {
@@ -156,7 +172,9 @@ impl Question {
         if self.kind == PTR {
             return pointer(&self.text).map_or(Asked::Other, Asked::Pointer);
         }
-        let Ok(name) = self.text.parse::<Name>() else { return Asked::NotAName };
+        let Ok(name) = self.text.parse::<Name>() else {
+            return Asked::NotAName;
+        };
         match self.kind {
             A => Asked::Address(name, Family::V4),
             AAAA => Asked::Address(name, Family::V6),
@@ -225,14 +243,21 @@ impl Question {
 /// The message that tells an error in a message that is no question.
 pub(super) fn error_reply(id: u16, code: u8) -> Vec<u8> {
     let flags = 0x8080 | u16::from(code);
-    [id, flags, 0, 0, 0, 0].iter().flat_map(|word| word.to_be_bytes()).collect()
+    [id, flags, 0, 0, 0, 0]
+        .iter()
+        .flat_map(|word| word.to_be_bytes())
+        .collect()
 }
 
 /// The address of `in-addr.arpa` (RFC 1035 3.5) and `ip6.arpa` (RFC 3596 2.5) names.
 fn pointer(text: &str) -> Option<IpAddr> {
     let lower = text.to_ascii_lowercase();
     if let Some(rest) = lower.strip_suffix(".in-addr.arpa") {
-        let octets: Vec<u8> = rest.split('.').rev().map(|part| part.parse().ok()).collect::<Option<_>>()?;
+        let octets: Vec<u8> = rest
+            .split('.')
+            .rev()
+            .map(|part| part.parse().ok())
+            .collect::<Option<_>>()?;
         return Some(IpAddr::from(<[u8; 4]>::try_from(octets).ok()?));
     }
     let rest = lower.strip_suffix(".ip6.arpa")?;
@@ -251,7 +276,11 @@ fn pointer(text: &str) -> Option<IpAddr> {
 fn encoded(name: &str) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for label in name.split('.') {
-        out.push(u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?);
+        out.push(
+            u8::try_from(label.len())
+                .ok()
+                .filter(|length| (1..=63).contains(length))?,
+        );
         out.extend_from_slice(label.as_bytes());
     }
     out.push(0);
@@ -275,17 +304,26 @@ mod tests {
     #[test]
     fn asks_and_answers() {
         let asked = parse(&question("A.Test", A)).unwrap();
-        assert_eq!(asked.asked(), Asked::Address("a.test".parse().unwrap(), Family::V4));
+        assert_eq!(
+            asked.asked(),
+            Asked::Address("a.test".parse().unwrap(), Family::V4)
+        );
         let reply = asked.reply(&Answer::V4(Ipv4Addr::new(198, 18, 0, 1)));
         assert_eq!(&reply[..12], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
         assert_eq!(&reply[reply.len() - 15..reply.len() - 11], [198, 18, 0, 1]);
-        assert_eq!(parse(&question("a.test", HTTPS)).unwrap().asked(), Asked::Service("a.test".parse().unwrap()));
+        assert_eq!(
+            parse(&question("a.test", HTTPS)).unwrap().asked(),
+            Asked::Service("a.test".parse().unwrap())
+        );
         assert_eq!(parse(&question("a.test", 16)).unwrap().asked(), Asked::Other);
     }
 
     #[test]
     fn pointers_both_ways() {
-        assert_eq!(pointer("1.0.18.198.in-addr.arpa"), Some("198.18.0.1".parse().unwrap()));
+        assert_eq!(
+            pointer("1.0.18.198.in-addr.arpa"),
+            Some("198.18.0.1".parse().unwrap())
+        );
         let nibbles = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.6.3.6.1.6.d.f.ip6.arpa";
         assert_eq!(pointer(nibbles), Some("fd61:6361::2".parse().unwrap()));
         assert_eq!(pointer("300.0.18.198.in-addr.arpa"), None);
@@ -306,7 +344,13 @@ mod tests {
         assert_eq!(parse(&message), Err(Malformed::Silence));
         let mut two = question("a.test", A);
         two[5] = 2;
-        assert_eq!(parse(&two), Err(Malformed::Code { id: 0x1234, code: FORMAT_ERROR }));
+        assert_eq!(
+            parse(&two),
+            Err(Malformed::Code {
+                id: 0x1234,
+                code: FORMAT_ERROR
+            })
+        );
         assert_eq!(parse(&[1]), Err(Malformed::Silence));
     }
 

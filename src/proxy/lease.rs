@@ -53,7 +53,10 @@ pub(super) fn is_synthetic(address: IpAddr) -> bool {
 }
 
 fn addresses(index: u32) -> (Ipv4Addr, Ipv6Addr) {
-    (Ipv4Addr::from(FIRST_V4 + index), Ipv6Addr::from(PREFIX_V6 + 2 + u128::from(index)))
+    (
+        Ipv4Addr::from(FIRST_V4 + index),
+        Ipv6Addr::from(PREFIX_V6 + 2 + u128::from(index)),
+    )
 }
 
 #[cfg(test)]
@@ -83,9 +86,16 @@ mod tests {
     fn the_pool_ends() {
         let mut leases = Leases::default();
         for number in 0..NAMES_MAX {
-            assert!(leases.lease(&format!("n{number}.test").parse().unwrap()).is_some());
+            assert!(
+                leases
+                    .lease(&format!("n{number}.test").parse().unwrap())
+                    .is_some()
+            );
         }
         assert!(leases.lease(&"one-more.test".parse().unwrap()).is_none());
-        assert!(leases.lease(&"n0.test".parse().unwrap()).is_some(), "known names keep theirs");
+        assert!(
+            leases.lease(&"n0.test".parse().unwrap()).is_some(),
+            "known names keep theirs"
+        );
     }
 }

@@ -1,24 +1,104 @@
-//! stub until merge
+//! The network of the sandbox, as the supervisor serves it: every connection and every question of the programs inside
+//! comes here, is judged, and goes on from here or not at all.
+//!
+//! All that is read here was written by the other side of the wall. So each read has a bound and a deadline, no length
+//! is believed, and what isn't understood is refused.
+//!
+//! One connection: [`accept`] takes it, [`destination`] tells where it was going, [`first_bytes`] what it speaks,
+//! [`gate`] whether it may, [`resolve`] and [`guard`] to which addresses, [`dial`] connects, [`relay`] carries it, and
+//! [`denial`] says no in the protocol that asked.
+
+mod accept;
+mod connection;
+mod denial;
+mod destination;
+mod dial;
+mod dns;
+mod first_bytes;
+mod gate;
+mod guard;
+mod http;
+mod lease;
+mod questions;
+mod record;
+mod relay;
+mod requests;
+mod resolve;
+mod tls;
+
 use crate::policy::Policy;
 use crate::supervise::Emit;
-use std::sync::Arc;
-#[derive(Clone, Copy)]
+use std::net::{TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How connections come here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Captured {
+    /// Redirected to one listener; connection tracking tells where they were going.
     Redirect,
+    /// Catch-all routes and one listener a port: a connection's own address tells.
     Ports,
 }
-pub struct Proxy;
+
+/// The gate of one session.
+pub struct Proxy {
+    policy: Arc<Policy>,
+    events: Arc<dyn Emit>,
+    leases: Mutex<lease::Leases>,
+    asked: Mutex<questions::Asked>,
+    resolver: resolve::Resolver,
+}
+
 impl Proxy {
-    pub fn new(_: Arc<Policy>, _: Arc<dyn Emit>) -> Self {
-        Self
+    /// A gate that asks `policy` and tells `events`.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, events: Arc<dyn Emit>) -> Self {
+        let resolver = resolve::Resolver::new(&policy);
+        Self {
+            policy,
+            events,
+            leases: Mutex::default(),
+            asked: Mutex::default(),
+            resolver,
+        }
     }
+
+    /// Serves the sockets until `stop` is done. Connections that are open then are cut, and told as events.
     pub async fn serve(
         self: Arc<Self>,
-        _l: Vec<std::net::TcpListener>,
-        _d: Vec<std::net::UdpSocket>,
-        _c: Captured,
-        s: impl Future<Output = ()>,
+        listeners: Vec<TcpListener>,
+        questions: Vec<UdpSocket>,
+        captured: Captured,
+        stop: impl Future<Output = ()>,
     ) {
-        s.await
+        let mut tasks = tokio::task::JoinSet::new();
+        let places = accept::Places::new();
+        for listener in listeners {
+            // Non-blocking since it was made; one that can't be watched is closed, which refuses.
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                tasks.spawn(accept::serve(
+                    Arc::clone(&self),
+                    listener,
+                    captured,
+                    places.clone(),
+                ));
+            }
+        }
+        for socket in questions {
+            if let Ok(socket) = tokio::net::UdpSocket::from_std(socket) {
+                tasks.spawn(questions::serve_datagrams(Arc::clone(&self), socket));
+            }
+        }
+        stop.await;
+        tasks.shutdown().await;
+        self.asked().tell_dropped(&self.events);
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, lease::Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, questions::Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -106,7 +106,11 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> Option<usize> {
-        Some(self.take(bytes)?.iter().fold(0, |value, byte| value << 8 | usize::from(*byte)))
+        Some(
+            self.take(bytes)?
+                .iter()
+                .fold(0, |value, byte| value << 8 | usize::from(*byte)),
+        )
     }
 
     /// A field with its length before it.
@@ -127,7 +131,10 @@ fn fields(body: &[u8]) -> Option<Hello> {
     reader.sized(2)?;
     reader.sized(1)?;
     if reader.0.is_empty() {
-        return Some(Hello::Whole { server_name: None, encrypted: false });
+        return Some(Hello::Whole {
+            server_name: None,
+            encrypted: false,
+        });
     }
     let mut extensions = Reader(reader.sized(2)?);
     if !reader.0.is_empty() {
@@ -147,7 +154,10 @@ fn fields(body: &[u8]) -> Option<Hello> {
         }
         encrypted |= kind == usize::from(ENCRYPTED_CLIENT_HELLO);
     }
-    Some(Hello::Whole { server_name, encrypted })
+    Some(Hello::Whole {
+        server_name,
+        encrypted,
+    })
 }
 
 /// The one host name of the extension; a list with anything else in it is refused.
@@ -196,12 +206,18 @@ pub(super) mod tests {
     }
 
     fn whole(name: Option<&[u8]>, encrypted: bool) -> Hello {
-        Hello::Whole { server_name: name.map(<[u8]>::to_vec), encrypted }
+        Hello::Whole {
+            server_name: name.map(<[u8]>::to_vec),
+            encrypted,
+        }
     }
 
     #[test]
     fn reads_the_name() {
-        assert_eq!(parse(&hello(Some(b"a.test"), false)), whole(Some(b"a.test"), false));
+        assert_eq!(
+            parse(&hello(Some(b"a.test"), false)),
+            whole(Some(b"a.test"), false)
+        );
         assert_eq!(parse(&hello(None, false)), whole(None, false));
         assert_eq!(parse(&hello(Some(b"a.test"), true)), whole(Some(b"a.test"), true));
     }

@@ -22,9 +22,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
 /// Most changes of files that run later that are written one by one.
 const TRUST_EVENTS_MAX: usize = 2_000;
-const SIGTERM: i32 = nix::sys::signal::Signal::SIGTERM as i32;
 
 /// What a run needs besides its plan.
 pub struct Run<'a> {
@@ -342,7 +342,7 @@ pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBu
             | Entry::Cover { .. }
             | Entry::Mask { .. }
             | Entry::Seal { .. }
-            | Entry::Proc
+            | Entry::Proc { .. }
             | Entry::Sys
             | Entry::Devices { .. }
             | Entry::Terminal { .. } => None,

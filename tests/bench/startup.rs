@@ -161,7 +161,6 @@ fn bubblewrap(world: &World, directory: &str) -> Option<Vec<String>> {
     for entry in plan["plan"]["view"]["entries"].as_array().unwrap() {
         if let Some(name) = entry.as_str() {
             match name {
-                "Proc" => words.extend(["--proc".into(), "/proc".into()]),
                 "Sys" => words.extend(["--ro-bind".into(), "/sys".into(), "/sys".into()]),
                 other => panic!("{other}"),
             }
@@ -189,6 +188,7 @@ fn bubblewrap(world: &World, directory: &str) -> Option<Vec<String>> {
                 "--mqueue".into(),
                 "/dev/mqueue".into(),
             ],
+            "Proc" => vec!["--proc".into(), "/proc".into()],
             "Seal" => vec!["--remount-ro".into(), at()],
             "Terminal" => Vec::new(),
             other => panic!("{other}"),

@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Every process that belongs to the world: its program lies there, or its environment names it.
-fn processes(world: &World) -> Vec<(i32, String)> {
+pub(crate) fn processes(world: &World) -> Vec<(i32, String)> {
     let root = world.root().to_str().unwrap();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap() {

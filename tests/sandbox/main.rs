@@ -16,6 +16,7 @@ mod lifecycle;
 mod process;
 mod protect;
 mod read;
+mod root;
 mod shell;
 mod state;
 mod terminal;

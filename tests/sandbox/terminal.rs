@@ -193,6 +193,43 @@ fn t06_ctrl_z_at_any_moment_of_the_start_gives_the_prompt() {
 }
 
 #[test]
+fn t06_ctrl_z_before_there_is_a_program_gives_the_prompt() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let world = World::new();
+    world.run(&[], "true").ok();
+    let mut pty = shell(&world);
+    let outer = pty.foreground();
+    pty.type_in("$PROGRAM run -- sh -c 'read line; echo \"read <$line>\"'\n");
+    // The sandbox's first process is held up as soon as it is there; then aca has its signals but no program.
+    let mut stage = None;
+    until("aca has started its first process", || {
+        let group = pty.foreground();
+        let path = format!("/proc/{group}/task/{group}/children");
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        stage = children.trim().parse::<i32>().ok().and_then(Pid::from_raw);
+        group != outer && stage.is_some()
+    });
+    kill_process(stage.unwrap(), Signal::STOP).unwrap();
+    let aca = pty.foreground();
+    until("aca holds its signals", || {
+        let status = std::fs::read_to_string(format!("/proc/{aca}/status")).unwrap();
+        let blocked = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:\t"))
+            .unwrap();
+        u64::from_str_radix(blocked, 16).unwrap() & (1 << (libc::SIGTSTP - 1)) != 0
+    });
+    pty.type_in("\x1a");
+    pty.expect("^Z");
+    kill_process(stage.unwrap(), Signal::CONT).unwrap();
+    pty.expect("Stopped");
+    pty.expect("PROMPT> ");
+    pty.type_in("fg\n");
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+}
+
+#[test]
 fn t06_ctrl_z_of_a_cooked_program_gives_the_prompt_and_fg_goes_on() {
     let world = World::new();
     let mut pty = shell(&world);
@@ -319,26 +356,37 @@ fn t06_started_in_the_background_one_fg_is_enough() {
 
 #[test]
 fn t06_a_background_run_leaves_the_terminal_of_the_prompt_alone() {
-    let world = World::new();
-    let mut pty = shell(&world);
-    let release = world.project.join("release");
-    pty.type_in("$PROGRAM run -- sh -c 'until test -e release; do sleep 0.05; done; echo finished' &\n");
-    pty.expect("PROMPT> ");
-    // The line editor has set the modes of the prompt.
-    until("the prompt's modes are set", || {
-        !pty.modes().contains(LocalModes::ICANON)
-    });
-    let at_prompt = pty.modes();
-    std::fs::write(release, "").unwrap();
-    pty.expect("finished");
-    // It ended, and was not stopped by the attempt to change modes from the background.
-    pty.type_in("\n");
-    pty.expect("PROMPT> ");
-    pty.type_in("wait; jobs; echo no more j''obs\n");
-    let between = pty.expect("no more jobs");
-    assert!(!between.contains("Stopped"), "{between:?}");
-    pty.expect("PROMPT> ");
-    until("the prompt's modes are as before", || pty.modes() == at_prompt);
+    // Started in the background, and sent there.
+    for (first, script, then) in [("", "", " &"), ("kill -STOP $$; ", "bg\n", "")] {
+        let world = World::new();
+        let mut pty = shell(&world);
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c '{first}until test -e release; do sleep 0.05; done; echo fin\"\"ished'{then}\n"
+        ));
+        pty.expect("PROMPT> ");
+        pty.type_in(script);
+        if !script.is_empty() {
+            pty.expect("PROMPT> ");
+        }
+        // The line editor has set the modes of the prompt.
+        until("the prompt's modes are set", || {
+            !pty.modes().contains(LocalModes::ICANON)
+        });
+        let at_prompt = pty.modes();
+        std::fs::write(world.project.join("release"), "").unwrap();
+        pty.expect("finished");
+        until("aca has ended", || {
+            assert_eq!(pty.modes(), at_prompt);
+            crate::lifecycle::processes(&world)
+                .iter()
+                .all(|(_, words)| words.starts_with("bash"))
+        });
+        assert_eq!(pty.modes(), at_prompt);
+        // It was not stopped by an attempt to change modes from the background.
+        pty.type_in("wait; jobs; echo no more j''obs\n");
+        let between = pty.expect("no more jobs");
+        assert!(!between.contains("Stopped"), "{between:?}");
+    }
 }
 
 #[test]

@@ -219,6 +219,28 @@ impl World {
         Ran::from_output(&command.output().unwrap())
     }
 
+    /// As [`Self::run`], by root, with a home and a project of root's; `None` when the tests themselves don't run as root.
+    pub fn run_as_root(&self, flags: &[&str], script: &str) -> Option<Ran> {
+        if !rustix::process::getuid().is_root() {
+            skip("root", "the tests run as an ordinary user");
+            return None;
+        }
+        let home = self.root().join("root-home");
+        let project = home.join("project");
+        fs::create_dir_all(&project).unwrap();
+        let mut command = Command::new(&self.aca);
+        command
+            .arg("run")
+            .args(flags)
+            .args(["--", "sh", "-c", script])
+            .current_dir(project)
+            .env_clear()
+            .env("HOME", home)
+            .env("PATH", host_path())
+            .stdin(Stdio::null());
+        Some(Ran::from_output(&command.output().unwrap()))
+    }
+
     /// The same with something to read on standard input.
     pub fn run_with_input(&self, flags: &[&str], script: &str, input: &[u8]) -> Ran {
         let mut command = self.aca(&["run"]);

@@ -4,7 +4,7 @@
 use crate::support::World;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 /// Where a tool's programs may lie: what is listed, or the whole directory.
@@ -96,6 +96,33 @@ fn every_cache_is_kept_between_runs_and_is_not_the_hosts() {
     }
 }
 
+/// A home is full of links: a tool that is one, one that leads to another tool chain, one into nowhere, and directories
+/// kept elsewhere.
+#[test]
+fn links_among_tool_chains_lead_where_they_lead_outside() {
+    let world = World::new();
+    let home = world.home.clone();
+    let program = |path: &str| {
+        let path = world.file(home.join(path), "#!/bin/sh\necho ran\n");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    program("dotfiles/bin/own-script");
+    program("dotfiles/pyenv/shims/own-python");
+    program(".cargo/bin/own-cargo");
+    world.directory(home.join(".local/bin"));
+    for (to, at) in [
+        ("dotfiles/bin", "bin"),
+        ("dotfiles/pyenv", ".pyenv"),
+        (".cargo/bin/own-cargo", ".local/bin/own-link"),
+        ("nowhere", ".local/bin/own-nothing"),
+        ("nowhere", ".volta"),
+    ] {
+        symlink(home.join(to), home.join(at)).unwrap();
+    }
+    let script = "~/bin/own-script; ~/.pyenv/shims/own-python; ~/.local/bin/own-link; ls ~/dotfiles 2>/dev/null; echo end";
+    assert_eq!(world.run(&[], script).ok(), "ran\nran\nran\nend");
+}
+
 /// Version managers are found through variables, shims and links, all of which point at one another.
 #[test]
 fn version_managers_work_through_their_links_and_variables() {
@@ -114,7 +141,7 @@ fn version_managers_work_through_their_links_and_variables() {
     program(".local/share/uv/tools/t/bin/own-uv", "#!/bin/sh\necho uv\n");
     program("elsewhere/cargo/bin/own-cargo", "#!/bin/sh\necho moved\n");
     world.directory(home.join(".local/bin"));
-    std::os::unix::fs::symlink(
+    symlink(
         home.join(".local/share/uv/tools/t/bin/own-uv"),
         home.join(".local/bin/own-uv"),
     )
@@ -154,5 +181,52 @@ fn a_tool_chain_of_the_system_needs_no_cache() {
         }
         let ran = crate::support::Ran::from_output(&command.output().unwrap());
         assert_eq!(ran.ok(), "started", "{place}");
+    }
+}
+
+/// Whatever lies at a place where a tool chain, a cache or an agent's state may be: the run starts.
+#[test]
+fn odd_things_at_known_places_stop_no_run() {
+    let made: [(&str, &dyn Fn(&World, &PathBuf)); 6] = [
+        ("a file", &|world, at| {
+            world.file(at, "x");
+        }),
+        ("a link into nowhere", &|_, at| symlink("nowhere", at).unwrap()),
+        ("a link to itself", &|_, at| symlink(at, at).unwrap()),
+        ("a link out of the home", &|world, at| {
+            symlink(&world.outside, at).unwrap()
+        }),
+        ("a closed directory", &|world, at| {
+            world.directory(at);
+            fs::set_permissions(at, fs::Permissions::from_mode(0o000)).unwrap();
+        }),
+        ("a pipe", &|world, at| {
+            let made = world.command("mkfifo").arg(at).status().unwrap();
+            assert!(made.success());
+        }),
+    ];
+    let claude = aca::agents::load("claude").unwrap();
+    for (what, make) in made {
+        let world = World::new();
+        let state = claude.state.read.iter().chain(&claude.install.roots);
+        let places: BTreeSet<PathBuf> = tools(&world)
+            .into_iter()
+            .chain(caches(&world))
+            .chain(state.map(|path| path.within(&world.home)))
+            .collect();
+        for place in &places {
+            // What lies below another place is there only if that one is a directory.
+            if !places
+                .iter()
+                .any(|other| other != place && place.starts_with(other))
+            {
+                world.directory(place.parent().unwrap());
+                make(&world, place);
+            }
+        }
+        for home in ["private", "host"] {
+            let ran = world.run(&["--agent", "claude", "--home", home], "echo started");
+            assert_eq!(ran.ok(), "started", "{what}, {home}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod network;
 mod nftables;
 pub mod parent;
 pub mod probe;
+mod proc;
 mod program;
 pub mod remask;
 pub mod seccomp;

@@ -1,7 +1,7 @@
 //! The executor: one `match` over [`Step`], one kernel action each.
 
 use super::mounts::{NewRoot, attributes, read_only};
-use super::{During, capabilities, device, landlock, network, nftables, seccomp};
+use super::{During, capabilities, device, landlock, network, nftables, proc, seccomp};
 use crate::launch::protocol::{NetworkOutcome, Outcome, Role, StageError};
 use crate::plan::linux::{Missing, Resource, Step};
 use nix::sys::resource::{Resource as Kernel, setrlimit};
@@ -62,6 +62,10 @@ impl Executor {
                 Ok(())
             }
             Step::Setting { path, value } => network::setting(path, value),
+            Step::ShareWatches => {
+                network::share_watches();
+                Ok(())
+            }
             Step::NewRoot => {
                 self.root = Some(NewRoot::new()?);
                 Ok(())
@@ -101,6 +105,7 @@ impl Executor {
             Step::Mask { at, kind } => self.root()?.mask(at, *kind),
             Step::Seal { at } => self.root()?.seal(at),
             Step::Proc => self.proc(),
+            Step::CloseProc(closed) => proc::close(self.root()?, *closed),
             Step::Sys => self.sys(),
             Step::Devices {
                 granted,
@@ -211,6 +216,7 @@ fn describe(step: &Step) -> String {
         Step::Redirect { .. } => "redirect connections".into(),
         Step::Listen { .. } => "listen for connections".into(),
         Step::Setting { path, .. } => format!("set {path}"),
+        Step::ShareWatches => "share the inotify watches".into(),
         Step::NewRoot => "make a root".into(),
         Step::Directory { at, .. } => format!("make the directory {}", at.display()),
         Step::Link { at, .. } => format!("make the link {}", at.display()),
@@ -230,6 +236,7 @@ fn describe(step: &Step) -> String {
         Step::Mask { at, .. } => format!("mask {}", at.display()),
         Step::Seal { at } => format!("close {} against writing", at.display()),
         Step::Proc => "mount /proc".into(),
+        Step::CloseProc(_) => "close /proc against writing".into(),
         Step::Sys => "mount /sys".into(),
         Step::Devices { .. } => "build /dev".into(),
         Step::Terminal { path, .. } => format!("show the terminal {}", path.display()),

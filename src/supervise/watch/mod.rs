@@ -84,8 +84,15 @@ impl Watched {
 /// The thread that does it, and before that what it needs: a short run never starts it.
 pub(super) struct Watch {
     timer: OwnedFd,
-    waiting: Option<(Arc<Watched>, OwnedFd, Arc<dyn Emit>)>,
+    waiting: Option<Waiting>,
     running: Option<(Arc<OwnedFd>, JoinHandle<()>)>,
+}
+
+struct Waiting {
+    watched: Arc<Watched>,
+    mounts: OwnedFd,
+    events: Arc<dyn Emit>,
+    table: Table,
 }
 
 impl Watch {
@@ -102,17 +109,23 @@ impl Watch {
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
         Ok(Self {
             timer,
-            waiting: Some((watched, mounts, events)),
+            waiting: Some(Waiting {
+                watched,
+                mounts,
+                events,
+                // Now: the program could use up all that the user may have.
+                table: Table::new()?,
+            }),
             running: None,
         })
     }
 
     fn start(&mut self) -> std::io::Result<()> {
-        let Some((watched, mounts, events)) = self.waiting.take() else {
+        let Some(waiting) = self.waiting.take() else {
             return Ok(());
         };
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let mut watcher = Watcher::new(watched, mounts, events, Arc::clone(&stop))?;
+        let mut watcher = Watcher::new(waiting, Arc::clone(&stop));
         let thread = Builder::new().name("watch".into()).spawn(move || watcher.run())?;
         self.running = Some((stop, thread));
         Ok(())
@@ -140,7 +153,7 @@ impl Source for Watch {
     }
 
     fn ready(&mut self) {
-        let events = self.waiting.as_ref().map(|(_, _, events)| Arc::clone(events));
+        let events = self.waiting.as_ref().map(|waiting| Arc::clone(&waiting.events));
         if let (Err(error), Some(events)) = (self.start(), events) {
             events.emit(lost(&error));
         }
@@ -178,17 +191,20 @@ struct Watcher {
     /// What could not be covered, and when it is tried again.
     failed: BTreeSet<PathBuf>,
     patience: Duration,
+    /// Something could not be looked at, for want of a descriptor or memory: then everything is, later.
+    again: bool,
     masked: usize,
     told: BTreeSet<&'static str>,
 }
 
 impl Watcher {
-    fn new(
-        watched: Arc<Watched>,
-        mounts: OwnedFd,
-        events: Arc<dyn Emit>,
-        stop: Arc<OwnedFd>,
-    ) -> Result<Self, Errno> {
+    fn new(waiting: Waiting, stop: Arc<OwnedFd>) -> Self {
+        let Waiting {
+            watched,
+            mounts,
+            events,
+            table,
+        } = waiting;
         let mut covered = HashMap::new();
         let mut undecided = BTreeSet::new();
         for walk in &watched.walks {
@@ -205,8 +221,8 @@ impl Watcher {
                 covered.entry(path.clone()).or_insert(*identity);
             }
         }
-        Ok(Self {
-            table: Table::new()?,
+        Self {
+            table,
             guards: watched
                 .guards
                 .iter()
@@ -221,9 +237,10 @@ impl Watcher {
             wanted: BTreeMap::new(),
             failed: BTreeSet::new(),
             patience: PATIENCE,
+            again: false,
             masked: 0,
             told: BTreeSet::new(),
-        })
+        }
     }
 
     fn run(&mut self) {
@@ -235,7 +252,7 @@ impl Watcher {
                 PollFd::new(&*self.stop, PollFlags::IN),
             ];
             // What could not be covered is tried again.
-            let patience = (!self.wanted.is_empty())
+            let patience = (self.again || !self.wanted.is_empty())
                 .then(|| Timespec::try_from(self.patience).ok())
                 .flatten();
             match poll(&mut waiting, patience.as_ref()) {
@@ -248,6 +265,8 @@ impl Watcher {
             }
             match self.table.read() {
                 Happened::Names(names) => self.look(names),
+                Happened::Nothing if std::mem::take(&mut self.again) => self.look_everywhere(),
+                Happened::Nothing => {}
                 Happened::TooMuch => self.look_everywhere(),
             }
         }
@@ -322,7 +341,11 @@ impl Watcher {
                 None
             }
             // Gone, or a link by now: its parent says so, or will.
-            Err(_) => None,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => None,
+            Err(_) => {
+                self.again = true;
+                None
+            }
         }
     }
 
@@ -443,8 +466,9 @@ impl Watcher {
             Err(error) => {
                 self.tell(
                     "look",
-                    format!("masks on secrets that appear during the run: {error}"),
+                    format!("masks on secrets that appear, for a while: {error}"),
                 );
+                self.again = true;
                 return Vec::new();
             }
         };

@@ -1,0 +1,141 @@
+//! One connection, from its first byte to its last.
+
+use super::denial::{self, Status};
+use super::first_bytes::{self, Spoken};
+use super::gate::{self, Target};
+use super::record::Record;
+use super::resolve::ResolveError;
+use super::{Proxy, dial, questions, relay, requests};
+use crate::policy::{Deny, Protocol};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// DNS over TCP goes to the same answers as over UDP, whichever server was meant.
+const DNS: u16 = 53;
+
+/// Serves one connection that was going to `going`.
+pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<SocketAddr>) {
+    // Small writes go out at once: an agent's requests are many and small.
+    stream.set_nodelay(true).ok();
+    let Some(going) = going else {
+        // It came straight to the listener.
+        denial::reset(&stream);
+        return;
+    };
+    if going.port() == DNS {
+        return questions::serve_stream(&proxy, stream).await;
+    }
+    let mut record = Record::new(Arc::clone(&proxy.events), going);
+    Box::pin(serve(&proxy, stream, going, &mut record)).await;
+}
+
+async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: &mut Record) {
+    let target = proxy.target(going);
+    if let Ok(Target::Name(name, _)) = &target {
+        record.name = Some(name.clone());
+    }
+    let judged = target.and_then(|target| match proxy.allowed(&target) {
+        Ok(()) => Ok(target),
+        Err(deny) => Err(deny),
+    });
+    let mut bytes = Vec::new();
+    let read = first_bytes::read(&mut stream, &mut bytes, gate::is_web(going.port())).await;
+    let spoken = match read {
+        Ok(spoken) => spoken,
+        Err(error) => {
+            record.failed = Some(error.to_string());
+            record.denied = judged.err();
+            return denial::reset(&stream);
+        }
+    };
+    record.protocol = spoken.protocol();
+    let target = match judged.and_then(|target| gate::fits(&target, &spoken).map(|()| target)) {
+        Ok(target) => target,
+        Err(deny) => return refuse(stream, going, record, deny).await,
+    };
+    if spoken == Spoken::Ended {
+        return;
+    }
+    let Some(mut upstream) = reach(proxy, &target, record).await else {
+        let (status, text) = match &record.denied {
+            Some(deny) => (Status::Forbidden, denial::reason(going, Some(&target), deny)),
+            None => {
+                let why = record.failed.as_deref().unwrap_or("it can't be reached");
+                (Status::BadGateway, format!("aca: {why}\n"))
+            }
+        };
+        return denial::answer(stream, record.protocol, status, &text).await;
+    };
+    let carried = match spoken {
+        Spoken::Http(request) => {
+            let counts = &record.counts;
+            match requests::carry(&mut stream, &mut upstream, bytes, request, &target, counts).await {
+                Ok(requests::End::Denied(deny)) => {
+                    drop(upstream);
+                    record.protocol = Some(Protocol::Http);
+                    return refuse(stream, going, record, deny).await;
+                }
+                Ok(requests::End::Done) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Spoken::Tls { .. }
+        | Spoken::Http2
+        | Spoken::Ssh
+        | Spoken::Other
+        | Spoken::Nothing
+        | Spoken::Ended
+        | Spoken::Wrong(..) => match upstream.write_all(&bytes).await {
+            Ok(()) => {
+                relay::add(&record.counts.sent, bytes.len());
+                relay::both_ways(&mut stream, &mut upstream, &record.counts).await
+            }
+            Err(error) => Err(error),
+        },
+    };
+    if let Err(error) = carried {
+        record.failed = Some(error.to_string());
+        // Half of an answer must not look whole.
+        denial::reset(&stream);
+        denial::reset(&upstream);
+    }
+}
+
+/// Connects to the target; else the record tells why not.
+async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<TcpStream> {
+    let addresses = match target {
+        Target::Name(name, port) => proxy.resolver.addresses(name, *port).await,
+        Target::Address(address) => Ok(vec![*address]),
+    };
+    let addresses = match addresses {
+        Ok(addresses) => addresses,
+        Err(error @ ResolveError::NotPublic { .. }) => {
+            record.denied = Some(gate::refusal(&error.to_string()));
+            return None;
+        }
+        Err(error @ ResolveError::Failed { .. }) => {
+            record.failed = Some(error.to_string());
+            return None;
+        }
+    };
+    match dial::connect(addresses).await {
+        Ok(upstream) => {
+            upstream.set_nodelay(true).ok();
+            record.upstream = upstream.peer_addr().ok().map(|address| address.ip());
+            Some(upstream)
+        }
+        Err(error) => {
+            record.failed = Some(format!("cannot connect: {error}"));
+            None
+        }
+    }
+}
+
+async fn refuse(stream: TcpStream, going: SocketAddr, record: &mut Record, deny: Deny) {
+    let target = record.name.clone().map(|name| Target::Name(name, going.port()));
+    let text = denial::reason(going, target.as_ref(), &deny);
+    record.denied = Some(deny);
+    denial::answer(stream, record.protocol, Status::Forbidden, &text).await;
+}

@@ -1,0 +1,164 @@
+//! The judgement of a connection: first by where it goes, then by what its first bytes say.
+
+use super::first_bytes::Spoken;
+use super::http::Request;
+use super::{Proxy, lease};
+use crate::policy::{Action, Deny, Name, Origin, Verdict};
+use std::net::{IpAddr, SocketAddr};
+
+/// What a connection goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A name, by its lease.
+    Name(Name, u16),
+    /// An address that a rule writes out.
+    Address(SocketAddr),
+}
+
+impl Target {
+    /// The dialled port.
+    pub(super) const fn port(&self) -> u16 {
+        match self {
+            Self::Name(_, port) => *port,
+            Self::Address(address) => address.port(),
+        }
+    }
+
+    /// Whether a host that was sent means this target.
+    fn is(&self, host: &str) -> bool {
+        match self {
+            Self::Name(name, _) => host.parse::<Name>().is_ok_and(|host| host == *name),
+            Self::Address(address) => host
+                .parse::<IpAddr>()
+                .is_ok_and(|host| host.to_canonical() == address.ip().to_canonical()),
+        }
+    }
+}
+
+/// Whether the client of this port speaks first, and in TLS or HTTP.
+pub(super) const fn is_web(port: u16) -> bool {
+    matches!(port, 80 | 443)
+}
+
+impl Proxy {
+    /// What stands behind an address; an unleased one of the pool is nothing.
+    pub(super) fn target(&self, going: SocketAddr) -> Result<Target, Deny> {
+        let address = going.ip().to_canonical();
+        if let Some(name) = self.leases().name_of(address) {
+            return Ok(Target::Name(name.clone(), going.port()));
+        }
+        if lease::is_synthetic(address) {
+            return Err(refusal("no name was asked for that has this address"));
+        }
+        if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+            return Err(refusal("it was not going anywhere: the sandbox's own address"));
+        }
+        Ok(Target::Address((address, going.port()).into()))
+    }
+
+    /// Whether the policy lets a connection go there.
+    pub(super) fn allowed(&self, target: &Target) -> Result<(), Deny> {
+        let action = match target {
+            Target::Name(name, port) => Action::Connect {
+                name: name.clone(),
+                port: *port,
+            },
+            Target::Address(address) => Action::ConnectAddress {
+                address: address.ip().to_canonical(),
+                port: address.port(),
+            },
+        };
+        match self.policy.decide(&action) {
+            Verdict::Allow(_) => Ok(()),
+            Verdict::Deny(deny) => Err(deny),
+        }
+    }
+}
+
+/// Whether what is spoken fits the target: a name that was asked for must be the one that is meant.
+pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
+    match spoken {
+        Spoken::Tls { encrypted: true, .. } => Err(refusal(
+            "the server name is encrypted (ECH), so it can't be checked",
+        )),
+        Spoken::Tls {
+            server_name: Some(sent),
+            ..
+        } => {
+            let meant = std::str::from_utf8(sent).is_ok_and(|sent| target.is(sent));
+            if meant {
+                Ok(())
+            } else {
+                Err(mismatch(
+                    "TLS server name",
+                    &String::from_utf8_lossy(sent),
+                    target,
+                ))
+            }
+        }
+        // No name is sent for an address (RFC 6066 3).
+        Spoken::Tls {
+            server_name: None, ..
+        } if matches!(target, Target::Address(_)) => Ok(()),
+        Spoken::Tls {
+            server_name: None, ..
+        } if is_web(target.port()) => Err(refusal("TLS without a server name, so it can't be checked")),
+        Spoken::Tls {
+            server_name: None, ..
+        } => Ok(()),
+        Spoken::Http(_) | Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing
+            if target.port() == 443 =>
+        {
+            Err(refusal("no TLS on port 443"))
+        }
+        Spoken::Http(request) => request_fits(target, request),
+        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing if is_web(target.port()) => Err(
+            refusal("neither HTTP/1 nor TLS on port 80, so the host can't be checked"),
+        ),
+        // A port that a rule names is trusted as a whole: mail, databases and the like name no host.
+        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing | Spoken::Ended => Ok(()),
+        Spoken::Wrong(_, why) => Err(refusal(&format!("its first bytes can't be understood: {why}"))),
+    }
+}
+
+/// Whether a request is for the target.
+pub(super) fn request_fits(target: &Target, request: &Request) -> Result<(), Deny> {
+    if request.is_connect {
+        return Err(refusal("CONNECT asks for a tunnel to another host"));
+    }
+    match [Some(&request.host), request.target_host.as_ref()]
+        .into_iter()
+        .flatten()
+        .find(|host| !target.is(host))
+    {
+        None => Ok(()),
+        Some(host) => Err(mismatch("HTTP host", host, target)),
+    }
+}
+
+fn mismatch(what: &str, sent: &str, target: &Target) -> Deny {
+    let target = match target {
+        Target::Name(name, _) => name.to_string(),
+        Target::Address(address) => address.ip().to_string(),
+    };
+    // What was sent is the sandbox's text: bounded, and printable only.
+    let sent: String = sent
+        .chars()
+        .take(255)
+        .map(|c| if c.is_ascii_graphic() { c } else { '?' })
+        .collect();
+    refusal(&format!(
+        "the {what} `{sent}` is not the host that was connected to, `{target}`"
+    ))
+}
+
+/// A refusal that no rule decides.
+pub(super) fn refusal(reason: &str) -> Deny {
+    Deny {
+        rule: None,
+        origin: Origin::BuiltIn("network gate".into()),
+        reason: reason.to_owned(),
+        allow_with: None,
+        quiet: false,
+    }
+}

@@ -1,0 +1,425 @@
+//! HTTP/1 request heads and the length of their bodies (RFC 9112), read strictly: what two readers could understand in
+//! two ways is refused, since the server behind could be the other reader.
+
+/// Largest head in bytes.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
+/// Longest method that is taken for one.
+const METHOD_MAX: usize = 32;
+/// Longest line of a chunk's size, and longest trailer section.
+const CHUNK_LINE_MAX: usize = 4096;
+
+/// What is known of a request head so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Head {
+    /// More bytes are needed.
+    Partial,
+    /// It is none, or not clearly one.
+    Malformed(&'static str),
+    /// Whole.
+    Whole(Request),
+}
+
+/// A request head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Bytes of it, with the empty line.
+    pub(super) length: usize,
+    /// The host of the `Host` field, without port, as sent.
+    pub(super) host: String,
+    /// The host of an absolute target, without port, as sent.
+    pub(super) target_host: Option<String>,
+    /// `CONNECT`: it asks for a tunnel to somewhere else.
+    pub(super) is_connect: bool,
+    /// What follows.
+    pub(super) body: Body,
+    /// What `Upgrade` asks for.
+    pub(super) upgrade: Upgrade,
+    /// Where the fields stand that ask for a change of protocol, to be left out.
+    pub(super) upgrade_fields: Vec<std::ops::Range<usize>>,
+}
+
+/// How the body's end is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// What the `Upgrade` field asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// Nothing.
+    None,
+    /// WebSocket (RFC 6455): no host is named in it again.
+    WebSocket,
+    /// HTTP/2 or anything else.
+    Other,
+}
+
+/// Whether these could be the first bytes of an HTTP/1 request; `None` when it can't be told yet.
+pub(super) fn begins(bytes: &[u8]) -> Option<bool> {
+    let line = match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) => {
+            let line = bytes.get(..end).unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            return Some(line.contains(&b' ') && version.starts_with(b"HTTP/1"));
+        }
+        None => bytes.strip_suffix(b"\r").unwrap_or(bytes),
+    };
+    let method = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let possible = method.len() <= METHOD_MAX
+        && method.iter().all(|byte| is_token(*byte))
+        && line.iter().all(|byte| matches!(byte, 0x20..=0x7e | 0x80..))
+        && line.len() < HEAD_MAX;
+    if possible { None } else { Some(false) }
+}
+
+/// Reads what there is of a head.
+pub(super) fn parse(bytes: &[u8]) -> Head {
+    match request(bytes) {
+        Ok(Some(request)) => Head::Whole(request),
+        Ok(None) if bytes.len() >= HEAD_MAX => Head::Malformed("the head is too long"),
+        Ok(None) => Head::Partial,
+        Err(why) => Head::Malformed(why),
+    }
+}
+
+/// Takes lines off the front; a line ends with CR LF and holds neither alone.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn next(&mut self) -> Result<Option<(&'a [u8], std::ops::Range<usize>)>, &'static str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            return if rest.len() > HEAD_MAX {
+                Err("a line is too long")
+            } else {
+                Ok(None)
+            };
+        };
+        let line = rest.get(..end).unwrap_or_default();
+        let line = line
+            .strip_suffix(b"\r")
+            .ok_or("a line ends without a carriage return")?;
+        if line.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+            return Err("a control character in the head");
+        }
+        let start = self.at;
+        self.at += end + 1;
+        Ok(Some((line, start..self.at)))
+    }
+}
+
+fn request(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
+    let mut lines = Lines { bytes, at: 0 };
+    let Some((first, _)) = lines.next()? else {
+        return Ok(None);
+    };
+    let start = start_line(first)?;
+    let mut fields = Fields::default();
+    loop {
+        let Some((line, place)) = lines.next()? else {
+            return Ok(None);
+        };
+        if line.is_empty() {
+            break;
+        }
+        fields.take(line, place)?;
+    }
+    let body = match (fields.length, fields.chunked) {
+        (Some(_), true) => return Err("both a length and chunks"),
+        (None, true) if start.is_old => return Err("chunks in HTTP/1.0"),
+        (None, true) => Body::Chunked,
+        (length, false) => Body::Length(length.unwrap_or(0)),
+    };
+    Ok(Some(Request {
+        length: lines.at,
+        host: host_part(fields.host.ok_or("no Host field")?)?,
+        target_host: start.target_host,
+        is_connect: start.is_connect,
+        body,
+        upgrade: fields.upgrade,
+        upgrade_fields: fields.upgrade_fields,
+    }))
+}
+
+struct StartLine {
+    is_connect: bool,
+    is_old: bool,
+    target_host: Option<String>,
+}
+
+fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
+    let text = std::str::from_utf8(line).map_err(|_| "a request line that isn't text")?;
+    let mut words = text.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err("a request line that isn't three words");
+    };
+    if method.is_empty() || method.len() > METHOD_MAX || !method.bytes().all(is_token) {
+        return Err("an odd method");
+    }
+    let is_old = match version {
+        "HTTP/1.1" => false,
+        "HTTP/1.0" => true,
+        _ => return Err("an odd version"),
+    };
+    if target.is_empty() || target.bytes().any(|byte| !matches!(byte, 0x21..=0x7e | 0x80..)) {
+        return Err("an odd target");
+    }
+    let is_connect = method.eq_ignore_ascii_case("CONNECT");
+    let target_host = if is_connect || target.starts_with('/') || target == "*" {
+        None
+    } else {
+        // Absolute form (RFC 9112 3.2.2): a server takes the host from here.
+        let (_, rest) = target
+            .split_once("://")
+            .ok_or("a target that is neither path nor URL")?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        Some(host_part(authority)?)
+    };
+    Ok(StartLine {
+        is_connect,
+        is_old,
+        target_host,
+    })
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a str>,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: Upgrade,
+    upgrade_fields: Vec<std::ops::Range<usize>>,
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, line: &'a [u8], place: std::ops::Range<usize>) -> Result<(), &'static str> {
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or("a field without a colon")?;
+        let (name, value) = line.split_at_checked(colon).ok_or("a field without a colon")?;
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            // A space before the colon, or a folded line.
+            return Err("an odd field name");
+        }
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let text = || std::str::from_utf8(value).map_err(|_| "a field that isn't text");
+        if name.eq_ignore_ascii_case(b"host") {
+            if self.host.replace(text()?).is_some() {
+                return Err("more than one Host");
+            }
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return Err("an odd Content-Length");
+            }
+            let length = text()?.parse().map_err(|_| "an odd Content-Length")?;
+            if self.length.replace(length).is_some() {
+                return Err("more than one Content-Length");
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err("a Transfer-Encoding other than chunked");
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            let websocket = self.upgrade == Upgrade::None && value.eq_ignore_ascii_case(b"websocket");
+            self.upgrade = if websocket {
+                Upgrade::WebSocket
+            } else {
+                Upgrade::Other
+            };
+            self.upgrade_fields.push(place);
+        } else if name.eq_ignore_ascii_case(b"http2-settings") {
+            self.upgrade_fields.push(place);
+        } else if is_almost(name) {
+            // `Transfer_Encoding`, which some servers take for the real one.
+            return Err("an odd field name");
+        }
+        Ok(())
+    }
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Self::None
+    }
+}
+
+fn is_almost(name: &[u8]) -> bool {
+    let dashed: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+        .collect();
+    [&b"host"[..], b"content-length", b"transfer-encoding"]
+        .iter()
+        .any(|known| dashed.eq_ignore_ascii_case(known))
+}
+
+/// `host[:port]` without its port.
+fn host_part(authority: &str) -> Result<String, &'static str> {
+    if authority.contains('@') {
+        return Err("a user name before the host");
+    }
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').ok_or("an odd host")?;
+            (
+                host,
+                rest.strip_prefix(':')
+                    .or(rest.is_empty().then_some(""))
+                    .ok_or("an odd host")?,
+            )
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    if host.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("an odd host");
+    }
+    Ok(host.to_owned())
+}
+
+const fn is_token(byte: u8) -> bool {
+    matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        || byte.is_ascii_alphanumeric()
+}
+
+/// Follows a body to its end, in whatever pieces it comes.
+#[derive(Debug)]
+pub(super) struct BodyReader(State);
+
+#[derive(Debug)]
+enum State {
+    Data(u64),
+    Size(Vec<u8>),
+    ChunkData(u64),
+    ChunkEnd(u8),
+    Trailer { line: Vec<u8>, total: usize },
+    Done,
+}
+
+impl BodyReader {
+    /// At the start of a body.
+    pub(super) fn new(body: Body) -> Self {
+        Self(match body {
+            Body::Length(0) => State::Done,
+            Body::Length(length) => State::Data(length),
+            Body::Chunked => State::Size(Vec::new()),
+        })
+    }
+
+    /// Whether all of it was seen.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+
+    /// Tells how many of these bytes belong to the body.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, &'static str> {
+        let mut used = 0;
+        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            used += match &mut self.0 {
+                State::Done => return Ok(used),
+                State::Data(left) | State::ChunkData(left) => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left -= u64::try_from(count).unwrap_or(0);
+                    let is_chunk = matches!(self.0, State::ChunkData(_));
+                    if let State::Data(0) | State::ChunkData(0) = self.0 {
+                        self.0 = if is_chunk {
+                            State::ChunkEnd(b'\r')
+                        } else {
+                            State::Done
+                        };
+                    }
+                    count
+                }
+                State::Size(line) => {
+                    let (count, whole) = gather(line, rest)?;
+                    if whole {
+                        self.0 = match chunk_size(line)? {
+                            0 => State::Trailer {
+                                line: Vec::new(),
+                                total: 0,
+                            },
+                            size => State::ChunkData(size),
+                        };
+                    }
+                    count
+                }
+                State::ChunkEnd(wanted) => {
+                    if rest.first() != Some(wanted) {
+                        return Err("a chunk longer than it said");
+                    }
+                    self.0 = if *wanted == b'\r' {
+                        State::ChunkEnd(b'\n')
+                    } else {
+                        State::Size(Vec::new())
+                    };
+                    1
+                }
+                State::Trailer { line, total } => {
+                    let (count, whole) = gather(line, rest)?;
+                    *total += count;
+                    if *total > CHUNK_LINE_MAX {
+                        return Err("a trailer that is too long");
+                    }
+                    if whole {
+                        if line.is_empty() {
+                            self.0 = State::Done;
+                        } else {
+                            line.clear();
+                        }
+                    }
+                    count
+                }
+            };
+        }
+        Ok(used)
+    }
+}
+
+/// Adds to a line up to its end; the line is without CR LF once it is whole.
+fn gather(line: &mut Vec<u8>, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
+    let end = bytes.iter().position(|byte| *byte == b'\n');
+    let count = end.map_or(bytes.len(), |end| end + 1);
+    if line.len() + count > CHUNK_LINE_MAX {
+        return Err("a chunk's line that is too long");
+    }
+    line.extend_from_slice(bytes.get(..count).unwrap_or_default());
+    if end.is_none() {
+        return Ok((count, false));
+    }
+    if !line.ends_with(b"\r\n") {
+        return Err("a line ends without a carriage return");
+    }
+    line.truncate(line.len() - 2);
+    if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        return Err("a control character in a chunk's line");
+    }
+    Ok((count, true))
+}
+
+fn chunk_size(line: &[u8]) -> Result<u64, &'static str> {
+    let digits = line
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
+    if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err("an odd chunk size");
+    }
+    let text = std::str::from_utf8(digits).map_err(|_| "an odd chunk size")?;
+    u64::from_str_radix(text, 16).map_err(|_| "an odd chunk size")
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! What is told of a connection: exactly one event, however it ends.
+
+use crate::policy::{Deny, Name, Protocol};
+use crate::supervise::{Emit, Event};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Facts of one connection, gathered on its way; told when the value goes.
+pub(super) struct Record {
+    events: Arc<dyn Emit>,
+    going: SocketAddr,
+    started: Instant,
+    /// The name behind the address.
+    pub(super) name: Option<Name>,
+    /// What it speaks.
+    pub(super) protocol: Option<Protocol>,
+    /// The address that was dialled.
+    pub(super) upstream: Option<IpAddr>,
+    /// Why it was refused.
+    pub(super) denied: Option<Deny>,
+    /// Why it failed.
+    pub(super) failed: Option<String>,
+    /// Bytes carried.
+    pub(super) counts: Counts,
+}
+
+/// Bytes carried so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// From inside to outside.
+    pub(super) sent: AtomicU64,
+    /// From outside to inside.
+    pub(super) received: AtomicU64,
+}
+
+impl Record {
+    /// Begins one.
+    pub(super) fn new(events: Arc<dyn Emit>, going: SocketAddr) -> Self {
+        Self {
+            events,
+            going,
+            started: Instant::now(),
+            name: None,
+            protocol: None,
+            upstream: None,
+            denied: None,
+            failed: None,
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.events.emit(Event::Connection {
+            name: self.name.take(),
+            address: self.going.ip(),
+            port: self.going.port(),
+            protocol: self.protocol,
+            upstream: self.upstream,
+            denied: self.denied.take(),
+            failed: self.failed.take(),
+            sent: self.counts.sent.load(Ordering::Relaxed),
+            received: self.counts.received.load(Ordering::Relaxed),
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+}

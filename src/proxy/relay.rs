@@ -1,0 +1,77 @@
+//! Carries bytes both ways, each end's close as it comes, and counts them.
+
+use super::record::Counts;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+/// Bytes of one copy.
+const BUFFER: usize = 64 * 1024;
+/// How long a connection may carry nothing. Longer than any reasonable pause of an open session.
+const IDLE_MAX: Duration = Duration::from_secs(4 * 3600);
+
+/// Carries until both ends are done. An error of one end ends both.
+pub(super) async fn both_ways(
+    inside: &mut TcpStream,
+    outside: &mut TcpStream,
+    counts: &Counts,
+) -> io::Result<()> {
+    let (inside_read, inside_write) = inside.split();
+    let (outside_read, outside_write) = outside.split();
+    let carried = async {
+        tokio::try_join!(
+            one_way(inside_read, outside_write, &counts.sent),
+            one_way(outside_read, inside_write, &counts.received)
+        )
+    };
+    until_idle(counts, carried).await?.map(drop)
+}
+
+/// One direction, from the end of which the writer is told.
+pub(super) async fn one_way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    count: &AtomicU64,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        add(count, read);
+    }
+}
+
+/// Counts bytes.
+pub(super) fn add(count: &AtomicU64, bytes: usize) {
+    count.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Ends `work` when nothing was counted for [`IDLE_MAX`].
+pub(super) async fn until_idle<T>(counts: &Counts, work: impl Future<Output = T>) -> io::Result<T> {
+    let sum = || {
+        counts
+            .sent
+            .load(Ordering::Relaxed)
+            .wrapping_add(counts.received.load(Ordering::Relaxed))
+    };
+    tokio::pin!(work);
+    let mut last = sum();
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = sleep_until(Instant::now() + IDLE_MAX) => {
+                let now = sum();
+                if now == last {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                last = now;
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! From a name to the addresses that may be dialled: once for each connection, after it was allowed, and never for a
+//! name that isn't.
+//!
+//! The system's own configuration is used (`/etc/resolv.conf`, and `/etc/hosts` as every program of the host would),
+//! read when the first name is resolved. The program is one static file, so the C library's plug-ins (nss) play no part.
+//! Names are taken as they are: no search domain is ever appended, since the policy judged the name without it.
+
+use super::guard;
+use crate::policy::{Name, Policy, ResolveOverride};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// How long a look-up may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Look-ups at once.
+const AT_ONCE: usize = 64;
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// Looks names up.
+pub(super) struct Resolver {
+    fixed: Vec<ResolveOverride>,
+    system: OnceCell<TokioResolver>,
+    places: Semaphore,
+}
+
+/// Why there is nothing to dial.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ResolveError {
+    /// Only addresses that no name may lead to.
+    #[error("{name} leads to {address}, which is {word}")]
+    NotPublic {
+        /// The name.
+        name: Name,
+        /// The first such address.
+        address: IpAddr,
+        /// What it is.
+        word: &'static str,
+    },
+    /// The look-up failed.
+    #[error("cannot look up {name}: {cause}")]
+    Failed {
+        /// The name.
+        name: Name,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl Resolver {
+    /// With the fixed answers of the policy.
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self {
+            fixed: policy.network.resolve.clone(),
+            system: OnceCell::new(),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// The addresses to dial for a name that was allowed.
+    pub(super) async fn addresses(&self, name: &Name, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
+        if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.name == *name) {
+            // A trusted layer wrote the address out: it may be any.
+            return Ok(vec![(fixed.address, fixed.port.unwrap_or(port)).into()]);
+        }
+        let found = match tokio::time::timeout(DEADLINE, self.look_up(name)).await {
+            Ok(found) => found,
+            Err(_) => Err("the name server does not answer".to_owned()),
+        };
+        let found = found.map_err(|cause| ResolveError::Failed {
+            name: name.clone(),
+            cause,
+        })?;
+        checked(name, port, &found)
+    }
+
+    async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, String> {
+        let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
+        let resolver = self
+            .system
+            .get_or_try_init(|| async { system() })
+            .await
+            .map_err(|error| error.to_string())?;
+        // The dot at the end: the name is whole.
+        let found = resolver
+            .lookup_ip(format!("{name}."))
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(found.iter().take(ADDRESSES_MAX).collect())
+    }
+}
+
+fn system() -> Result<TokioResolver, hickory_resolver::net::NetError> {
+    let mut builder = TokioResolver::builder_tokio()?;
+    let options = builder.options_mut();
+    options.use_hosts_file = ResolveHosts::Always;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build()
+}
+
+/// Keeps the public addresses; when there is none, tells of the first.
+fn checked(name: &Name, port: u16, found: &[IpAddr]) -> Result<Vec<SocketAddr>, ResolveError> {
+    let own = guard::own_addresses();
+    let mut kept = Vec::new();
+    let mut refused = None;
+    for address in found.iter().map(IpAddr::to_canonical) {
+        match guard::refused(address, &own) {
+            None => kept.push(SocketAddr::new(address, port)),
+            Some(word) => {
+                refused.get_or_insert((address, word));
+            }
+        }
+    }
+    match refused {
+        _ if !kept.is_empty() => Ok(kept),
+        Some((address, word)) => Err(ResolveError::NotPublic {
+            name: name.clone(),
+            address,
+            word,
+        }),
+        None => Err(ResolveError::Failed {
+            name: name.clone(),
+            cause: "it has no address".into(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn n13_only_public_addresses_are_kept() {
+        let name: Name = "a.test".parse().unwrap();
+        let found = |texts: &[&str]| {
+            let addresses: Vec<IpAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            checked(&name, 443, &addresses)
+        };
+        assert_eq!(
+            found(&["127.0.0.1", "8.8.8.8"]).unwrap(),
+            ["8.8.8.8:443".parse().unwrap()]
+        );
+        for text in ["127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "::1"] {
+            let error = found(&[text]).unwrap_err();
+            assert!(matches!(error, ResolveError::NotPublic { .. }), "{error}");
+        }
+        assert!(matches!(found(&[]), Err(ResolveError::Failed { .. })));
+    }
+}
