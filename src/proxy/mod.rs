@@ -26,6 +26,7 @@ mod record;
 mod relay;
 mod requests;
 mod resolve;
+mod splice;
 mod tls;
 mod told;
 

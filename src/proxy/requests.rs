@@ -13,8 +13,9 @@ use super::{gate, relay};
 use crate::policy::Deny;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
 /// How a server agrees to a change of protocol.
+const SWITCHING_BYTES: usize = 12;
 const SWITCHING: [&[u8]; 2] = [b"HTTP/1.1 101", b"HTTP/1.0 101"];
 
 /// How it ended.
@@ -80,9 +82,9 @@ pub(super) async fn carry(
     relay::until_idle(counts, Box::pin(carried)).await?
 }
 
-struct Requests<'a, R, W> {
-    from: R,
-    to: W,
+struct Requests<'a> {
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
     /// Bytes that were read and not passed on.
     buffer: Vec<u8>,
     /// Bytes at the start of it that were passed on all the same.
@@ -91,7 +93,7 @@ struct Requests<'a, R, W> {
     target: &'a Target,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
+impl Requests<'_> {
     async fn run(mut self, begin: Begin, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
         let first = match begin {
             Begin::Request(request) => Next::Request(request),
@@ -267,31 +269,30 @@ enum Next {
 
 /// Passes responses on, and tells of the first whether it agrees to a change of protocol.
 async fn responses(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     agreed: oneshot::Sender<bool>,
     counts: &Counts,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut seen = Vec::new();
-    let mut agreed = Some(agreed);
     loop {
         let read = from.read(&mut buffer).await?;
         let bytes = buffer.get(..read).unwrap_or_default();
-        if let Some(sender) = agreed.take() {
-            seen.extend_from_slice(bytes.get(..bytes.len().min(16)).unwrap_or_default());
-            match switches(&seen) {
-                None if read > 0 => agreed = Some(sender),
-                // Nobody listens when no change was asked for.
-                answer => drop(sender.send(answer.unwrap_or(false))),
-            }
-        }
-        if read == 0 {
-            return to.shutdown().await;
-        }
         to.write_all(bytes).await?;
         relay::add(&counts.received, read);
+        seen.extend_from_slice(bytes.get(..bytes.len().min(SWITCHING_BYTES)).unwrap_or_default());
+        match switches(&seen) {
+            None if read > 0 => {}
+            answer => {
+                // Nobody listens when no change was asked for.
+                agreed.send(answer.unwrap_or(false)).ok();
+                break;
+            }
+        }
     }
+    drop(buffer);
+    relay::one_way(from, to, &counts.received).await
 }
 
 /// Whether a response begins by agreeing; `None` when it can't be told yet.
