@@ -7,7 +7,7 @@ use super::matcher::Matcher;
 use super::notes::{found_kind, identity};
 use super::walk::{Purpose, WalkError, call};
 use super::walker::{Context, Walker};
-use rustix::fs::FileType;
+use rustix::fs::{CWD, FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -24,9 +24,7 @@ impl Listed {
     /// Whether names may have come or gone since it was listed by a walk that began at `begun_ns`, going by the time
     /// of its last change now.
     pub(crate) const fn may_differ(&self, begun_ns: i64, now_ns: i64) -> bool {
-        let coarse = self.changed_ns % 1_000_000_000 == 0;
-        let margin = if coarse { COARSE_NS } else { TICKS_NS };
-        self.changed_ns != now_ns || self.changed_ns > begun_ns.saturating_sub(margin)
+        self.changed_ns != now_ns || self.changed_ns > begun_ns.saturating_sub(margin_ns(self.changed_ns))
     }
 }
 
@@ -56,23 +54,32 @@ impl Walk {
                 .protected
                 .iter()
                 .chain(&self.watched)
-                .all(|found| is_current(&root, found, self.begun_ns))
+                .all(|found| status(&root, &found.path).is_ok_and(|now| found.is(&now, self.begun_ns)))
     }
 }
 
-/// A file's time moves with every write; within a tick of the walk it may be that of a later one.
-fn is_current(root: &OwnedFd, found: &Found, begun_ns: i64) -> bool {
-    let margin = if found.changed_ns % 1_000_000_000 == 0 {
+impl Found {
+    /// Whether what is at `path` certainly is what was found by a walk that began at `begun_ns`.
+    pub(crate) fn is_as_it_was(&self, path: &Path, begun_ns: i64) -> bool {
+        status(CWD, path).is_ok_and(|now| self.is(&now, begun_ns))
+    }
+
+    /// A file's time moves with every write; within a tick of the walk it may be that of a later one.
+    fn is(&self, now: &Stat, begun_ns: i64) -> bool {
+        identity(now) == self.identity
+            && changed_ns(now) == self.changed_ns
+            && found_kind(now) == self.kind
+            && self.changed_ns <= begun_ns.saturating_sub(margin_ns(self.changed_ns))
+    }
+}
+
+/// How long before the walk a change must have been.
+const fn margin_ns(changed_ns: i64) -> i64 {
+    if changed_ns % 1_000_000_000 == 0 {
         COARSE_NS
     } else {
         TICKS_NS
-    };
-    status(root, &found.path).is_ok_and(|now| {
-        identity(&now) == found.identity
-            && changed_ns(&now) == found.changed_ns
-            && found_kind(&now) == found.kind
-            && found.changed_ns <= begun_ns.saturating_sub(margin)
-    })
+    }
 }
 
 /// Looks at one name of a tree that was walked before, and at all beneath it. `path` is relative to `root`. What is
