@@ -163,3 +163,132 @@ fn descend(root: &Path, path: &Path, matcher: &Matcher) -> Result<Option<(OwnedF
     }
     Ok(Some((directory, context)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::walk::walk;
+    use super::*;
+    use crate::presets::tree_rules;
+    use std::fs;
+    use std::time::{Duration, Instant};
+
+    /// A walk of a tree that nobody has changed for long enough.
+    fn settled(root: &Path, matcher: &Matcher) -> Walk {
+        let start = Instant::now();
+        loop {
+            let walk = walk(root, matcher, Purpose::Protect).unwrap();
+            if walk.is_current() {
+                return walk;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "never settles");
+        }
+    }
+
+    fn tree() -> (tempfile::TempDir, Matcher) {
+        let directory = tempfile::tempdir().unwrap();
+        for path in [
+            "a/b",
+            ".git/objects",
+            ".git/refs",
+            ".git/hooks",
+            "node_modules/x",
+            "quiet",
+        ] {
+            fs::create_dir_all(directory.path().join(path)).unwrap();
+        }
+        for path in ["Makefile", "a/b/plain", ".git/HEAD", ".git/config", "a/.npmrc"] {
+            fs::write(directory.path().join(path), "x").unwrap();
+        }
+        (directory, Matcher::new(tree_rules().unwrap(), Vec::new()))
+    }
+
+    #[test]
+    fn every_change_that_matters_makes_a_walk_stale() {
+        let (directory, matcher) = tree();
+        let root = directory.path();
+        let changes: [(&str, &dyn Fn()); 9] = [
+            ("a name", &|| fs::write(root.join("a/b/new"), "").unwrap()),
+            ("a directory", &|| fs::create_dir(root.join("a/b/d")).unwrap()),
+            ("a rename", &|| {
+                fs::rename(root.join("a/b/plain"), root.join("a/b/other")).unwrap()
+            }),
+            ("a removal", &|| fs::remove_file(root.join("a/b/other")).unwrap()),
+            ("a write in place", &|| {
+                fs::write(root.join("Makefile"), "y").unwrap()
+            }),
+            ("a link", &|| {
+                std::os::unix::fs::symlink("/", root.join("quiet/out")).unwrap()
+            }),
+            ("a setting of git", &|| {
+                fs::write(root.join(".git/config"), "y").unwrap()
+            }),
+            ("a hook", &|| {
+                fs::write(root.join(".git/hooks/pre-commit"), "y").unwrap()
+            }),
+            ("another directory for git", &|| {
+                fs::write(root.join(".git/commondir"), "..").unwrap()
+            }),
+        ];
+        for (what, change) in changes {
+            let before = settled(root, &matcher);
+            change();
+            assert!(!before.is_current(), "{what}");
+        }
+        // What is left out and what nothing is obeyed of doesn't count.
+        let before = settled(root, &matcher);
+        fs::write(root.join("node_modules/x/new"), "").unwrap();
+        fs::write(root.join("a/b/new"), "in place").unwrap();
+        fs::write(root.join(".git/refs/x"), "").unwrap();
+        assert!(before.is_current());
+        // What a bound left out can't be answered for.
+        let cut = Walk {
+            directory_count: before.directory_count + 1,
+            ..before
+        };
+        assert!(!cut.is_current());
+    }
+
+    #[test]
+    fn a_look_at_one_name_finds_what_the_walk_would() {
+        let (directory, matcher) = tree();
+        let root = directory.path();
+        for path in [
+            "a/b/.env",
+            "a/b/c/d/.env",
+            "node_modules/x/.env",
+            ".git/.env",
+            "a/.aws/credentials",
+            "a/plain",
+        ] {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), "x").unwrap();
+        }
+        let masks = |path: &str| {
+            let walk = look_at(root, Path::new(path), &matcher).unwrap();
+            walk.masks.into_iter().map(|found| found.path).collect::<Vec<_>>()
+        };
+        assert_eq!(masks("a/b/.env"), [Path::new("a/b/.env")]);
+        assert_eq!(masks("a/b/c"), [Path::new("a/b/c/d/.env")]);
+        assert_eq!(masks("a/.aws/credentials"), [Path::new("a/.aws/credentials")]);
+        for path in [
+            "node_modules/x/.env",
+            ".git/.env",
+            "a/plain",
+            "gone",
+            "a/gone/x",
+            "",
+        ] {
+            assert!(masks(path).is_empty(), "{path}");
+        }
+        let whole = walk(root, &matcher, Purpose::Protect).unwrap();
+        let known = |path: &Path| path == Path::new("a/b/c");
+        let again = look_again(root, Path::new("a/b"), &matcher, &known).unwrap();
+        assert_eq!(again.masks.len(), 1);
+        assert_eq!(
+            look_again(root, Path::new(""), &matcher, &|_| false)
+                .unwrap()
+                .masks,
+            whole.masks
+        );
+    }
+}

@@ -1,4 +1,5 @@
 //! G cases: git inside.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::support::{Ran, World};
 use std::fs;

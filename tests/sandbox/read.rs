@@ -1,4 +1,5 @@
 //! R cases: what can't be read.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::World;
