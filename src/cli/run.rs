@@ -171,16 +171,10 @@ pub(super) fn launch_failure(error: LaunchError) -> Failure {
         }
     };
     let mut failure = Failure::new(FailureKind::Machine, RunError::Launch(error));
-    if !std::path::Path::new("/proc/self/stat")
-        .try_exists()
-        .unwrap_or(false)
-    {
-        failure =
-            failure.hint("/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)");
-    }
-    if refused {
+    let refusal = Refusal::look();
+    if refused || refusal.no_proc {
         let program = std::env::current_exe().unwrap_or_else(|_| "aca".into());
-        for remedy in Refusal::look().remedies(&program) {
+        for remedy in refusal.remedies(&program) {
             failure = failure.hint(remedy);
         }
     }

@@ -198,7 +198,7 @@ impl State<'_> {
             source,
         })?;
         // A stop signal that is held back is undone by each SIGCONT that comes after it, and a word that came before it
-        // is seen here: no word is slept through. (SIGSTOP can't be held back; its moment is between the two.)
+        // is seen here: no word is slept through. SIGSTOP can't be held back; what comes at its moment comes once more.
         if signal != Signal::SIGSTOP {
             raise(signal).ok();
         }

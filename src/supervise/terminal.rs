@@ -3,7 +3,9 @@
 use crate::launch::protocol::Place;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp};
+use rustix::termios::{
+    OptionalActions, Termios, ioctl_tiocnxcl, isatty, tcgetattr, tcgetpgrp, tcsetattr, tcsetpgrp,
+};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Which terminal it is.
@@ -62,7 +64,7 @@ impl JobTerminal {
         matches!(&self.0, Some((_, Kind::Other))) || self.place() == Place::Foreground
     }
 
-    /// After the end: puts the modes back if they differ and the terminal is ours to touch. Whoever has it otherwise
+    /// After the end: puts the modes back if the terminal is ours to touch. Whoever has it otherwise
     /// has set them as they shall be.
     ///
     /// Nothing is done when the program only stops: as without aca, the modes are then the shell's business and the
@@ -72,9 +74,11 @@ impl JobTerminal {
         let (Some((terminal, _)), Some(saved)) = (&self.0, &self.1) else {
             return;
         };
-        if self.is_ours() && tcgetattr(terminal).is_ok_and(|now| differs(&now, saved)) {
+        if self.is_ours() {
             // At once: waiting for output to drain would wait for ever on a terminal that was stopped with Ctrl-S.
             tcsetattr(terminal, OptionalActions::Now, saved).ok();
+            // Whoever set it is gone, and nobody else could open the terminal (ioctl_tty(2) TIOCEXCL).
+            ioctl_tiocnxcl(terminal).ok();
         }
     }
 
@@ -90,11 +94,4 @@ impl JobTerminal {
             tcsetpgrp(terminal, rustix::process::getpgrp()).ok();
         }
     }
-}
-
-fn differs(now: &Termios, saved: &Termios) -> bool {
-    now.input_modes != saved.input_modes
-        || now.output_modes != saved.output_modes
-        || now.control_modes != saved.control_modes
-        || now.local_modes != saved.local_modes
 }

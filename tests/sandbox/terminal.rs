@@ -21,7 +21,10 @@ fn with_term(mut command: Command, words: &[&str]) -> Command {
 
 /// An interactive shell on a terminal, with `$PROGRAM` and a prompt that nothing else prints.
 fn shell(world: &World) -> Pty {
-    let mut command = world.command("bash");
+    shell_from(world, world.command("bash"))
+}
+
+fn shell_from(world: &World, mut command: Command) -> Pty {
     command
         .args(["--norc", "--noprofile", "-i"])
         .env("PS1", "PROM\\PT> ")
@@ -303,6 +306,26 @@ fn t06_a_group_stop_from_inside_as_full_screen_programs_do_it() {
     pty.type_in("fg\n");
     pty.expect("going");
     pty.expect("PROMPT> ");
+}
+
+#[test]
+fn t06_a_group_stop_on_a_kernel_without_landlock() {
+    let world = World::new();
+    let mut command = world.command("bash");
+    crate::bad_input::filtered(&mut command, libc::SYS_landlock_create_ruleset, libc::ENOSYS);
+    let mut pty = shell_from(&world, command);
+    // Here `kill 0` reaches aca too, which passes it on to a program that has stopped already.
+    pty.type_in("$PROGRAM run -- sh -c 'trap \"echo continued\" CONT; echo be\"\"gun; kill -TSTP 0; echo go\"\"ing; kill -TSTP 0; echo a\"\"gain'\n");
+    pty.expect("begun");
+    for word in ["going", "again"] {
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        pty.type_in("fg\n");
+        pty.expect(word);
+    }
+    pty.expect("PROMPT> ");
+    let start = world.events_of("session_start");
+    assert!(start[0]["degraded"].to_string().contains("Landlock"), "{start:?}");
 }
 
 #[test]
@@ -710,6 +733,28 @@ fn t10_modes_are_put_back_however_the_program_ends() {
         pty.expect("DASH> ");
         assert_eq!(pty.modes(), before, "{ending}");
     }
+}
+
+#[test]
+fn t10_keys_and_locks_are_put_back_too() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    pty.type_in("exec sh -i\n");
+    pty.type_in("PS1='DA''SH> '; stty -g > before\n");
+    pty.expect("DASH> ");
+    // Another key for Ctrl-C, and a terminal that nobody else can open (TIOCEXCL).
+    let script =
+        "stty intr ^T min 0 time 1; perl -e 'ioctl STDIN, 0x540C, 0'; stty -g > inside; kill -KILL $$";
+    pty.type_in(&format!(
+        "$PROGRAM run -- sh -c \"{}\"\n",
+        script.replace('$', "\\$")
+    ));
+    pty.expect("DASH> ");
+    pty.type_in("stty -g > after; : < /dev/tty && echo op''ened\n");
+    pty.expect("opened");
+    let read = |name: &str| std::fs::read_to_string(world.project.join(name)).unwrap();
+    assert_eq!(read("before"), read("after"));
+    assert_ne!(read("before"), read("inside"));
 }
 
 #[test]
