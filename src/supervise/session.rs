@@ -234,7 +234,7 @@ impl State<'_> {
     }
 
     fn proceed(&self) {
-        self.tell(&ToStage::Continue(self.terminal.place()));
+        self.tell(&ToStage::Continue(self.terminal.note()));
     }
 
     fn tell(&self, message: &ToStage) {

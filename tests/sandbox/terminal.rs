@@ -533,6 +533,27 @@ fn t06_after_a_shell_inside_its_parent_can_read_again() {
 }
 
 #[test]
+fn t06_after_a_shell_inside_a_script_outside_can_read_again() {
+    let world = World::new();
+    let mut command = world.command("sh");
+    command
+        .args([
+            "-c",
+            "$PROGRAM run -- bash --norc --noprofile -i; read line; echo \"read <$line>\"",
+        ])
+        .env("PROGRAM", &world.aca);
+    let mut pty = Pty::spawn(command);
+    pty.expect("bash");
+    pty.type_in("PS1='INS''IDE> '\n");
+    pty.expect("INSIDE> ");
+    pty.type_in("exit\n");
+    until("the script has the terminal", || pty.foreground() == pty.leader());
+    pty.type_in("word\n");
+    pty.expect("read <word>");
+    assert_eq!(pty.code(), 0);
+}
+
+#[test]
 fn t06_pipelines_stop_and_go_on_as_one_job() {
     let world = World::new();
     let mut pty = shell(&world);
@@ -740,21 +761,23 @@ fn t10_keys_and_locks_are_put_back_too() {
     let world = World::new();
     let mut pty = shell(&world);
     pty.type_in("exec sh -i\n");
-    pty.type_in("PS1='DA''SH> '; stty -g > before\n");
+    pty.type_in("PS1='DA''SH> '; (stty -g; grep flags /proc/$$/fdinfo/0) > before\n");
     pty.expect("DASH> ");
-    // Another key for Ctrl-C, and a terminal that nobody else can open (TIOCEXCL).
-    let script =
-        "stty intr ^T min 0 time 1; perl -e 'ioctl STDIN, 0x540C, 0'; stty -g > inside; kill -KILL $$";
+    // Reads that don't wait, another key for Ctrl-C, and a terminal that nobody else can open (TIOCEXCL).
+    let script = "stty intr ^T min 0 time 1; perl -MFcntl -e 'fcntl STDIN, F_SETFL, O_RDWR | O_NONBLOCK; ioctl STDIN, 0x540C, 0'; \
+                  (stty -g; grep flags /proc/self/fdinfo/0) > inside; kill -KILL $$";
     pty.type_in(&format!(
         "$PROGRAM run -- sh -c \"{}\"\n",
         script.replace('$', "\\$")
     ));
     pty.expect("DASH> ");
-    pty.type_in("stty -g > after; : < /dev/tty && echo op''ened\n");
+    pty.type_in("(stty -g; grep flags /proc/$$/fdinfo/0) > after; : < /dev/tty && echo op''ened\n");
     pty.expect("opened");
     let read = |name: &str| std::fs::read_to_string(world.project.join(name)).unwrap();
     assert_eq!(read("before"), read("after"));
-    assert_ne!(read("before"), read("inside"));
+    for (before, inside) in read("before").lines().zip(read("inside").lines()) {
+        assert_ne!(before, inside);
+    }
 }
 
 #[test]
