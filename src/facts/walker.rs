@@ -348,7 +348,7 @@ impl<'a> Walker<'a> {
                     let open = self.matcher.user_states(&descent.states);
                     if !self.roaming && open.is_empty() {
                         let path = self.path_of(name.name.to_bytes());
-                        self.note_skipped(path, &row.why);
+                        self.note_skipped(path, &row.why, false);
                     }
                     descent.close(self.matcher);
                 }
@@ -509,7 +509,7 @@ impl<'a> Walker<'a> {
                 return Err(WalkError::TooDeep { path });
             }
             self.walk.truncated = true;
-            self.note_skipped(path, "too deep to look into");
+            self.note_skipped(path, "too deep to look into", true);
             return Ok(());
         }
         match open_directory(parent, name) {
@@ -529,7 +529,7 @@ impl<'a> Walker<'a> {
             return Ok(());
         };
         let why = "it can't be looked into, so it may hold secrets";
-        self.note_skipped(path.clone(), "no permission");
+        self.note_skipped(path.clone(), "no permission", true);
         if status.st_uid != rustix::process::geteuid().as_raw() {
             return Ok(());
         }

@@ -74,6 +74,8 @@ pub enum Step {
         /// What to write.
         value: String,
     },
+    /// Leaves half of the user's inotify watches to programs outside, the watch of the project among them.
+    ShareWatches,
     /// Makes all mounts private, and a small tmpfs that becomes the new root.
     NewRoot,
     /// A directory in the new root.
@@ -367,6 +369,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
                     path: (*path).into(),
                     value: (*value).into(),
                 }));
+                steps.push(Step::ShareWatches);
                 Step::CloseProc(closed)
             }
             Entry::Directory { at, mode } => Step::Directory { at, mode },

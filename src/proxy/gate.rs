@@ -106,9 +106,9 @@ pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
         Spoken::Tls {
             server_name: None, ..
         } => Ok(()),
-        Spoken::Http(_) | Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing
-            if target.port() == 443 =>
-        {
+        // Git hosts offer it for networks that let nothing else out.
+        Spoken::Ssh if target.port() == 443 => Ok(()),
+        Spoken::Http(_) | Spoken::Http2 | Spoken::Other | Spoken::Nothing if target.port() == 443 => {
             Err(refusal("no TLS on port 443"))
         }
         Spoken::Http(request) => request_fits(target, request),

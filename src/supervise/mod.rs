@@ -7,7 +7,7 @@ pub mod session;
 pub mod signals;
 pub mod state;
 pub mod terminal;
-pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 mod trust;
 pub mod watch;
+pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 pub use trust::Change;

@@ -11,15 +11,19 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/web.rs"]
+mod web;
 
 mod browser;
 mod compilers;
 mod files;
 mod grants;
 mod homes;
+mod https;
 mod ipc;
 mod keys;
 mod network;
 mod processes;
+mod registry;
 mod rust;
 mod table;

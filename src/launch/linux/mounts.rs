@@ -34,6 +34,8 @@ pub(super) struct NewRoot {
     generated: u32,
     /// Directories that are known to stand, relative to the root.
     made: RefCell<BTreeSet<PathBuf>>,
+    /// Device numbers of the run's own file systems: nothing is ever made on another one, which would be the host's.
+    own: RefCell<Vec<u64>>,
     mask_file: OwnedFd,
     mask_directory: OwnedFd,
 }
@@ -70,7 +72,9 @@ impl NewRoot {
         let face = create(&store, "mask", 0o000)?;
         drop(face);
         mkdirat(&store, "mask.d", Mode::from_raw_mode(0o555)).during("mkdirat")?;
+        let own = fstat(&root).during("fstat")?.st_dev;
         Ok(Self {
+            own: RefCell::new(vec![own]),
             mask_file: open_below(&store, Path::new("mask"), OFlags::PATH)?,
             mask_directory: open_below(&store, Path::new("mask.d"), OFlags::PATH)?,
             root,
@@ -104,11 +108,14 @@ impl NewRoot {
         for path in missing.into_iter().rev() {
             let name = path.file_name().ok_or(Errno::INVAL).during("file name")?;
             let bits = if path == at { mode } else { 0o755 };
-            match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                // A parent that is read-only already: fine as long as the rest is there, which the mount will tell.
-                Err(Errno::ROFS | Errno::ACCESS) => {}
-                Err(errno) => return Err(errno).during("mkdirat"),
+            // Elsewhere it is there, or the mount will tell that it isn't.
+            if self.is_own(&parent)? {
+                match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    // A scratch space that is closed already.
+                    Err(Errno::ROFS | Errno::ACCESS) => {}
+                    Err(errno) => return Err(errno).during("mkdirat"),
+                }
             }
             if path != at {
                 parent = open_below(&parent, Path::new(name), OFlags::PATH)?;
@@ -118,13 +125,22 @@ impl NewRoot {
         Ok(())
     }
 
-    /// Makes a symbolic link.
+    /// Whether a directory lies on a file system of the run's own, not on the host's.
+    fn is_own(&self, directory: &OwnedFd) -> Result<bool, StageError> {
+        let device = fstat(directory).during("fstat")?.st_dev;
+        Ok(self.own.borrow().contains(&device))
+    }
+
+    /// Makes a symbolic link; on the host's file systems one is there, or none is made.
     pub(super) fn link(&self, at: &Path, target: &Path) -> Result<(), StageError> {
         let (parent, name) = match self.parent(at) {
             // A link on the way, which leads there already.
             Err(error) if error.errno == Errno::LOOP.raw_os_error() => return Ok(()),
             other => other?,
         };
+        if !self.is_own(&parent)? {
+            return Ok(());
+        }
         match symlinkat(target, parent, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno).during("symlinkat"),
@@ -134,6 +150,9 @@ impl NewRoot {
     /// Makes a file with content.
     pub(super) fn file(&self, at: &Path, content: &[u8], mode: u32) -> Result<(), StageError> {
         let (parent, name) = self.parent(at)?;
+        if !self.is_own(&parent)? {
+            return Err(Errno::ROFS).during("openat (it lies on the host)");
+        }
         let file = create(&parent, name, mode)?;
         write_all(&file, content)
     }
@@ -143,6 +162,7 @@ impl NewRoot {
         self.directory(at, 0o755)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
         let mount = tmpfs(size_bytes, mode, attributes)?;
+        self.own.borrow_mut().push(fstat(&mount).during("fstat")?.st_dev);
         self.attach(&mount, at)
     }
 
@@ -197,6 +217,9 @@ impl NewRoot {
             Kind::Directory => self.directory(at, 0o755),
             Kind::File => {
                 let (parent, name) = self.parent(at)?;
+                if !self.is_own(&parent)? {
+                    return Ok(());
+                }
                 let made = rustix::fs::openat(
                     &parent,
                     name,

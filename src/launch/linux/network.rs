@@ -143,6 +143,18 @@ fn udp(address: SocketAddr) -> Result<OwnedFd, StageError> {
     Ok(socket)
 }
 
+/// Lowers the number of inotify watches of the own user namespace to half of what the user has. They count outside as
+/// well, so a program could use all of them up, and the watch for secrets that appear would get none.
+pub(super) fn share_watches() {
+    let Ok(all) = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches") else {
+        return;
+    };
+    // Where that can't be set (a container's `/proc/sys`), the log says so when they run out.
+    if let Ok(all) = all.trim().parse::<u64>() {
+        std::fs::write("/proc/sys/user/max_inotify_watches", (all / 2).to_string()).ok();
+    }
+}
+
 /// Writes a setting of the own network namespace, before `/proc` becomes read-only.
 pub(super) fn setting(path: &str, value: &str) -> Result<(), StageError> {
     match std::fs::write(format!("/proc/sys/{path}"), value) {

@@ -171,10 +171,8 @@ fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
 
 fn mask(target: &OwnedFd) -> Result<(), StageError> {
     let status = rustix::fs::fstat(target).during("fstat")?;
-    let face = match FileType::from_raw_mode(status.st_mode) {
-        FileType::Directory => FACE_DIRECTORY,
-        _ => FACE_FILE,
-    };
+    let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+    let face = if directory { FACE_DIRECTORY } else { FACE_FILE };
     let face = open_below(rooted()?, Path::new(face), OFlags::PATH)?;
     let wanted = rustix::fs::fstat(&face).during("fstat")?;
     if (wanted.st_dev, wanted.st_ino) == (status.st_dev, status.st_ino) {

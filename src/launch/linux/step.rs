@@ -62,6 +62,10 @@ impl Executor {
                 Ok(())
             }
             Step::Setting { path, value } => network::setting(path, value),
+            Step::ShareWatches => {
+                network::share_watches();
+                Ok(())
+            }
             Step::NewRoot => {
                 self.root = Some(NewRoot::new()?);
                 Ok(())
@@ -212,6 +216,7 @@ fn describe(step: &Step) -> String {
         Step::Redirect { .. } => "redirect connections".into(),
         Step::Listen { .. } => "listen for connections".into(),
         Step::Setting { path, .. } => format!("set {path}"),
+        Step::ShareWatches => "share the inotify watches".into(),
         Step::NewRoot => "make a root".into(),
         Step::Directory { at, .. } => format!("make the directory {}", at.display()),
         Step::Link { at, .. } => format!("make the link {}", at.display()),

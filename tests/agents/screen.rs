@@ -1,0 +1,102 @@
+//! A terminal for a full-screen client: tmux on the host, which the client doesn't see.
+
+use crate::support::{Ran, World};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Longest wait for what the screen shall show.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One window of a tmux server; both end with the value.
+pub(crate) struct Screen<'a> {
+    world: &'a World,
+    socket: PathBuf,
+}
+
+impl<'a> Screen<'a> {
+    /// Runs a command, of which the program, arguments and added variables are taken, as the user.
+    pub(crate) fn start(world: &'a World, command: &Command) -> Self {
+        let screen = Self {
+            world,
+            socket: world.outside.join("tmux"),
+        };
+        let mut tmux = world.command("tmux");
+        tmux.arg("-S").arg(&screen.socket).args([
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "110",
+            "-y",
+            "40",
+            "env",
+        ]);
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                tmux.arg([name, OsStr::new("="), value].into_iter().collect::<OsString>());
+            }
+        }
+        tmux.arg("TERM=xterm-256color")
+            .arg(command.get_program())
+            .args(command.get_args());
+        tmux.env("TERM", "xterm-256color");
+        Ran::from_output(&tmux.output().unwrap()).ok();
+        let keep = screen.tmux(&["set-option", "remain-on-exit", "on"]);
+        keep.ok();
+        screen
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.world.command("tmux");
+        command.arg("-S").arg(&self.socket).args(arguments);
+        Ran::from_output(&command.output().unwrap())
+    }
+
+    /// Waits until the screen shows that text.
+    #[track_caller]
+    pub(crate) fn shows(&self, text: &str) {
+        let shown = self.within(PATIENCE, text);
+        assert!(shown.contains(text), "{text:?} doesn't appear:\n{shown}");
+    }
+
+    /// The screen as it is when it shows that text, or at the end of that time.
+    fn within(&self, patience: Duration, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let shown = self.tmux(&["capture-pane", "-p"]).out;
+            if shown.contains(text) || start.elapsed() > patience {
+                return shown;
+            }
+        }
+    }
+
+    fn types(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]).ok();
+    }
+
+    /// Types a line, sees it appear and enters it. A client may take a key that follows at once for part of a pasted
+    /// text, so it is pressed until the screen shows the answer.
+    #[track_caller]
+    pub(crate) fn enters(&self, line: &str, answer: &str) {
+        self.types(line);
+        self.shows(line);
+        let start = Instant::now();
+        loop {
+            self.tmux(&["send-keys", "Enter"]).ok();
+            let shown = self.within(Duration::from_secs(3), answer);
+            if shown.contains(answer) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{answer:?} doesn't appear:\n{shown}");
+        }
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}
