@@ -128,6 +128,7 @@ fn grant(facts: &Facts, cache: &Cache) -> Entry {
         at: cache.at.clone(),
         kind: Kind::Directory,
         identity: None,
+        own: true,
         why: "a cache of the sandbox's own".into(),
     }
 }
@@ -191,6 +192,7 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             at: path.clone(),
             kind: Kind::Directory,
             identity: None,
+            own: false,
             why: format!("state of {}", agent.name),
         });
     }
