@@ -145,7 +145,10 @@ impl State<'_> {
             // The terminal is gone: that concerns a program too that has left our group.
             (Signal::SIGHUP, Sender::Kernel) => self.tell(&ToStage::Signal(number, Reach::OtherGroup)),
             (_, Sender::Kernel) => {}
-            (signal, Sender::Process) => {
+            (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU, Sender::Early) => {
+                self.tell(&ToStage::Signal(number, Reach::Unstopped));
+            }
+            (signal, Sender::Process | Sender::Early) => {
                 self.tell(&ToStage::Signal(number, Reach::Always));
                 if signal == Signal::SIGTERM && self.deadline.is_none() {
                     self.deadline = Some(Instant::now() + GRACE);
