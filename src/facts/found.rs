@@ -119,6 +119,8 @@ pub struct Skipped {
     pub path: PathBuf,
     /// Why.
     pub why: String,
+    /// It could not be looked into, rather than not having to be.
+    pub unread: bool,
 }
 
 /// A directory, as it was when it was listed.

@@ -96,7 +96,7 @@ impl Walker<'_> {
             }
         }
         let here = self.here();
-        self.note_skipped(here.join("objects"), "git's object store");
+        self.note_skipped(here.join("objects"), "git's object store", false);
         if kind != RepositoryKind::Module {
             self.configured_in(directory, &here)?;
         }

@@ -46,11 +46,12 @@ impl Walker<'_> {
         }
     }
 
-    pub(super) fn note_skipped(&mut self, path: PathBuf, why: &str) {
+    pub(super) fn note_skipped(&mut self, path: PathBuf, why: &str, unread: bool) {
         if self.walk.skipped.len() < REPORTED_MAX {
             self.walk.skipped.push(Skipped {
                 path,
                 why: why.into(),
+                unread,
             });
         } else {
             self.walk.truncated = true;

@@ -18,6 +18,9 @@ pub struct Refusal {
     pub none_of: Vec<String>,
     /// Whether a system call filter is on this process already, as container managers install.
     pub filtered: bool,
+    /// Whether the kernel's `/proc` is missing.
+    #[serde(default)]
+    pub no_proc: bool,
     /// Whether this is the inside of a run of aca.
     #[serde(default)]
     pub nested: bool,
@@ -49,6 +52,7 @@ impl Refusal {
             filtered: status
                 .lines()
                 .any(|line| line.starts_with("Seccomp:") && line.ends_with('2')),
+            no_proc: !there("/proc/self/stat"),
             nested: std::env::var_os("ACA").is_some_and(|value| value == "1"),
             container: there("/.dockerenv") || there("/run/.containerenv"),
         }
@@ -57,6 +61,11 @@ impl Refusal {
     /// What to do, the likeliest first. `program` is the path that a profile must name.
     #[must_use]
     pub fn remedies(&self, program: &Path) -> Vec<String> {
+        if self.no_proc {
+            return vec![
+                "/proc is not there, or not the kernel's: mount it (`mount -t proc proc /proc`)".into(),
+            ];
+        }
         if self.nested {
             return vec![
                 "this is the inside of a run already: the command is confined without another. Where runs shall nest, \
@@ -146,6 +155,37 @@ mod tests {
             })
             .contains("--security-opt")
         );
+        for (refusal, word) in [
+            (
+                Refusal {
+                    none_of: vec!["user.max_net_namespaces".into()],
+                    ..Refusal::default()
+                },
+                "sysctl -w user.max_net_namespaces=10000",
+            ),
+            (
+                Refusal {
+                    nested: true,
+                    container: true,
+                    ..Refusal::default()
+                },
+                "--grant nested-userns",
+            ),
+            (
+                Refusal {
+                    no_proc: true,
+                    nested: true,
+                    ..Refusal::default()
+                },
+                "mount -t proc",
+            ),
+        ] {
+            let remedies = refusal.remedies(program);
+            assert!(
+                remedies.len() == 1 && text(refusal).contains(word),
+                "{remedies:?}"
+            );
+        }
         assert!(!Refusal::default().remedies(program).is_empty());
     }
 }

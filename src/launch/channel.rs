@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -114,6 +114,13 @@ impl Channel {
                 &mut ancillary,
                 RecvFlags::CMSG_CLOEXEC,
             ) {
+                // The descriptors that came along did not fit: this process may open no more (unix(7)).
+                Ok(message) if message.flags.contains(ReturnFlags::CTRUNC) => {
+                    return Err(ChannelError::Call {
+                        call: "recvmsg",
+                        source: Errno::MFILE,
+                    });
+                }
                 Ok(message) => break message.bytes,
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => return Err(ChannelError::Gone),

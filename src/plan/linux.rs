@@ -74,6 +74,8 @@ pub enum Step {
         /// What to write.
         value: String,
     },
+    /// Leaves half of the user's inotify watches to programs outside, the watch of the project among them.
+    ShareWatches,
     /// Makes all mounts private, and a small tmpfs that becomes the new root.
     NewRoot,
     /// A directory in the new root.
@@ -114,8 +116,8 @@ pub enum Step {
         source: PathBuf,
         /// Inside.
         at: PathBuf,
-        /// Whether it may be written.
-        writable: bool,
+        /// What may be done with it.
+        access: BindAccess,
         /// File or directory.
         kind: Kind,
         /// What the source must still be.
@@ -266,6 +268,17 @@ impl SeccompChoice {
     }
 }
 
+/// What may be done with what is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BindAccess {
+    /// It is read.
+    Read,
+    /// It is written.
+    Write,
+    /// It is written, and places for other mounts may be made in it: a store of aca's own.
+    Own,
+}
+
 /// What a bind whose source is gone means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Missing {
@@ -367,6 +380,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
                     path: (*path).into(),
                     value: (*value).into(),
                 }));
+                steps.push(Step::ShareWatches);
                 Step::CloseProc(closed)
             }
             Entry::Directory { at, mode } => Step::Directory { at, mode },
@@ -376,7 +390,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Show { source, at, kind, .. } => Step::Bind {
                 source,
                 at,
-                writable: false,
+                access: BindAccess::Read,
                 kind,
                 identity: None,
                 missing: Missing::Skip,
@@ -386,11 +400,12 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
                 at,
                 kind,
                 identity,
+                own,
                 ..
             } => Step::Bind {
                 source,
                 at,
-                writable: true,
+                access: if own { BindAccess::Own } else { BindAccess::Write },
                 kind,
                 identity,
                 missing: Missing::Error,
@@ -398,7 +413,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Protect { at, kind, .. } => Step::Bind {
                 source: at.clone(),
                 at,
-                writable: false,
+                access: BindAccess::Read,
                 kind,
                 identity: None,
                 missing: Missing::Skip,
@@ -406,7 +421,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Pin { at } => Step::Bind {
                 source: at.clone(),
                 at,
-                writable: true,
+                access: BindAccess::Write,
                 kind: Kind::Directory,
                 identity: None,
                 missing: Missing::Skip,

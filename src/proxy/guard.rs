@@ -79,11 +79,10 @@ pub(super) fn refused(address: IpAddr, own: &HashSet<IpAddr>) -> Option<&'static
 /// The IPv4 address in an IPv4-compatible, translated or NAT64 one (RFC 4291 2.5.5, RFC 2765, RFC 6052, RFC 8215).
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
-    let embedded = match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => true,
-        [0x64, 0xff9b, 1, ..] => true,
-        _ => false,
-    };
+    let embedded = matches!(
+        [a, b, c, d, e, f],
+        [0, 0, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..]
+    );
     let ([g1, g2], [h1, h2]) = (g.to_be_bytes(), h.to_be_bytes());
     embedded.then(|| Ipv4Addr::new(g1, g2, h1, h2))
 }

@@ -48,9 +48,10 @@ pub(super) enum Body {
 }
 
 /// What the `Upgrade` field asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Upgrade {
     /// Nothing.
+    #[default]
     None,
     /// WebSocket (RFC 6455): no host is named in it again.
     WebSocket,
@@ -87,6 +88,9 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
     }
 }
 
+/// A line without its end, and where it stands with it.
+type Line<'a> = (&'a [u8], std::ops::Range<usize>);
+
 /// Takes lines off the front; a line ends with CR LF and holds neither alone.
 struct Lines<'a> {
     bytes: &'a [u8],
@@ -94,7 +98,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn next(&mut self) -> Result<Option<(&'a [u8], std::ops::Range<usize>)>, &'static str> {
+    fn next(&mut self) -> Result<Option<Line<'a>>, &'static str> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             return if rest.len() > HEAD_MAX {
@@ -246,12 +250,6 @@ impl<'a> Fields<'a> {
             return Err("an odd field name");
         }
         Ok(())
-    }
-}
-
-impl Default for Upgrade {
-    fn default() -> Self {
-        Self::None
     }
 }
 

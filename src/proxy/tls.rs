@@ -22,7 +22,8 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 /// Largest ClientHello in bytes that is put together.
-const HELLO_MAX: usize = 64 * 1024;
+/// Those with post-quantum key shares have 2 KiB; each piece that comes costs a look at all of it.
+const HELLO_MAX: usize = 16 * 1024;
 /// Largest record (RFC 8446 5.1).
 const RECORD_MAX: usize = 16 * 1024;
 
@@ -31,12 +32,7 @@ pub(super) const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// Whether these could be the first bytes of a TLS connection.
 pub(super) fn begins(bytes: &[u8]) -> bool {
-    match bytes {
-        [] => true,
-        [HANDSHAKE] => true,
-        [HANDSHAKE, 3, ..] => true,
-        _ => false,
-    }
+    matches!(bytes, [] | [HANDSHAKE] | [HANDSHAKE, 3, ..])
 }
 
 /// Reads what there is of a ClientHello.

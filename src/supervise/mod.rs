@@ -1,5 +1,6 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+mod flood;
 mod network;
 pub mod notify;
 pub mod run;
@@ -7,7 +8,8 @@ pub mod session;
 pub mod signals;
 pub mod state;
 pub mod terminal;
-pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 mod trust;
 pub mod watch;
+pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+pub(crate) use flood::Bucket;
 pub use trust::Change;

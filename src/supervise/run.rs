@@ -162,16 +162,19 @@ impl Run<'_> {
         let home = standing.home.take();
         self.emit_lost(&standing, &steps, watcher.is_some());
         let mut network = self.network(&mut standing);
-        let watch = self.watch(&standing);
+        let mut watch = self.watch(&standing);
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
                 sources.push(network);
             }
+            if let Some(watch) = &mut watch {
+                sources.push(watch);
+            }
             session::run(&standing, signals, &terminal, &mut sources)
         };
         // The kernel takes its time to let go of the watches: meanwhile the rest is done.
-        if let Some(watch) = &watch {
+        if let Some(watch) = &mut watch {
             watch.stop();
         }
         if let Some(network) = &mut network {
@@ -197,27 +200,19 @@ impl Run<'_> {
     }
 
     fn watch(&self, standing: &Standing) -> Option<Watch> {
-        let started = standing
-            .mounts
-            .try_clone()
-            .and_then(|mounts| Watch::start(Arc::clone(&self.watched), mounts, Arc::clone(&self.events)));
-        match started {
-            Ok(watch) => Some(watch),
-            Err(error) => {
-                self.events.emit(Event::Degraded {
-                    lost: vec![format!(
-                        "masks on secrets that appear or are replaced during the run ({error})"
-                    )],
-                });
-                None
-            }
-        }
+        let watch = standing.mounts.try_clone().and_then(|mounts| {
+            let (watched, events) = (Arc::clone(&self.watched), Arc::clone(&self.events));
+            Ok(Watch::new(watched, mounts, events)?)
+        });
+        watch
+            .map_err(|error| self.events.emit(super::watch::lost(&error)))
+            .ok()
     }
 
     /// What the host runs later is compared with what it was, once nobody inside can change it any more.
     fn trust(&self) -> Vec<Change> {
-        let changes = match super::trust::changes(&self.watched) {
-            Ok(changes) => changes,
+        let super::trust::Report { changes, cut } = match super::trust::changes(&self.watched) {
+            Ok(report) => report,
             Err(error) => {
                 self.events.emit(Event::Degraded {
                     lost: vec![format!("the report of files that run later: {error}")],
@@ -225,6 +220,13 @@ impl Run<'_> {
                 return Vec::new();
             }
         };
+        if cut {
+            self.events.emit(Event::Degraded {
+                lost: vec![
+                    "part of the report of files that run later: there is more than is looked at".into(),
+                ],
+            });
+        }
         for change in changes.iter().take(TRUST_EVENTS_MAX) {
             self.events.emit(Event::TrustChange {
                 path: change.path.clone(),

@@ -7,7 +7,7 @@ use super::terminal::JobTerminal;
 use crate::launch::linux::parent::Standing;
 use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
-use crate::sys::process::{Wake, wake_by};
+use crate::sys::process::{Disposition, Wake, set_disposition, wake_by};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -192,13 +192,15 @@ impl State<'_> {
     fn stop_here(&mut self, signal: Signal) -> Result<Stop, SessionError> {
         let mut one = SigSet::empty();
         one.add(signal);
+        // A caller may have it ignored; the program has shown that it hasn't.
+        set_disposition(signal as i32, Disposition::Default);
         let channel = self.standing.channel.as_fd();
         wake_by(channel, Wake::Continue).map_err(|source| SessionError::Call {
             call: "fcntl",
             source,
         })?;
         // A stop signal that is held back is undone by each SIGCONT that comes after it, and a word that came before it
-        // is seen here: no word is slept through. (SIGSTOP can't be held back; its moment is between the two.)
+        // is seen here: no word is slept through. SIGSTOP can't be held back; what comes at its moment comes once more.
         if signal != Signal::SIGSTOP {
             raise(signal).ok();
         }
@@ -232,7 +234,7 @@ impl State<'_> {
     }
 
     fn proceed(&self) {
-        self.tell(&ToStage::Continue(self.terminal.place()));
+        self.tell(&ToStage::Continue(self.terminal.note()));
     }
 
     fn tell(&self, message: &ToStage) {

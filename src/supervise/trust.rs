@@ -22,13 +22,21 @@ pub struct Change {
     pub runs_when: String,
 }
 
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) changes: Vec<Change>,
+    /// A bound was met: there may be more.
+    pub(super) cut: bool,
+}
+
 /// What changed. The project is walked again only if something in it can have.
 ///
 /// # Errors
 /// When the second walk can't be done: then what changed is not known.
-pub(super) fn changes(watched: &Watched) -> Result<Vec<Change>, WalkError> {
+pub(super) fn changes(watched: &Watched) -> Result<Report, WalkError> {
     if !watched.writable || watched.walks.iter().all(Walk::is_current) {
-        return Ok(Vec::new());
+        return Ok(Report::default());
     }
     let files: u64 = watched.walks.iter().map(|walk| walk.file_count).sum();
     let purpose = if files > MODES_MAX {
@@ -45,7 +53,7 @@ pub(super) fn changes(watched: &Watched) -> Result<Vec<Change>, WalkError> {
             purpose,
         )?);
     }
-    let mut changes = Vec::new();
+    let mut report = Report::default();
     for (index, (before, after)) in watched.walks.iter().zip(&after).enumerate() {
         let mut found = compare(before, after);
         if index > 0 {
@@ -53,9 +61,10 @@ pub(super) fn changes(watched: &Watched) -> Result<Vec<Change>, WalkError> {
                 change.path = before.root.join(&change.path);
             }
         }
-        changes.append(&mut found);
+        report.changes.append(&mut found);
+        report.cut |= after.truncated;
     }
-    Ok(changes)
+    Ok(report)
 }
 
 /// What of an inode counts.
@@ -127,6 +136,23 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             path: path.clone(),
             change: TrustChange::Appeared,
             runs_when: "a program follows this link out of the project".into(),
+        });
+    }
+    // What the second walk could not look into may hold anything.
+    let known: BTreeSet<&Path> = before
+        .skipped
+        .iter()
+        .map(|skipped| skipped.path.as_path())
+        .collect();
+    for skipped in after
+        .skipped
+        .iter()
+        .filter(|skipped| skipped.unread && !known.contains(skipped.path.as_path()))
+    {
+        changes.push(Change {
+            path: skipped.path.clone(),
+            change: TrustChange::Appeared,
+            runs_when: format!("anything in there runs: {}", skipped.why),
         });
     }
     // The first walk doesn't look at modes: a change of mode shows in the inode's time.

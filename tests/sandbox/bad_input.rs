@@ -309,6 +309,14 @@ fn without_proc_there_is_no_run() {
         &mut spoiled(&world, "mount -t tmpfs none /proc"),
         &["cannot start the sandbox", "hint: /proc is not there"],
     );
+    let mut command = world.command("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs none /proc; exec \"$PROGRAM\" doctor")
+        .env("PROGRAM", &world.aca);
+    let ran = Ran::from_output(&command.output().unwrap());
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.out.contains("hint: /proc is not there"), "{ran:?}");
     // A container's covered /proc: the kernel refuses a fresh one, and the host's is not shown instead.
     refused(
         &world,
@@ -342,7 +350,7 @@ fn refused_calls_of_a_container_s_filter_are_an_error() {
 
 /// Lets a command start under a filter that refuses one call.
 #[expect(unsafe_code, reason = "a filter is put on the child alone")]
-fn filtered(command: &mut Command, call: i64, errno: i32) {
+pub(crate) fn filtered(command: &mut Command, call: i64, errno: i32) {
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
     use std::os::unix::process::CommandExt as _;
     let filter = SeccompFilter::new(
@@ -356,6 +364,31 @@ fn filtered(command: &mut Command, call: i64, errno: i32) {
     let apply = move || seccompiler::apply_filter(&program).map_err(|_| std::io::ErrorKind::Other.into());
     // SAFETY: between fork and exec the closure makes two prctl(2) calls over memory that was prepared before.
     unsafe { command.pre_exec(apply) };
+}
+
+#[test]
+fn limits_that_are_too_low_are_errors() {
+    let world = World::new();
+    let limited = |limit: &str| {
+        let mut command = world.command("bash");
+        command
+            .args([
+                "-c",
+                &format!("ulimit {limit}; exec \"$PROGRAM\" run -- touch marker"),
+            ])
+            .env("PROGRAM", &world.aca);
+        command
+    };
+    for descriptors in 3..13 {
+        let ran = refused(
+            &world,
+            &mut limited(&format!("-n {descriptors}")),
+            &["Too many open files"],
+        );
+        assert!(!ran.err.contains("container"), "{ran:?}");
+    }
+    refused(&world, &mut limited("-u 1"), &["limit on the user's processes"]);
+    refused(&world, &mut limited("-f 0"), &["session log", "File too large"]);
 }
 
 #[test]

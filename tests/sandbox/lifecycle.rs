@@ -105,7 +105,7 @@ fn c20_sigterm_ends_everything_and_is_seen_by_the_caller() {
         &[],
         &format!("{DAEMON}; sleep 1000 & echo ready; exec sleep 1000"),
     );
-    assert!(processes(&world).len() > 3);
+    until("all of it has started", || processes(&world).len() > 3);
     begun.signal(Signal::TERM);
     let status = wait_within(&mut begun.child);
     assert_eq!(status.signal(), Some(15));
@@ -329,6 +329,50 @@ fn a_stop_is_seen_by_the_caller_and_a_continuation_goes_on() {
     }
     let ran = begun.ended();
     assert_eq!((ran.code, ran.out.as_str()), (0, "on\nand on\n"), "{ran:?}");
+}
+
+#[test]
+fn a_flood_of_stops_holds_nothing_up() {
+    if !has("perl") {
+        return;
+    }
+    let world = World::new();
+    // A child stops and continues the program as fast as it can: each is told to aca, which stops and goes on with it.
+    let script = "$| = 1; my $p = $$; unless (fork) { for (1 .. 3000) { kill STOP => $p; kill CONT => $p } exit } \
+                  wait; print qq(done\n); exit 3";
+    let ran = Ran::from_output(&world.aca(&["run", "--", "perl", "-e", script]).output().unwrap());
+    assert_eq!((ran.code, ran.out.as_str()), (3, "done\n"), "{ran:?}");
+    // The same without an end: SIGTERM is obeyed in the midst of it.
+    let script = "$| = 1; $SIG{TERM} = 'IGNORE'; my $p = $$; unless (fork) { print qq(ready\n); while (1) { kill STOP => $p; kill CONT => $p } } \
+                  sleep 1000";
+    let mut command = world.aca(&["run", "--"]);
+    command.args(["perl", "-e", script]);
+    let mut begun = Begun::new(command);
+    begun.signal(Signal::TERM);
+    begun.signal(Signal::CONT);
+    assert_eq!(wait_within(&mut begun.child).signal(), Some(15));
+    assert_eq!(processes(&world), []);
+}
+
+#[test]
+fn a_first_process_that_is_killed_ends_the_run_as_a_failure() {
+    let world = World::new();
+    let begun = Begun::script(&world, &[], &format!("{DAEMON}; echo ready; sleep 1000"));
+    let id = begun.child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    kill_process(
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap(),
+        Signal::KILL,
+    )
+    .unwrap();
+    let ran = begun.ended();
+    assert_eq!(ran.code, 125, "{ran:?}");
+    assert_eq!(
+        ran.err,
+        "error: the run broke off\n  cause: the sandbox's first process was killed\n"
+    );
+    assert_eq!(processes(&world), []);
+    assert_eq!(world.events_of("session_end")[0]["code"], 125);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! M cases: what the host runs later.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::{self, Ran, World};
@@ -502,11 +503,32 @@ fn a_path_that_is_swapped_while_the_view_is_built_is_never_followed() {
         ),
     );
     let mut swapper = world.command("python3").arg("../swap.py").spawn().unwrap();
-    for _ in 0..30 {
+    for _ in 0..60 {
         let ran = world.run(&["--write", "way"], "echo x > way/new");
         assert!(matches!(ran.code, 0..=2 | 125), "{ran:?}");
     }
+    // Nor does a start make anything in the project: the swapper would stumble over it.
+    assert!(swapper.try_wait().unwrap().is_none());
     swapper.kill().unwrap();
     swapper.wait().unwrap();
     assert_eq!(fs::read_dir(&world.outside).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_put_where_nobody_looks_is_told() {
+    let world = World::new();
+    let deep = vec!["d"; 300].join("/");
+    let ran = world.run(
+        &[],
+        &format!("mkdir closed && echo x > closed/.envrc && chmod 000 closed; mkdir -p {deep} && cd {deep} && echo x > .envrc"),
+    );
+    ran.ok();
+    let told = told(&world);
+    assert!(told.contains(&pair("closed", "appeared")), "{told:?}");
+    assert!(told.iter().any(|(path, _)| path.starts_with("d/d/d")), "{told:?}");
+    assert!(ran.err.contains("closed"), "{ran:?}");
+    assert!(!world.events_of("degraded").is_empty());
+    // The next run can't protect what it can't see: it says so and doesn't start.
+    let ran = world.run(&[], "echo started");
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");
 }

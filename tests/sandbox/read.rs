@@ -1,4 +1,5 @@
 //! R cases: what can't be read.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::World;
@@ -350,4 +351,57 @@ fn home_host_masks_a_login_that_is_replaced() {
     // One that wasn't there.
     world.file("../.pgpass", "geheim");
     shell.until_refused("cat ~/.pgpass", DENIED);
+}
+
+#[test]
+fn r11_a_program_that_uses_up_the_watches_hides_nothing() {
+    if !super::support::has("python3") {
+        return;
+    }
+    let world = World::new();
+    world.directory("sub");
+    // All instances that the user may have, at once; then as many watches as there are.
+    world.file(
+        "greedy.py",
+        "import ctypes, os, time\n\
+         libc = ctypes.CDLL(None)\n\
+         held = []\n\
+         while (fd := libc.inotify_init1(0)) >= 0 and len(held) < 900: held.append(fd)\n\
+         os.mkdir('/tmp/w')\n\
+         for n in range(300000):\n    \
+             p = f'/tmp/w/{n}'.encode()\n    \
+             os.close(os.open(p, os.O_CREAT | os.O_WRONLY))\n    \
+             if libc.inotify_add_watch(held[0], p, 2) < 0: break\n\
+         print('full', flush=True)\n\
+         time.sleep(60)\n",
+    );
+    let mut shell = Shell::start(&world, &[]);
+    shell.ask("python3 greedy.py > /tmp/out 2>&1 &").ok();
+    shell.until("cat /tmp/out", |answer| answer.text.contains("full"));
+    world.file("sub/.env", "geheim");
+    shell.until_refused("cat sub/.env", DENIED);
+    world.file("new/er/.env", "geheim");
+    shell.until_refused("cat new/er/.env", DENIED);
+}
+
+#[test]
+fn r11_a_directory_that_moves_all_the_time_hides_nothing() {
+    let world = World::new();
+    world.directory("a");
+    let mut shell = Shell::start(&world, &[]);
+    shell
+        .ask("( while test ! -e stop; do mv a b; mv b c; mv c a; done; touch /tmp/done ) 2>/dev/null &")
+        .ok();
+    let mut written = 0;
+    while written < 20 {
+        for name in ["a", "b", "c"] {
+            let path = world.project.join(name).join(format!("{written}.env"));
+            written += usize::from(fs::write(path, "geheim").is_ok());
+        }
+    }
+    world.file("stop", "");
+    shell.until("test -e /tmp/done", |answer| answer.code == 0);
+    // Wherever it came to rest, all of it is masked.
+    let count = "cat a/*.env 2>&1 | grep -c denied";
+    shell.until(count, |answer| answer.text == written.to_string());
 }

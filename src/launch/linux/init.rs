@@ -13,7 +13,7 @@ use crate::sys::process::exit_now;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getpgid, getpgrp};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
@@ -46,7 +46,8 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
             PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut waiting, None) {
+        match poll(&mut waiting, watch.patience()) {
+            Ok(0) => watch.repeat()?,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).during("poll"),
         }
@@ -68,13 +69,23 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
 }
 
 /// What the supervisor was told of the program's stops, and has not answered. Programs inside decide how often the
-/// program stops: so that they can't fill the control socket, at most two words are under way.
+/// program stops: so that they can't fill the control socket, at most three words are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Nothing,
     Stopped,
+    /// And then that it runs again.
     Continued,
+    /// And that once more.
+    ContinuedTwice,
 }
+
+/// When [`FromStage::Continued`] is told once more. It wakes a supervisor that is stopped; one that was about to stop
+/// itself by SIGSTOP, which can't be held back, may have slept through it.
+const REPEATED_AFTER: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
 
 struct Watch<'a> {
     channel: &'a Channel,
@@ -125,7 +136,7 @@ impl Watch<'_> {
                 self.tell(&FromStage::Stopped(signal))
             }
             // The kernel reports each stop once: between this one and the one that was told of the program ran.
-            Told::Stopped | Told::Continued => self.note_continue(),
+            Told::Stopped | Told::Continued | Told::ContinuedTwice => self.note_continue(),
         }
     }
 
@@ -137,15 +148,24 @@ impl Watch<'_> {
         self.tell(&FromStage::Continued)
     }
 
+    fn patience(&self) -> Option<&'static Timespec> {
+        (self.told == Told::Continued).then_some(&REPEATED_AFTER)
+    }
+
+    fn repeat(&mut self) -> Result<(), StageError> {
+        self.told = Told::ContinuedTwice;
+        self.tell(&FromStage::Continued)
+    }
+
     /// The supervisor has heard of the stop, and the job goes on: the program too, unless that came to it already (`fg`
     /// continues the whole group) and it has stopped once more since.
     fn proceed(&mut self, place: Place) -> Result<(), StageError> {
         match (self.stopped, self.told) {
-            (Some(signal), Told::Continued) => {
+            (Some(signal), Told::Continued | Told::ContinuedTwice) => {
                 self.told = Told::Stopped;
                 self.tell(&FromStage::Stopped(signal))
             }
-            (stopped, Told::Nothing | Told::Stopped | Told::Continued) => {
+            (stopped, Told::Nothing | Told::Stopped | Told::Continued | Told::ContinuedTwice) => {
                 self.told = Told::Nothing;
                 self.resume(place, stopped.is_some());
                 Ok(())

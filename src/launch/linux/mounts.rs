@@ -5,7 +5,9 @@ use super::During;
 use crate::launch::protocol::StageError;
 use crate::plan::{Identity, Kind};
 use crate::sys::mount::{Reach, set_attributes};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat2, statx, symlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -27,6 +29,15 @@ const ROOT_SIZE_BYTES: u64 = 16 << 20;
 /// Places to attach the new root at; any directory does, since the whole tree is let go afterwards.
 const STAGING: [&str; 5] = ["/tmp", "/run", "/mnt", "/var", "/usr"];
 
+/// Whose files a bind shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The user's: nothing is made in them.
+    Host,
+    /// aca's own, such as the store of a cache: places for other mounts may be made in them.
+    Run,
+}
+
 /// The new root while it is built.
 pub(super) struct NewRoot {
     root: OwnedFd,
@@ -34,6 +45,8 @@ pub(super) struct NewRoot {
     generated: u32,
     /// Directories that are known to stand, relative to the root.
     made: RefCell<BTreeSet<PathBuf>>,
+    /// The mounts of the run's own: nothing is ever made on another one, which would be the host's.
+    own: RefCell<Vec<u64>>,
     mask_file: OwnedFd,
     mask_directory: OwnedFd,
 }
@@ -70,7 +83,9 @@ impl NewRoot {
         let face = create(&store, "mask", 0o000)?;
         drop(face);
         mkdirat(&store, "mask.d", Mode::from_raw_mode(0o555)).during("mkdirat")?;
+        let own = mount_id(&root)?;
         Ok(Self {
+            own: RefCell::new(vec![own]),
             mask_file: open_below(&store, Path::new("mask"), OFlags::PATH)?,
             mask_directory: open_below(&store, Path::new("mask.d"), OFlags::PATH)?,
             root,
@@ -104,11 +119,14 @@ impl NewRoot {
         for path in missing.into_iter().rev() {
             let name = path.file_name().ok_or(Errno::INVAL).during("file name")?;
             let bits = if path == at { mode } else { 0o755 };
-            match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                // A parent that is read-only already: fine as long as the rest is there, which the mount will tell.
-                Err(Errno::ROFS | Errno::ACCESS) => {}
-                Err(errno) => return Err(errno).during("mkdirat"),
+            // Elsewhere it is there, or the mount will tell that it isn't.
+            if self.is_own(&parent)? {
+                match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    // A scratch space that is closed already.
+                    Err(Errno::ROFS | Errno::ACCESS) => {}
+                    Err(errno) => return Err(errno).during("mkdirat"),
+                }
             }
             if path != at {
                 parent = open_below(&parent, Path::new(name), OFlags::PATH)?;
@@ -118,13 +136,21 @@ impl NewRoot {
         Ok(())
     }
 
-    /// Makes a symbolic link.
+    /// Whether a directory lies on a file system of the run's own, not on the host's.
+    fn is_own(&self, directory: &OwnedFd) -> Result<bool, StageError> {
+        Ok(self.own.borrow().contains(&mount_id(directory)?))
+    }
+
+    /// Makes a symbolic link; on the host's file systems one is there, or none is made.
     pub(super) fn link(&self, at: &Path, target: &Path) -> Result<(), StageError> {
         let (parent, name) = match self.parent(at) {
             // A link on the way, which leads there already.
             Err(error) if error.errno == Errno::LOOP.raw_os_error() => return Ok(()),
             other => other?,
         };
+        if !self.is_own(&parent)? {
+            return Ok(());
+        }
         match symlinkat(target, parent, name) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno).during("symlinkat"),
@@ -134,6 +160,9 @@ impl NewRoot {
     /// Makes a file with content.
     pub(super) fn file(&self, at: &Path, content: &[u8], mode: u32) -> Result<(), StageError> {
         let (parent, name) = self.parent(at)?;
+        if !self.is_own(&parent)? {
+            return Err(Errno::ROFS).during("openat (it lies on the host)");
+        }
         let file = create(&parent, name, mode)?;
         write_all(&file, content)
     }
@@ -143,6 +172,7 @@ impl NewRoot {
         self.directory(at, 0o755)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
         let mount = tmpfs(size_bytes, mode, attributes)?;
+        self.own.borrow_mut().push(mount_id(&mount)?);
         self.attach(&mount, at)
     }
 
@@ -170,7 +200,7 @@ impl NewRoot {
         source: &Path,
         at: &Path,
         kind: Kind,
-        attributes: MountAttrFlags,
+        (attributes, owner): (MountAttrFlags, Owner),
         identity: Option<Identity>,
     ) -> Result<(), StageError> {
         let origin = self.open_host(source)?;
@@ -187,6 +217,9 @@ impl NewRoot {
         }
         let tree = clone_tree(&origin)?;
         set_attributes(&tree, attributes, Reach::Tree).during("mount_setattr")?;
+        if owner == Owner::Run {
+            self.own.borrow_mut().push(mount_id(&tree)?);
+        }
         self.place(at, kind)?;
         self.attach(&tree, at)
     }
@@ -197,6 +230,9 @@ impl NewRoot {
             Kind::Directory => self.directory(at, 0o755),
             Kind::File => {
                 let (parent, name) = self.parent(at)?;
+                if !self.is_own(&parent)? {
+                    return Ok(());
+                }
                 let made = rustix::fs::openat(
                     &parent,
                     name,
@@ -214,15 +250,16 @@ impl NewRoot {
     /// Puts a generated file over an existing one of a read-only part.
     ///
     /// A writable one lies on the root's file system, whose other mounts are read-only by then.
-    pub(super) fn cover(&mut self, at: &Path, content: &[u8], writable: bool) -> Result<(), StageError> {
+    pub(super) fn cover(&mut self, at: &Path, content: &[u8], is_writable: bool) -> Result<(), StageError> {
         let Ok(target) = self.open(at) else { return Ok(()) };
         self.generated += 1;
         let name = format!("cover{}", self.generated);
         let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
-        let file = create(&store, &name, if writable { 0o600 } else { 0o644 })?;
+        let file = create(&store, &name, if is_writable { 0o600 } else { 0o644 })?;
         write_all(&file, content)?;
         let tree = clone_tree(&open_below(&store, Path::new(&name), OFlags::PATH)?)?;
-        set_attributes(&tree, attributes(writable), Reach::One).during("mount_setattr")?;
+        let attributes = if is_writable { writable() } else { read_only() };
+        set_attributes(&tree, attributes, Reach::One).during("mount_setattr")?;
         attach_on(&tree, &target)
     }
 
@@ -288,13 +325,16 @@ pub(super) fn read_only() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
 }
 
-/// The bind attributes for a grant or a view.
-pub(super) fn attributes(writable: bool) -> MountAttrFlags {
-    if writable {
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
-    } else {
-        read_only()
-    }
+/// No set-uid, no devices.
+pub(super) fn writable() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+}
+
+/// Which mount a descriptor is on (statx(2), Linux 5.8).
+fn mount_id(descriptor: impl AsFd) -> Result<u64, StageError> {
+    statx(descriptor, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .during("statx")
+        .map(|status| status.stx_mnt_id)
 }
 
 /// A detached copy of the mount tree at `origin`.

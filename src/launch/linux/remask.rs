@@ -5,7 +5,7 @@
 //! sandbox's pid namespace, so nothing inside can name it), binds what belongs there over the paths, and ends.
 
 use super::During;
-use super::mounts::{attach_on, attributes, clone_tree, open_below, read_only, rooted};
+use super::mounts::{attach_on, clone_tree, open_below, read_only, rooted, writable};
 use crate::launch::protocol::StageError;
 use crate::sys::mount::{Reach, set_attributes};
 use crate::sys::process::{spawn_self, take_control};
@@ -163,7 +163,7 @@ fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
                 return Ok(());
             }
             let tree = clone_tree(&target)?;
-            set_attributes(&tree, attributes(true), Reach::One).during("mount_setattr")?;
+            set_attributes(&tree, writable(), Reach::One).during("mount_setattr")?;
             attach_on(&tree, &target)
         }
     }
@@ -171,10 +171,8 @@ fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
 
 fn mask(target: &OwnedFd) -> Result<(), StageError> {
     let status = rustix::fs::fstat(target).during("fstat")?;
-    let face = match FileType::from_raw_mode(status.st_mode) {
-        FileType::Directory => FACE_DIRECTORY,
-        _ => FACE_FILE,
-    };
+    let directory = FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+    let face = if directory { FACE_DIRECTORY } else { FACE_FILE };
     let face = open_below(rooted()?, Path::new(face), OFlags::PATH)?;
     let wanted = rustix::fs::fstat(&face).during("fstat")?;
     if (wanted.st_dev, wanted.st_ino) == (status.st_dev, status.st_ino) {

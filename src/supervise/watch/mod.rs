@@ -18,6 +18,7 @@
 mod table;
 
 use super::event::{Emit, Event};
+use super::session::Source;
 use crate::facts::{
     DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, look_again, look_at,
     real,
@@ -26,11 +27,15 @@ use crate::launch::linux::remask::{Guard, guard};
 use crate::policy::Access;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 use table::{Happened, Table};
 
 /// After the start.
@@ -38,6 +43,9 @@ const DELAY: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
 };
+/// Between two tries to cover a path, at first and at most: no process can be had for it, say.
+const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE_MAX: Duration = Duration::from_secs(10);
 /// Most masks that one run gets besides those that it began with: a namespace holds 100,000 mounts (`fs.mount-max`).
 const MASKS_MAX: usize = 10_000;
 
@@ -73,49 +81,91 @@ impl Watched {
     }
 }
 
-/// The thread that does it.
-#[derive(Debug)]
+/// The thread that does it, and before that what it needs: a short run never starts it.
 pub(super) struct Watch {
-    stop: Arc<OwnedFd>,
-    thread: JoinHandle<()>,
+    timer: OwnedFd,
+    waiting: Option<Waiting>,
+    running: Option<(Arc<OwnedFd>, JoinHandle<()>)>,
+}
+
+struct Waiting {
+    watched: Arc<Watched>,
+    mounts: OwnedFd,
+    events: Arc<dyn Emit>,
+    table: Table,
 }
 
 impl Watch {
-    /// Starts it for the sandbox whose mount namespace is `mounts`.
+    /// For the sandbox whose mount namespace is `mounts`.
     ///
     /// # Errors
-    /// When there is no thread or no descriptor.
-    pub(super) fn start(
-        watched: Arc<Watched>,
-        mounts: OwnedFd,
-        events: Arc<dyn Emit>,
-    ) -> std::io::Result<Self> {
+    /// When there is no timer.
+    pub(super) fn new(watched: Arc<Watched>, mounts: OwnedFd, events: Arc<dyn Emit>) -> Result<Self, Errno> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?;
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: DELAY,
+        };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &once)?;
+        Ok(Self {
+            timer,
+            waiting: Some(Waiting {
+                watched,
+                mounts,
+                events,
+                // Now: the program could use up all that the user may have.
+                table: Table::new()?,
+            }),
+            running: None,
+        })
+    }
+
+    fn start(&mut self) -> std::io::Result<()> {
+        let Some(waiting) = self.waiting.take() else {
+            return Ok(());
+        };
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let theirs = Arc::clone(&stop);
-        let thread = Builder::new().name("watch".into()).spawn(move || {
-            if stopped(&theirs, &DELAY) {
-                return;
-            }
-            match Watcher::new(watched, mounts, Arc::clone(&events), theirs) {
-                Ok(mut watcher) => watcher.run(),
-                Err(errno) => events.emit(Event::Degraded {
-                    lost: vec![format!(
-                        "masks on secrets that appear or are replaced during the run (inotify_init1: {errno})"
-                    )],
-                }),
-            }
-        })?;
-        Ok(Self { stop, thread })
+        let mut watcher = Watcher::new(waiting, Arc::clone(&stop));
+        let thread = Builder::new().name("watch".into()).spawn(move || watcher.run())?;
+        self.running = Some((stop, thread));
+        Ok(())
     }
 
     /// Tells it that the run is over; [`Self::join`] waits for it.
-    pub(super) fn stop(&self) {
-        rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).ok();
+    pub(super) fn stop(&mut self) {
+        self.waiting = None;
+        if let Some((stop, _)) = &self.running {
+            rustix::io::write(stop, &1_u64.to_ne_bytes()).ok();
+        }
     }
 
     /// Waits until it has ended.
     pub(super) fn join(self) {
-        drop(self.thread.join());
+        if let Some((_, thread)) = self.running {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Source for Watch {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.waiting.iter().map(|_| self.timer.as_fd()).collect()
+    }
+
+    fn ready(&mut self) {
+        let events = self.waiting.as_ref().map(|waiting| Arc::clone(&waiting.events));
+        if let (Err(error), Some(events)) = (self.start(), events) {
+            events.emit(lost(&error));
+        }
+    }
+}
+
+/// That there is no watch.
+pub(super) fn lost(error: &std::io::Error) -> Event {
+    Event::Degraded {
+        lost: vec![format!(
+            "masks on secrets that appear or are replaced during the run ({error})"
+        )],
     }
 }
 
@@ -138,19 +188,24 @@ struct Watcher {
     undecided: BTreeSet<PathBuf>,
     /// To be covered next.
     wanted: BTreeMap<PathBuf, Guard>,
+    /// What could not be covered, and when it is tried again.
+    failed: BTreeSet<PathBuf>,
+    patience: Duration,
+    /// Something could not be looked at, for want of a descriptor or memory: then everything is, later.
+    again: bool,
     masked: usize,
     told: BTreeSet<&'static str>,
 }
 
 impl Watcher {
-    fn new(
-        watched: Arc<Watched>,
-        mounts: OwnedFd,
-        events: Arc<dyn Emit>,
-        stop: Arc<OwnedFd>,
-    ) -> Result<Self, Errno> {
+    fn new(waiting: Waiting, stop: Arc<OwnedFd>) -> Self {
+        let Waiting {
+            watched,
+            mounts,
+            events,
+            table,
+        } = waiting;
         let mut covered = HashMap::new();
-        let mut undecided = BTreeSet::new();
         for walk in &watched.walks {
             let hidden = walk.user.iter().map(|user| &user.found);
             for found in walk.masks.iter().chain(&walk.protected).chain(hidden) {
@@ -158,15 +213,14 @@ impl Watcher {
                     covered.insert(walk.root.join(path), identity);
                 }
             }
-            undecided.extend(walk.undecided.iter().map(|found| walk.root.join(&found.path)));
         }
         for (_, path, identity) in &watched.guards {
             if let Some(identity) = identity {
                 covered.entry(path.clone()).or_insert(*identity);
             }
         }
-        Ok(Self {
-            table: Table::new()?,
+        Self {
+            table,
             guards: watched
                 .guards
                 .iter()
@@ -177,11 +231,14 @@ impl Watcher {
             events,
             stop,
             covered,
-            undecided,
+            undecided: BTreeSet::new(),
             wanted: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            patience: PATIENCE,
+            again: false,
             masked: 0,
             told: BTreeSet::new(),
-        })
+        }
     }
 
     fn run(&mut self) {
@@ -192,7 +249,11 @@ impl Watcher {
                 PollFd::new(&self.table, PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),
             ];
-            match poll(&mut waiting, None) {
+            // What could not be covered is tried again.
+            let patience = (self.again || !self.wanted.is_empty())
+                .then(|| Timespec::try_from(self.patience).ok())
+                .flatten();
+            match poll(&mut waiting, patience.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return self.tell("poll", format!("the watch of the project (poll: {errno})")),
             }
@@ -202,6 +263,8 @@ impl Watcher {
             }
             match self.table.read() {
                 Happened::Names(names) => self.look(names),
+                Happened::Nothing if std::mem::take(&mut self.again) => self.look_everywhere(),
+                Happened::Nothing => {}
                 Happened::TooMuch => self.look_everywhere(),
             }
         }
@@ -221,8 +284,15 @@ impl Watcher {
         for parent in parents {
             self.watch(parent, None);
         }
-        for path in std::mem::take(&mut self.undecided) {
-            self.note_undecided(&path);
+        for (root, walk) in watched.walks.iter().enumerate() {
+            for found in &walk.undecided {
+                let path = walk.root.join(&found.path);
+                self.note_undecided(&path);
+                // Written before the watch was there: no directory's time tells.
+                if !found.is_as_it_was(&path, walk.begun_ns) {
+                    self.look_at_name(root, &path);
+                }
+            }
         }
         let mut changed = Vec::new();
         for (root, walk) in watched.walks.iter().enumerate() {
@@ -258,7 +328,9 @@ impl Watcher {
             })
             .map(|(path, guard)| (path.clone(), *guard))
             .collect();
-        self.wanted.extend(replaced);
+        for (path, guard) in replaced {
+            self.want(path, guard);
+        }
     }
 
     /// Watches a directory; tells when it last changed. `root` is that of the walk that holds it against patterns.
@@ -274,7 +346,11 @@ impl Watcher {
                 None
             }
             // Gone, or a link by now: its parent says so, or will.
-            Err(_) => None,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => None,
+            Err(_) => {
+                self.again = true;
+                None
+            }
         }
     }
 
@@ -287,11 +363,18 @@ impl Watcher {
 
     /// Names that appeared or were written.
     fn look(&mut self, names: BTreeSet<PathBuf>) {
-        for path in names {
+        // What is covered by name first: patterns take longer, and whoever is inside decides how many names there are.
+        for path in &names {
+            self.look_at_guards(path);
+        }
+        self.cover();
+        for (count, path) in names.into_iter().enumerate() {
+            if count % 64 == 63 {
+                self.cover();
+            }
             if self.is_stopped() {
                 return;
             }
-            self.look_at_guards(&path);
             let Some(root) = path.parent().and_then(|parent| self.table.root_of(parent)) else {
                 continue;
             };
@@ -338,9 +421,9 @@ impl Watcher {
                 && let Ok(target) = real(&guarded)
                 && target != guarded
             {
-                self.wanted.insert(target, guard);
+                self.want(target, guard);
             }
-            self.wanted.insert(guarded, guard);
+            self.want(guarded, guard);
         }
     }
 
@@ -371,8 +454,9 @@ impl Watcher {
                 self.take(root, found);
             }
         }
-        self.wanted
-            .extend(self.guards.iter().map(|(path, guard)| (path.clone(), *guard)));
+        for (path, guard) in self.guards.clone() {
+            self.want(path, guard);
+        }
     }
 
     fn take(&mut self, root: usize, found: Result<Walk, WalkError>) {
@@ -387,8 +471,9 @@ impl Watcher {
             Err(error) => {
                 self.tell(
                     "look",
-                    format!("masks on secrets that appear during the run: {error}"),
+                    format!("masks on secrets that appear, for a while: {error}"),
                 );
+                self.again = true;
                 return Vec::new();
             }
         };
@@ -445,7 +530,7 @@ impl Watcher {
                 self.watch(parent, None);
             }
         }
-        self.wanted.insert(path, Guard::Mask);
+        self.want(path, Guard::Mask);
     }
 
     /// Covers what was found wanting.
@@ -458,33 +543,57 @@ impl Watcher {
             return;
         }
         let whole = guard(self.mounts.as_fd(), &wanted).is_ok();
+        let mut failed = false;
         for one in wanted {
-            let (kind, path) = &one;
             // One that fails must not keep the others from being covered, nor its name from being told.
             let done = if whole {
                 Ok(())
+            } else if self.is_stopped() {
+                return;
             } else {
                 guard(self.mounts.as_fd(), std::slice::from_ref(&one))
             };
-            match (done, identity_of(path)) {
-                (Ok(()), None) => {}
-                (Ok(()), Some(identity)) => {
-                    let new = self.covered.insert(path.clone(), identity) != Some(identity);
-                    match kind {
-                        Guard::Mask if new => self.events.emit(Event::Masked { path: path.clone() }),
-                        Guard::ReadOnly if new => self.events.emit(Event::Protected { path: path.clone() }),
-                        Guard::Mask | Guard::ReadOnly | Guard::Pin => {}
+            let (kind, path) = one;
+            match done {
+                Ok(()) => self.note_covered(kind, path),
+                Err(error) => {
+                    failed = true;
+                    if self.failed.insert(path.clone()) {
+                        self.events.emit(Event::Degraded {
+                            lost: vec![format!("what covers {}: {error}", path.display())],
+                        });
                     }
+                    self.want(path, kind);
                 }
-                (Err(_), _) if self.is_stopped() => return,
-                (Err(error), _) => self.events.emit(Event::Degraded {
-                    lost: vec![format!(
-                        "what covers {}, which was replaced: {error}",
-                        path.display()
-                    )],
-                }),
             }
         }
+        self.patience = if failed {
+            (self.patience * 2).min(PATIENCE_MAX)
+        } else {
+            PATIENCE
+        };
+    }
+
+    fn note_covered(&mut self, kind: Guard, path: PathBuf) {
+        self.failed.remove(&path);
+        // It may be gone again.
+        let Some(identity) = identity_of(&path) else {
+            return;
+        };
+        if self.covered.insert(path.clone(), identity) == Some(identity) {
+            return;
+        }
+        match kind {
+            Guard::Mask => self.events.emit(Event::Masked { path }),
+            Guard::ReadOnly => self.events.emit(Event::Protected { path }),
+            Guard::Pin => {}
+        }
+    }
+
+    /// Covers a path next time; the stricter way, where there are two.
+    fn want(&mut self, path: PathBuf, guard: Guard) {
+        let wanted = self.wanted.entry(path).or_insert(guard);
+        *wanted = guard.max(*wanted);
     }
 
     /// Says once what is lost.

@@ -33,6 +33,8 @@ pub(super) struct Table {
 
 /// What was read.
 pub(super) enum Happened {
+    /// No name appeared.
+    Nothing,
     /// These names appeared, or were written where that is watched.
     Names(BTreeSet<PathBuf>),
     /// More than the kernel keeps.
@@ -131,10 +133,10 @@ impl Table {
                 self.numbers.remove(&place.path);
             }
         }
-        if too_much {
-            Happened::TooMuch
-        } else {
-            Happened::Names(names)
+        match (too_much, names.is_empty()) {
+            (true, _) => Happened::TooMuch,
+            (false, true) => Happened::Nothing,
+            (false, false) => Happened::Names(names),
         }
     }
 }
