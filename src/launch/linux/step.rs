@@ -57,6 +57,17 @@ impl Executor {
                 }
             },
             Step::Listen { ports, .. } => {
+                let left_out: Vec<String> = ports
+                    .iter()
+                    .filter(|port| !self.network.redirected && !network::listened(ports).contains(port))
+                    .map(u16::to_string)
+                    .collect();
+                if !left_out.is_empty() {
+                    self.network.lost.push(format!(
+                        "connections to the ports {}: too many listeners",
+                        left_out.join(", ")
+                    ));
+                }
                 self.sockets
                     .extend(network::listeners(self.network.redirected, ports)?);
                 Ok(())
