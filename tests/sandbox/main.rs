@@ -7,6 +7,7 @@ mod pty;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacker;
 mod bad_input;
 mod command;
 mod environment;
@@ -17,6 +18,7 @@ mod process;
 mod protect;
 mod read;
 mod root;
+mod selftest;
 mod shell;
 mod state;
 mod terminal;
