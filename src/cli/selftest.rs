@@ -264,10 +264,8 @@ impl Place {
     /// Writes the bait, as it was first.
     fn fill(&self) -> io::Result<()> {
         fs::write(self.bait.repository().join("HEAD"), "ref: refs/heads/main\n")?;
-        fs::remove_file(self.bait.written()).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        })?;
+        // Emptied, so that what the control wrote is not taken for the run's.
+        fs::write(self.bait.written(), "")?;
         for path in [self.bait.secret(), self.bait.login()] {
             fs::write(path, token_line())?;
         }
@@ -333,8 +331,9 @@ fn serve(address: IpAddr) -> io::Result<SocketAddr> {
         for mut stream in listener.incoming().flatten() {
             // Whether a question came or not, and whoever reads the answer.
             stream.set_read_timeout(Some(PATIENCE)).ok();
-            stream.read(&mut [0; 1024]).ok();
-            stream.write_all(TOKEN.as_bytes()).ok();
+            match stream.read(&mut [0; 1024]) {
+                Ok(_) | Err(_) => stream.write_all(TOKEN.as_bytes()).ok(),
+            };
         }
     })?;
     Ok(bound)
