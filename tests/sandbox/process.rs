@@ -14,9 +14,9 @@ const EAFNOSUPPORT: i32 = libc::EAFNOSUPPORT;
 
 /// Attacks that the filter answers, and the errno.
 const REFUSED: &[(&str, i32)] = &[
-    ("io_uring_setup", EPERM),
-    ("io_uring_enter", EPERM),
-    ("io_uring_register", EPERM),
+    ("io_uring_setup", ENOSYS),
+    ("io_uring_enter", ENOSYS),
+    ("io_uring_register", ENOSYS),
     ("bpf", EPERM),
     ("perf_event_open", EPERM),
     ("userfaultfd", EPERM),
@@ -57,7 +57,7 @@ const REFUSED: &[(&str, i32)] = &[
     ("af_alg", EAFNOSUPPORT),
     ("af_packet", EAFNOSUPPORT),
     ("raw socket", EPERM),
-    ("netlink audit", EAFNOSUPPORT),
+    ("netlink audit", libc::EPROTONOSUPPORT),
 ];
 
 /// Attacks that the kernel itself refuses, for want of a capability or of what they reach for.
@@ -214,7 +214,7 @@ fn p10_processes_outside_do_not_exist() {
         &[],
         &format!(
             "cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' '; echo; ls -d /proc/[0-9]* | wc -l; \
-             kill -9 {id} 2> /dev/null && echo KILLED; cat /proc/{id}/environ /proc/{id}/mem 2> /dev/null; \
+             kill -9 {id} 2> /dev/null && echo KIL''LED; cat /proc/{id}/environ /proc/{id}/mem 2> /dev/null; \
              echo ppid $PPID; kill -9 -1; true"
         ),
     );
@@ -284,7 +284,7 @@ fn p12_no_privilege_is_left() {
     // Threads and children too, and a new program.
     let ran = world.run(
         &[],
-        "sh -c \"grep -hE '^(CapEff|Seccomp:)' /proc/self/task/*/status\"",
+        "sh -c 'grep -hE \"^(CapEff|Seccomp:)\" /proc/$$/task/*/status'",
     );
     assert_eq!(ran.ok(), "CapEff:\t0000000000000000\nSeccomp:\t2");
     let outside = fs::read_to_string("/proc/self/status").unwrap();
