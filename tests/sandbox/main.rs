@@ -21,5 +21,6 @@ mod root;
 mod selftest;
 mod shell;
 mod state;
+mod surface;
 mod terminal;
 mod write;
