@@ -172,6 +172,10 @@ impl Emit for Log {
         // What was lost is counted inside, and told by the next line and by `lost`.
         drop(self.lock().emit(event, Timestamp::now()));
     }
+
+    fn denied(&self) -> u64 {
+        Log::denied(self)
+    }
 }
 
 impl<S: Sink> Inner<S> {

@@ -42,7 +42,8 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
         });
         origins.push(rule.origin.clone());
     }
-    let matcher = Matcher::new(presets::tree_rules()?, patterns);
+    let objects = project.git.as_ref().map(|git| git.common_dir.join("objects"));
+    let matcher = Matcher::new(presets::tree_rules()?, patterns).with_objects(objects);
     let plain = Matcher::new(presets::tree_rules()?, Vec::new());
     let mut walks = walk_project(&project, &matcher, Purpose::Protect).map_err(walk_failure)?;
     let own = walks.len();

@@ -10,6 +10,7 @@ use crate::launch::protocol::Ending;
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, TrustChange};
+use crate::sys::process::{Disposition, set_disposition};
 use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -24,6 +25,9 @@ use std::sync::Arc;
 /// Before the command starts; then nothing of it ran.
 pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<ExitCode, Failure> {
     refuse_directories()?;
+    // A file that may not grow (`ulimit -f`) is an error like a full disk, and not the end of the run. The stage is
+    // there already, so the program has the signal as the caller had it.
+    set_disposition(rustix::process::Signal::XFSZ.as_raw(), Disposition::Ignore);
     let beginning = begin(args)?;
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
@@ -164,7 +168,10 @@ fn run_failure(error: RunError) -> Failure {
 /// Why there is no sandbox, and what to do.
 pub(super) fn launch_failure(error: LaunchError) -> Failure {
     let refused = match &error {
-        LaunchError::Namespaces(_) => true,
+        // Else it is a limit of the caller's: of processes, descriptors or memory.
+        LaunchError::Namespaces(errno) => {
+            !matches!(*errno, Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+        }
         LaunchError::Step(step) => matches!(step.errno, 1 | 13),
         LaunchError::Lost | LaunchError::Interrupted | LaunchError::Channel(_) | LaunchError::Plan { .. } => {
             false

@@ -7,7 +7,7 @@ use super::matcher::Matcher;
 use super::notes::{found_kind, identity};
 use super::walk::{Purpose, WalkError, call};
 use super::walker::{Context, Walker};
-use rustix::fs::FileType;
+use rustix::fs::{CWD, FileType, Stat};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -24,9 +24,7 @@ impl Listed {
     /// Whether names may have come or gone since it was listed by a walk that began at `begun_ns`, going by the time
     /// of its last change now.
     pub(crate) const fn may_differ(&self, begun_ns: i64, now_ns: i64) -> bool {
-        let coarse = self.changed_ns % 1_000_000_000 == 0;
-        let margin = if coarse { COARSE_NS } else { TICKS_NS };
-        self.changed_ns != now_ns || self.changed_ns > begun_ns.saturating_sub(margin)
+        self.changed_ns != now_ns || self.changed_ns > begun_ns.saturating_sub(margin_ns(self.changed_ns))
     }
 }
 
@@ -56,23 +54,32 @@ impl Walk {
                 .protected
                 .iter()
                 .chain(&self.watched)
-                .all(|found| is_current(&root, found, self.begun_ns))
+                .all(|found| status(&root, &found.path).is_ok_and(|now| found.is(&now, self.begun_ns)))
     }
 }
 
-/// A file's time moves with every write; within a tick of the walk it may be that of a later one.
-fn is_current(root: &OwnedFd, found: &Found, begun_ns: i64) -> bool {
-    let margin = if found.changed_ns % 1_000_000_000 == 0 {
+impl Found {
+    /// Whether what is at `path` certainly is what was found by a walk that began at `begun_ns`.
+    pub(crate) fn is_as_it_was(&self, path: &Path, begun_ns: i64) -> bool {
+        status(CWD, path).is_ok_and(|now| self.is(&now, begun_ns))
+    }
+
+    /// A file's time moves with every write; within a tick of the walk it may be that of a later one.
+    fn is(&self, now: &Stat, begun_ns: i64) -> bool {
+        identity(now) == self.identity
+            && changed_ns(now) == self.changed_ns
+            && found_kind(now) == self.kind
+            && self.changed_ns <= begun_ns.saturating_sub(margin_ns(self.changed_ns))
+    }
+}
+
+/// How long before the walk a change must have been.
+const fn margin_ns(changed_ns: i64) -> i64 {
+    if changed_ns % 1_000_000_000 == 0 {
         COARSE_NS
     } else {
         TICKS_NS
-    };
-    status(root, &found.path).is_ok_and(|now| {
-        identity(&now) == found.identity
-            && changed_ns(&now) == found.changed_ns
-            && found_kind(&now) == found.kind
-            && found.changed_ns <= begun_ns.saturating_sub(margin)
-    })
+    }
 }
 
 /// Looks at one name of a tree that was walked before, and at all beneath it. `path` is relative to `root`. What is
@@ -155,4 +162,133 @@ fn descend(root: &Path, path: &Path, matcher: &Matcher) -> Result<Option<(OwnedF
         directory = below;
     }
     Ok(Some((directory, context)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::walk::walk;
+    use super::*;
+    use crate::presets::tree_rules;
+    use std::fs;
+    use std::time::{Duration, Instant};
+
+    /// A walk of a tree that nobody has changed for long enough.
+    fn settled(root: &Path, matcher: &Matcher) -> Walk {
+        let start = Instant::now();
+        loop {
+            let walk = walk(root, matcher, Purpose::Protect).unwrap();
+            if walk.is_current() {
+                return walk;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "never settles");
+        }
+    }
+
+    fn tree() -> (tempfile::TempDir, Matcher) {
+        let directory = tempfile::tempdir().unwrap();
+        for path in [
+            "a/b",
+            ".git/objects",
+            ".git/refs",
+            ".git/hooks",
+            "node_modules/x",
+            "quiet",
+        ] {
+            fs::create_dir_all(directory.path().join(path)).unwrap();
+        }
+        for path in ["Makefile", "a/b/plain", ".git/HEAD", ".git/config", "a/.npmrc"] {
+            fs::write(directory.path().join(path), "x").unwrap();
+        }
+        (directory, Matcher::new(tree_rules().unwrap(), Vec::new()))
+    }
+
+    #[test]
+    fn every_change_that_matters_makes_a_walk_stale() {
+        let (directory, matcher) = tree();
+        let root = directory.path();
+        let changes: [(&str, &dyn Fn()); 9] = [
+            ("a name", &|| fs::write(root.join("a/b/new"), "").unwrap()),
+            ("a directory", &|| fs::create_dir(root.join("a/b/d")).unwrap()),
+            ("a rename", &|| {
+                fs::rename(root.join("a/b/plain"), root.join("a/b/other")).unwrap()
+            }),
+            ("a removal", &|| fs::remove_file(root.join("a/b/other")).unwrap()),
+            ("a write in place", &|| {
+                fs::write(root.join("Makefile"), "y").unwrap()
+            }),
+            ("a link", &|| {
+                std::os::unix::fs::symlink("/", root.join("quiet/out")).unwrap()
+            }),
+            ("a setting of git", &|| {
+                fs::write(root.join(".git/config"), "y").unwrap()
+            }),
+            ("a hook", &|| {
+                fs::write(root.join(".git/hooks/pre-commit"), "y").unwrap()
+            }),
+            ("another directory for git", &|| {
+                fs::write(root.join(".git/commondir"), "..").unwrap()
+            }),
+        ];
+        for (what, change) in changes {
+            let before = settled(root, &matcher);
+            change();
+            assert!(!before.is_current(), "{what}");
+        }
+        // What is left out and what nothing is obeyed of doesn't count.
+        let before = settled(root, &matcher);
+        fs::write(root.join("node_modules/x/new"), "").unwrap();
+        fs::write(root.join("a/b/new"), "in place").unwrap();
+        fs::write(root.join(".git/refs/x"), "").unwrap();
+        assert!(before.is_current());
+        // What a bound left out can't be answered for.
+        let cut = Walk {
+            directory_count: before.directory_count + 1,
+            ..before
+        };
+        assert!(!cut.is_current());
+    }
+
+    #[test]
+    fn a_look_at_one_name_finds_what_the_walk_would() {
+        let (directory, matcher) = tree();
+        let root = directory.path();
+        for path in [
+            "a/b/.env",
+            "a/b/c/d/.env",
+            "node_modules/x/.env",
+            ".git/.env",
+            "a/.aws/credentials",
+            "a/plain",
+        ] {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), "x").unwrap();
+        }
+        let masks = |path: &str| {
+            let walk = look_at(root, Path::new(path), &matcher).unwrap();
+            walk.masks.into_iter().map(|found| found.path).collect::<Vec<_>>()
+        };
+        assert_eq!(masks("a/b/.env"), [Path::new("a/b/.env")]);
+        assert_eq!(masks("a/b/c"), [Path::new("a/b/c/d/.env")]);
+        assert_eq!(masks("a/.aws/credentials"), [Path::new("a/.aws/credentials")]);
+        for path in [
+            "node_modules/x/.env",
+            ".git/.env",
+            "a/plain",
+            "gone",
+            "a/gone/x",
+            "",
+        ] {
+            assert!(masks(path).is_empty(), "{path}");
+        }
+        let whole = walk(root, &matcher, Purpose::Protect).unwrap();
+        let known = |path: &Path| path == Path::new("a/b/c");
+        let again = look_again(root, Path::new("a/b"), &matcher, &known).unwrap();
+        assert_eq!(again.masks.len(), 1);
+        assert_eq!(
+            look_again(root, Path::new(""), &matcher, &|_| false)
+                .unwrap()
+                .masks,
+            whole.masks
+        );
+    }
 }

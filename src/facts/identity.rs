@@ -17,6 +17,11 @@ pub struct GitIdentity {
     pub email: Option<String>,
     /// `init.defaultBranch`.
     pub default_branch: Option<String>,
+    /// What the user's own list of ignored files holds (`core.excludesFile`).
+    pub ignored: Option<String>,
+    /// Where that list is, as written.
+    #[serde(skip)]
+    excludes_file: Option<String>,
 }
 
 impl GitIdentity {
@@ -29,6 +34,13 @@ impl GitIdentity {
                 identity.take(&text);
             }
         }
+        let list = match identity.excludes_file.take() {
+            Some(written) => written
+                .strip_prefix("~/")
+                .map_or_else(|| written.clone().into(), |rest| home.join(rest)),
+            None => home.join(".config/git/ignore"),
+        };
+        identity.ignored = small_file(&list);
         (identity != Self::default()).then_some(identity)
     }
 
@@ -68,6 +80,7 @@ impl GitIdentity {
                 ("user", "name") => self.name = Some(value),
                 ("user", "email") => self.email = Some(value),
                 ("init", "defaultbranch") => self.default_branch = Some(value),
+                ("core", "excludesfile") => self.excludes_file = Some(value),
                 _ => {}
             }
         }

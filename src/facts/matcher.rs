@@ -3,6 +3,7 @@
 use crate::policy::{Access, Component, NamePattern, PathPattern};
 use crate::presets::{RuleKind, TreeRule, TreeRules};
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 /// A pattern that the user's rules add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(super) struct Step {
 pub struct Matcher {
     pub(super) rules: TreeRules,
     pub(super) user: Vec<UserPattern>,
+    /// Where the project's repository has its objects.
+    pub(super) objects: Option<PathBuf>,
     entries: Vec<Entry>,
     anchored: Vec<State>,
     exact: HashMap<Vec<u8>, Vec<usize>>,
@@ -132,6 +135,7 @@ impl Matcher {
         let mut table = Self {
             rules,
             user,
+            objects: None,
             entries: Vec::new(),
             anchored: Vec::new(),
             exact: HashMap::new(),
@@ -179,6 +183,13 @@ impl Matcher {
         // Names that aren't in the data: where git keeps its directory.
         table.note_literal(b".git");
         table
+    }
+
+    /// The same, with the object store of the project's repository.
+    #[must_use]
+    pub fn with_objects(mut self, objects: Option<PathBuf>) -> Self {
+        self.objects = objects;
+        self
     }
 
     fn add(&mut self, class: Class, rule: usize, components: Vec<Component>) {

@@ -13,6 +13,7 @@ mod identity;
 mod machine;
 mod matcher;
 mod notes;
+mod object;
 mod paths;
 mod project;
 mod refusal;

@@ -1,9 +1,10 @@
 //! The walk itself: lists a directory, holds its names against the patterns, goes into those beneath.
 
-use super::beneath::{changed_ns, now_ns, open_directory, open_root, read_file, status};
+use super::beneath::{changed_ns, now_ns, open_directory, open_root, open_without_links, read_file, status};
 use super::found::{Found, FoundKind, RepositoryKind, Target, UserFound, Walk};
 use super::matcher::{Class, Entry, Matcher, Scope, State, Step, fits};
 use super::notes::{BareMarks, found_kind, identity, push_reported};
+use super::object::has_blob;
 use super::paths::Kind;
 use super::walk::{DEPTH_MAX, MASKS_MAX, NAMES_MAX, Purpose, WalkError, call};
 use crate::presets::{CONTENT_BYTES_MAX, RunsWhen, TreeRule};
@@ -17,6 +18,16 @@ use std::path::Path;
 
 /// Bytes that are asked for at once (getdents64(2)).
 const LIST_BYTES: usize = 64 << 10;
+
+/// Largest file that is compared with the history, and most files: those beyond are masked.
+const HISTORY_BYTES_MAX: i64 = 128 << 10;
+const HISTORY_FILES_MAX: usize = 512;
+
+fn open_objects(path: &Path) -> Option<OwnedFd> {
+    open_without_links(path)
+        .ok()
+        .and_then(|objects| open_directory(&objects, c".").ok())
+}
 
 /// How the names of a directory are looked at.
 #[derive(Debug, Clone)]
@@ -106,6 +117,8 @@ pub(super) struct Walker<'a> {
     in_alias: bool,
     /// Directories that are looked after already: not gone into.
     pub(super) known: Option<&'a dyn Fn(&Path) -> bool>,
+    /// Files that were compared with the history.
+    compared: usize,
 }
 
 impl<'a> Walker<'a> {
@@ -124,6 +137,7 @@ impl<'a> Walker<'a> {
             device: None,
             in_alias: false,
             known: None,
+            compared: 0,
         }
     }
 
@@ -401,8 +415,31 @@ impl<'a> Walker<'a> {
             push_reported(&mut self.walk.undecided, found, &mut self.walk.truncated);
             return Ok(false);
         }
+        if self.is_in_history(name) {
+            // It may come to hold another content.
+            push_reported(&mut self.walk.undecided, found, &mut self.walk.truncated);
+            return Ok(false);
+        }
         self.mask(found)?;
         Ok(true)
+    }
+
+    /// Whether the repository around a file has its very content, so that everybody inside can read it there.
+    fn is_in_history(&mut self, name: &Name<'_>) -> bool {
+        let small = name.status.st_size > 0 && name.status.st_size <= HISTORY_BYTES_MAX;
+        if name.kind != FoundKind::File || !small || self.compared >= HISTORY_FILES_MAX {
+            return false;
+        }
+        let here = self.here();
+        let inner = here
+            .ancestors()
+            .find_map(|directory| open_objects(&self.walk.root.join(directory).join(".git/objects")));
+        // A linked work tree has its objects elsewhere.
+        let objects = inner.or_else(|| self.matcher.objects.as_deref().and_then(open_objects));
+        let Some(objects) = objects else { return false };
+        self.compared += 1;
+        read_file(name.parent, name.name, CONTENT_BYTES_MAX)
+            .is_ok_and(|content| content.len() <= CONTENT_BYTES_MAX && has_blob(&objects, &content))
     }
 
     fn mask(&mut self, found: Found) -> Result<(), WalkError> {

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -114,9 +114,17 @@ impl Channel {
                 &mut ancillary,
                 RecvFlags::CMSG_CLOEXEC,
             ) {
+                // The descriptors that came along did not fit: this process may open no more (unix(7)).
+                Ok(message) if message.flags.contains(ReturnFlags::CTRUNC) => {
+                    return Err(ChannelError::Call {
+                        call: "recvmsg",
+                        source: Errno::MFILE,
+                    });
+                }
                 Ok(message) => break message.bytes,
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => return Err(ChannelError::Gone),
+                // The other end was closed before it had read all: the kernel says so once, and before it gives what that
+                // end sent last (af_unix.c, unix_release_sock). The next call gives that, or the end.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(source) => {
                     return Err(ChannelError::Call {
                         call: "recvmsg",
@@ -156,5 +164,21 @@ impl From<Channel> for OwnedFd {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_is_heard_though_its_sender_did_not_listen() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(&"unread", &[]).unwrap();
+        theirs.send(&"last", &[]).unwrap();
+        drop(theirs);
+        let (word, _) = ours.receive::<String>().unwrap();
+        assert_eq!(word, "last");
+        assert!(matches!(ours.receive::<String>(), Err(ChannelError::Gone)));
     }
 }

@@ -27,6 +27,8 @@ pub enum Place {
 pub enum Reach {
     /// Any.
     Always,
+    /// One that has not been stopped yet: else it has had this stop signal itself.
+    Unstopped,
     /// One that has left the supervisor's process group: the others had it from where it came from.
     OtherGroup,
 }

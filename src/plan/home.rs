@@ -1,6 +1,6 @@
 //! The home directory inside: private with the user's tools and the agent's state, or the user's own read-only.
 
-use super::{Cache, Entry, Extras, Kind, Shown};
+use super::{Cache, Entry, Extras, Kind, ProjectNeeds, Shown};
 use crate::facts::{Facts, PathFact};
 use crate::policy::{Home, Origin};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,22 @@ use std::path::{Path, PathBuf};
 const SIZE_BYTES: u64 = 4 << 30;
 
 /// Adds the home to the view.
-pub(super) fn add(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+pub(super) fn add(
+    home: Home,
+    facts: &Facts,
+    extras: &Extras,
+    needs: &ProjectNeeds,
+    entries: &mut Vec<Entry>,
+) {
     let root = &facts.ambient.home;
     match home {
-        Home::Private => private(root, facts, extras, entries),
+        Home::Private => private(root, facts, extras, needs, entries),
         Home::Host => host(root, facts, extras, entries),
     }
     state(home, facts, extras, entries);
 }
 
-fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
     entries.push(Entry::Scratch {
         at: root.to_owned(),
         size_bytes: SIZE_BYTES,
@@ -32,6 +38,13 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>
         entries.push(Entry::File {
             at: root.join(".gitconfig"),
             content: text.into_bytes(),
+            mode: 0o644,
+        });
+    }
+    if let Some(ignored) = ignored(facts, needs) {
+        entries.push(Entry::File {
+            at: root.join(".config/git/ignore"),
+            content: ignored,
             mode: 0o644,
         });
     }
@@ -128,6 +141,7 @@ fn grant(facts: &Facts, cache: &Cache) -> Entry {
         at: cache.at.clone(),
         kind: Kind::Directory,
         identity: None,
+        own: true,
         why: "a cache of the sandbox's own".into(),
     }
 }
@@ -191,6 +205,7 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             at: path.clone(),
             kind: Kind::Directory,
             identity: None,
+            own: false,
             why: format!("state of {}", agent.name),
         });
     }
@@ -219,4 +234,31 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             }
         });
     }
+}
+
+/// The user's own list of files that git ignores, and what is masked: git could not add that, and would stop there.
+fn ignored(facts: &Facts, needs: &ProjectNeeds) -> Option<Vec<u8>> {
+    let mut text = facts
+        .git_identity
+        .as_ref()
+        .and_then(|identity| identity.ignored.clone())
+        .unwrap_or_default()
+        .into_bytes();
+    for (path, _, _) in &needs.masks {
+        let Ok(path) = path.strip_prefix(&needs.root) else {
+            continue;
+        };
+        text.extend_from_slice(b"\n/");
+        for byte in path.as_os_str().as_encoded_bytes() {
+            // What means something in gitignore(5), a blank at the end too.
+            if matches!(byte, b'*' | b'?' | b'[' | b'\\' | b' ') {
+                text.push(b'\\');
+            }
+            text.push(*byte);
+        }
+    }
+    (!text.is_empty()).then(|| {
+        text.push(b'\n');
+        text
+    })
 }

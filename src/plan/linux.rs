@@ -116,8 +116,8 @@ pub enum Step {
         source: PathBuf,
         /// Inside.
         at: PathBuf,
-        /// Whether it may be written.
-        writable: bool,
+        /// What may be done with it.
+        access: BindAccess,
         /// File or directory.
         kind: Kind,
         /// What the source must still be.
@@ -268,6 +268,17 @@ impl SeccompChoice {
     }
 }
 
+/// What may be done with what is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BindAccess {
+    /// It is read.
+    Read,
+    /// It is written.
+    Write,
+    /// It is written, and places for other mounts may be made in it: a store of aca's own.
+    Own,
+}
+
 /// What a bind whose source is gone means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Missing {
@@ -379,7 +390,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Show { source, at, kind, .. } => Step::Bind {
                 source,
                 at,
-                writable: false,
+                access: BindAccess::Read,
                 kind,
                 identity: None,
                 missing: Missing::Skip,
@@ -389,11 +400,12 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
                 at,
                 kind,
                 identity,
+                own,
                 ..
             } => Step::Bind {
                 source,
                 at,
-                writable: true,
+                access: if own { BindAccess::Own } else { BindAccess::Write },
                 kind,
                 identity,
                 missing: Missing::Error,
@@ -401,7 +413,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Protect { at, kind, .. } => Step::Bind {
                 source: at.clone(),
                 at,
-                writable: false,
+                access: BindAccess::Read,
                 kind,
                 identity: None,
                 missing: Missing::Skip,
@@ -409,7 +421,7 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Pin { at } => Step::Bind {
                 source: at.clone(),
                 at,
-                writable: true,
+                access: BindAccess::Write,
                 kind: Kind::Directory,
                 identity: None,
                 missing: Missing::Skip,

@@ -61,6 +61,7 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 at,
                 kind,
                 identity,
+                own: false,
                 why: "the project".into(),
             }
         } else {
@@ -191,6 +192,7 @@ fn ruled(
             at,
             kind,
             identity: Some(fact.identity),
+            own: false,
             why,
         },
         Access::Read => Entry::Show {

@@ -80,6 +80,8 @@ pub enum Entry {
         kind: Kind,
         /// What it must still be when the run starts.
         identity: Option<Identity>,
+        /// Whether it is a store of aca's own, in which places for other mounts may be made.
+        own: bool,
         /// Why it is there.
         why: String,
     },

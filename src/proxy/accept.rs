@@ -1,5 +1,6 @@
 //! Takes connections, up to a bound: those beyond it wait in the listener's own queue.
 
+use super::splice::PIPES_MAX;
 use super::{Captured, Proxy, connection, destination};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use tokio::task::JoinSet;
 
 /// Connections at once. A browser or a package manager has a few hundred at most.
 const CONNECTIONS_MAX: u64 = 2000;
-/// Descriptors for everything else of the supervisor.
-const RESERVED: u64 = 128;
+/// Descriptors for everything else of the supervisor: the pipes of those that carry much, look-ups, the rest.
+const RESERVED: u64 = 2 * PIPES_MAX as u64 + 192;
 /// How long to wait when the kernel has no descriptor or memory for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 

@@ -6,7 +6,7 @@ use super::gate::{self, Target};
 use super::record::Record;
 use super::resolve::ResolveError;
 use super::{Proxy, dial, questions, relay, requests};
-use crate::policy::{Deny, Protocol};
+use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
@@ -27,7 +27,7 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     if going.port() == DNS {
         return questions::serve_stream(&proxy, stream).await;
     }
-    let mut record = Record::new(Arc::clone(&proxy.events), going);
+    let mut record = Record::new(Arc::clone(&proxy.told), going);
     Box::pin(serve(&proxy, stream, going, &mut record)).await;
 }
 
@@ -68,29 +68,32 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
         };
         return denial::answer(stream, record.protocol, status, &text).await;
     };
-    let carried = match spoken {
-        Spoken::Http(request) => {
-            let counts = &record.counts;
-            match requests::carry(&mut stream, &mut upstream, bytes, request, &target, counts).await {
-                Ok(requests::End::Denied(deny)) => {
-                    drop(upstream);
-                    record.protocol = Some(Protocol::Http);
-                    return refuse(stream, going, record, deny).await;
-                }
-                Ok(requests::End::Done) => Ok(()),
-                Err(error) => Err(error),
-            }
-        }
+    let begin = match spoken {
+        Spoken::Http(request) => Some(requests::Begin::Request(request)),
+        Spoken::Undecided => Some(requests::Begin::Undecided),
         Spoken::Tls { .. }
         | Spoken::Http2
         | Spoken::Ssh
         | Spoken::Other
-        | Spoken::Nothing
         | Spoken::Ended
-        | Spoken::Wrong(..) => match upstream.write_all(&bytes).await {
+        | Spoken::Wrong(..) => None,
+    };
+    let counts = &record.counts;
+    let carried = match begin {
+        Some(begin) => match requests::carry(&mut stream, &mut upstream, bytes, begin, &target, counts).await
+        {
+            Ok(requests::End::Denied(deny)) => {
+                denial::reset(&upstream);
+                drop(upstream);
+                return refuse(stream, going, record, deny).await;
+            }
+            Ok(requests::End::Done) => Ok(()),
+            Err(error) => Err(error),
+        },
+        None => match upstream.write_all(&bytes).await {
             Ok(()) => {
-                relay::add(&record.counts.sent, bytes.len());
-                relay::both_ways(&mut stream, &mut upstream, &record.counts).await
+                relay::add(&counts.sent, bytes.len());
+                relay::both_ways(&mut stream, &mut upstream, counts).await
             }
             Err(error) => Err(error),
         },

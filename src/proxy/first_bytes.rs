@@ -38,8 +38,8 @@ pub(super) enum Spoken {
     Ssh,
     /// Something else.
     Other,
-    /// Nothing: the client waits.
-    Nothing,
+    /// Nothing yet, or too little to tell: the client waits for the server.
+    Undecided,
     /// The client ended it at once.
     Ended,
     /// It began as one of the above and isn't right, or never got whole.
@@ -54,7 +54,7 @@ impl Spoken {
             Self::Http(_) => Some(Protocol::Http),
             Self::Http2 => Some(Protocol::Http2),
             Self::Ssh => Some(Protocol::Ssh),
-            Self::Other | Self::Nothing => Some(Protocol::Opaque),
+            Self::Other | Self::Undecided => Some(Protocol::Opaque),
             Self::Ended => None,
             Self::Wrong(protocol, _) => Some(*protocol),
         }
@@ -62,7 +62,7 @@ impl Spoken {
 }
 
 /// Reads until it is clear what is spoken. `bytes` holds what was read, to be passed on. `web` ports are those where
-/// the client speaks first.
+/// the client speaks first; elsewhere one that waits is [`Spoken::Undecided`], and what it says later is judged then.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     bytes: &mut Vec<u8>,
@@ -77,11 +77,28 @@ pub(super) async fn read(
         match timeout_at(deadline, stream.read_buf(bytes)).await {
             Ok(Err(error)) => return Err(error),
             Ok(Ok(0)) => return Ok(cut(bytes, "it ended before it was whole")),
-            Ok(Ok(_)) => deadline = start + WHOLE_WITHIN,
-            Err(_) if bytes.is_empty() => return Ok(Spoken::Nothing),
+            Ok(Ok(_)) if web || !may_pass(bytes) => deadline = start + WHOLE_WITHIN,
+            Ok(Ok(_)) => {}
+            Err(_) if !web && may_pass(bytes) => return Ok(Spoken::Undecided),
+            Err(_) if bytes.is_empty() => return Ok(Spoken::Other),
             Err(_) => return Ok(cut(bytes, "it was not whole in time")),
         }
     }
+}
+
+/// Whether these bytes may go on though it isn't clear yet what is spoken: no server acts on a request line without its
+/// end, and it is judged when that comes.
+pub(super) fn may_pass(bytes: &[u8]) -> bool {
+    bytes.is_empty() || (!tls::begins(bytes) && http::begins(without_empty_lines(bytes)).is_none())
+}
+
+/// Servers overlook empty lines before a request (RFC 9112 2.2).
+fn without_empty_lines(bytes: &[u8]) -> &[u8] {
+    let start = bytes
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(bytes.len());
+    bytes.get(start..).unwrap_or_default()
 }
 
 /// What was left unfinished.
@@ -121,9 +138,13 @@ pub(super) fn tell(bytes: &[u8]) -> Option<Spoken> {
     if SSH.starts_with(bytes) || HTTP2.starts_with(bytes) {
         return None;
     }
-    match http::begins(bytes) {
-        None => None,
-        Some(false) => Some(Spoken::Other),
+    let request = without_empty_lines(bytes);
+    match http::begins(request) {
+        None if bytes.len() < BYTES_MAX => None,
+        None | Some(false) => Some(Spoken::Other),
+        Some(true) if request.len() < bytes.len() => {
+            Some(Spoken::Wrong(Protocol::Http, "empty lines before the request"))
+        }
         Some(true) => match http::parse(bytes) {
             Head::Partial => None,
             Head::Malformed(why) => Some(Spoken::Wrong(Protocol::Http, why)),
@@ -154,11 +175,51 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_what_no_server_acts_on_may_pass() {
+        for bytes in [
+            &b""[..],
+            b"hello",
+            b"GET / HTTP/1.1",
+            b"GET / HTTP/1.1\r",
+            b"\r\n",
+            b"\r\nGET",
+        ] {
+            assert!(may_pass(bytes) && tell(bytes).is_none(), "{bytes:?}");
+        }
+        for bytes in [
+            &b"GET / HTTP/1.1\n"[..],
+            b"GET / HTTP/1.1\r\nHost: b",
+            &[22],
+            &[22, 3, 1],
+            b"\nGET / HTTP/1.1\n",
+        ] {
+            assert!(!may_pass(bytes), "{bytes:?}");
+        }
+        assert!(matches!(
+            tell(b"\r\n\nGET / HTTP/1.1\r\n"),
+            Some(Spoken::Wrong(..))
+        ));
+        assert_eq!(tell(b"\r\nhello\r\n"), Some(Spoken::Other));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silence_and_slowness_end() {
         let (mut client, mut here) = tokio::io::duplex(64);
         let mut bytes = Vec::new();
-        assert_eq!(read(&mut here, &mut bytes, false).await.unwrap(), Spoken::Nothing);
+        assert_eq!(
+            read(&mut here, &mut bytes, false).await.unwrap(),
+            Spoken::Undecided
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"hello")
+            .await
+            .unwrap();
+        assert_eq!(
+            read(&mut here, &mut bytes, false).await.unwrap(),
+            Spoken::Undecided,
+            "no line yet"
+        );
+        bytes.clear();
         let writer = tokio::spawn(async move {
             for byte in b"GET / HTTP/1.1\r\nHost: a.test\r\nX: yyyyyyyyyyyyyyyyyyyyyy" {
                 tokio::io::AsyncWriteExt::write_all(&mut client, &[*byte])

@@ -108,15 +108,15 @@ pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
         } => Ok(()),
         // Git hosts offer it for networks that let nothing else out.
         Spoken::Ssh if target.port() == 443 => Ok(()),
-        Spoken::Http(_) | Spoken::Http2 | Spoken::Other | Spoken::Nothing if target.port() == 443 => {
+        Spoken::Http(_) | Spoken::Http2 | Spoken::Other | Spoken::Undecided if target.port() == 443 => {
             Err(refusal("no TLS on port 443"))
         }
         Spoken::Http(request) => request_fits(target, request),
-        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing if is_web(target.port()) => Err(
+        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Undecided if is_web(target.port()) => Err(
             refusal("neither HTTP/1 nor TLS on port 80, so the host can't be checked"),
         ),
         // A port that a rule names is trusted as a whole: mail, databases and the like name no host.
-        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Nothing | Spoken::Ended => Ok(()),
+        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Undecided | Spoken::Ended => Ok(()),
         Spoken::Wrong(_, why) => Err(refusal(&format!("its first bytes can't be understood: {why}"))),
     }
 }

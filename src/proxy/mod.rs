@@ -15,6 +15,8 @@ mod destination;
 mod dial;
 mod dns;
 mod first_bytes;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gate;
 mod guard;
 mod http;
@@ -24,7 +26,9 @@ mod record;
 mod relay;
 mod requests;
 mod resolve;
+mod splice;
 mod tls;
+mod told;
 
 use crate::policy::Policy;
 use crate::supervise::Emit;
@@ -43,7 +47,7 @@ pub enum Captured {
 /// The gate of one session.
 pub struct Proxy {
     policy: Arc<Policy>,
-    events: Arc<dyn Emit>,
+    told: Arc<told::Told>,
     leases: Mutex<lease::Leases>,
     asked: Mutex<questions::Asked>,
     resolver: resolve::Resolver,
@@ -56,7 +60,7 @@ impl Proxy {
         let resolver = resolve::Resolver::new(&policy);
         Self {
             policy,
-            events,
+            told: Arc::new(told::Told::new(events)),
             leases: Mutex::default(),
             asked: Mutex::default(),
             resolver,
@@ -91,7 +95,7 @@ impl Proxy {
         }
         stop.await;
         tasks.shutdown().await;
-        self.asked().tell_dropped(&self.events);
+        self.told.finish();
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, lease::Leases> {

@@ -4,7 +4,7 @@
 use super::Proxy;
 use super::dns::{self, Answer, Asked as Question, Family, Malformed};
 use crate::policy::{Action, Deny, Name, Verdict};
-use crate::supervise::{Emit, Event};
+use crate::supervise::Event;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -18,7 +18,9 @@ const QUESTION_MAX: usize = 1500;
 /// Questions over one TCP connection, and how long the next may take.
 const QUESTIONS_MAX: usize = 1000;
 const NEXT_WITHIN: Duration = Duration::from_secs(10);
-/// Different questions of one session that are told as events.
+/// How long to wait after an error, so that one that stays costs nothing.
+const AFTER_ERROR: Duration = Duration::from_millis(10);
+/// Questions that are remembered as told.
 const TOLD_MAX: usize = 4096;
 /// Longest name in an event.
 const TEXT_MAX: usize = 300;
@@ -27,32 +29,12 @@ const TEXT_MAX: usize = 300;
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     told: HashSet<(String, String)>,
-    dropped: u64,
 }
 
 impl Asked {
-    /// Whether it is news.
+    /// Whether it is news; everything is once there were too many to remember.
     fn is_new(&mut self, name: &str, kind: &str) -> bool {
-        let key = (name.to_owned(), kind.to_owned());
-        if self.told.contains(&key) {
-            return false;
-        }
-        if self.told.len() >= TOLD_MAX {
-            self.dropped += 1;
-            return false;
-        }
-        self.told.insert(key)
-    }
-
-    /// Tells how many were too many.
-    pub(super) fn tell_dropped(&mut self, events: &Arc<dyn Emit>) {
-        let count = std::mem::take(&mut self.dropped);
-        if count > 0 {
-            events.emit(Event::Dropped {
-                count,
-                kind: "lookup".into(),
-            });
-        }
+        self.told.len() >= TOLD_MAX || self.told.insert((name.to_owned(), kind.to_owned()))
     }
 }
 
@@ -68,7 +50,7 @@ pub(super) async fn serve_datagrams(proxy: Arc<Proxy>, socket: UdpSocket) {
                 }
             }
             // The error of an earlier answer, whose asker is gone.
-            Err(_) => tokio::task::yield_now().await,
+            Err(_) => tokio::time::sleep(AFTER_ERROR).await,
         }
     }
 }
@@ -170,7 +152,7 @@ impl Proxy {
             .to_ascii_lowercase();
         let kind = question.kind_word();
         if self.asked().is_new(&name, &kind) {
-            self.events.emit(Event::Lookup { name, kind, denied });
+            self.told.emit(Event::Lookup { name, kind, denied });
         }
     }
 }

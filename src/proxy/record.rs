@@ -1,7 +1,8 @@
 //! What is told of a connection: exactly one event, however it ends.
 
+use super::told::Told;
 use crate::policy::{Deny, Name, Protocol};
-use crate::supervise::{Emit, Event};
+use crate::supervise::Event;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 /// Facts of one connection, gathered on its way; told when the value goes.
 pub(super) struct Record {
-    events: Arc<dyn Emit>,
+    told: Arc<Told>,
     going: SocketAddr,
     started: Instant,
     /// The name behind the address.
@@ -37,9 +38,9 @@ pub(super) struct Counts {
 
 impl Record {
     /// Begins one.
-    pub(super) fn new(events: Arc<dyn Emit>, going: SocketAddr) -> Self {
+    pub(super) fn new(told: Arc<Told>, going: SocketAddr) -> Self {
         Self {
-            events,
+            told,
             going,
             started: Instant::now(),
             name: None,
@@ -54,7 +55,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.events.emit(Event::Connection {
+        self.told.emit(Event::Connection {
             name: self.name.take(),
             address: self.going.ip(),
             port: self.going.port(),

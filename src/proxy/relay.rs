@@ -1,15 +1,19 @@
 //! Carries bytes both ways, each end's close as it comes, and counts them.
 
 use super::record::Counts;
+use super::splice::Pipe;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes of one copy.
 const BUFFER: usize = 64 * 1024;
+/// Bytes after which a connection is one that carries much.
+const MUCH: usize = 1 << 20;
 /// How long a connection may carry nothing. Longer than any reasonable pause of an open session.
 const IDLE_MAX: Duration = Duration::from_secs(4 * 3600);
 
@@ -30,13 +34,14 @@ pub(super) async fn both_ways(
     until_idle(counts, carried).await?.map(drop)
 }
 
-/// One direction, from the end of which the writer is told.
+/// One direction, from the end of which the writer is told. The first bytes are copied, the many through a pipe.
 pub(super) async fn one_way(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     count: &AtomicU64,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
+    let mut copied = 0;
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
@@ -44,6 +49,15 @@ pub(super) async fn one_way(
         }
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
         add(count, read);
+        copied += read;
+        if copied >= MUCH {
+            copied = 0;
+            if let Some(pipe) = Pipe::new() {
+                drop(buffer);
+                pipe.carry(from.as_ref(), to.as_ref(), count).await?;
+                return to.shutdown().await;
+            }
+        }
     }
 }
 

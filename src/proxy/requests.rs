@@ -1,9 +1,11 @@
 //! Carries a plain HTTP/1 connection: each request on it is judged, not the first alone, since a connection that is
-//! kept open can carry a request for another host.
+//! kept open can carry a request for another host. Carries as well a connection whose client waited for the server: what
+//! it says in the end is judged when it comes.
 //!
 //! Requests are followed by their own framing, strictly; responses are passed on as they come. A change of protocol is
 //! carried for WebSocket alone, and only when the server has agreed to it in its first answer.
 
+use super::first_bytes::{self, Spoken};
 use super::gate::{Target, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
 use super::record::Counts;
@@ -11,8 +13,9 @@ use super::{gate, relay};
 use crate::policy::Deny;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -20,6 +23,7 @@ use tokio::time::timeout;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
 /// How a server agrees to a change of protocol.
+const SWITCHING_BYTES: usize = 12;
 const SWITCHING: [&[u8]; 2] = [b"HTTP/1.1 101", b"HTTP/1.0 101"];
 
 /// How it ended.
@@ -30,12 +34,20 @@ pub(super) enum End {
     Denied(Deny),
 }
 
-/// Carries until both ends are done; `first` begins with the first request, which was judged.
+/// How it begins.
+pub(super) enum Begin {
+    /// With a request, which was judged.
+    Request(Request),
+    /// With too little to tell.
+    Undecided,
+}
+
+/// Carries until both ends are done; `first` holds what was read of it.
 pub(super) async fn carry(
     inside: &mut TcpStream,
     outside: &mut TcpStream,
     first: Vec<u8>,
-    request: Request,
+    begin: Begin,
     target: &Target,
     counts: &Counts,
 ) -> io::Result<End> {
@@ -46,13 +58,14 @@ pub(super) async fn carry(
         from: inside_read,
         to: outside_write,
         buffer: first,
+        passed: 0,
         counts,
         target,
     };
     let responses = responses(outside_read, inside_write, agreed, counts);
     let carried = async {
         tokio::pin!(responses);
-        let requests = requests.run(request, agreement);
+        let requests = requests.run(begin, agreement);
         tokio::pin!(requests);
         tokio::select! {
             end = &mut requests => match end? {
@@ -69,18 +82,28 @@ pub(super) async fn carry(
     relay::until_idle(counts, Box::pin(carried)).await?
 }
 
-struct Requests<'a, R, W> {
-    from: R,
-    to: W,
+struct Requests<'a> {
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
     /// Bytes that were read and not passed on.
     buffer: Vec<u8>,
+    /// Bytes at the start of it that were passed on all the same.
+    passed: usize,
     counts: &'a Counts,
     target: &'a Target,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
-    async fn run(mut self, first: Request, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
-        let mut request = first;
+impl Requests<'_> {
+    async fn run(mut self, begin: Begin, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
+        let first = match begin {
+            Begin::Request(request) => Next::Request(request),
+            Begin::Undecided => self.decide().await?,
+        };
+        let mut request = match first {
+            Next::Request(request) => request,
+            Next::Denied(deny) => return Ok(End::Denied(deny)),
+            Next::Other | Next::End => return self.pass_rest().await,
+        };
         let mut agreement = Some(agreement);
         loop {
             let websocket = request.upgrade == Upgrade::WebSocket && agreement.is_some();
@@ -96,7 +119,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             request = match self.next().await? {
                 Next::Request(request) => request,
                 Next::Denied(deny) => return Ok(End::Denied(deny)),
-                Next::End => {
+                Next::Other | Next::End => {
                     self.to.shutdown().await?;
                     return Ok(End::Done);
                 }
@@ -119,7 +142,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             }
         }
         kept.extend_from_slice(head.get(at..).unwrap_or_default());
-        self.send(&kept).await
+        // What was passed on before is a part of the first line, where no field stands.
+        let passed = std::mem::take(&mut self.passed);
+        self.send(kept.get(passed..).unwrap_or_default()).await
     }
 
     async fn pass_body(&mut self, body: Body) -> io::Result<()> {
@@ -131,10 +156,48 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
             let count = reader
                 .take(&self.buffer)
                 .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
-            let part: Vec<u8> = self.buffer.drain(..count).collect();
-            self.send(&part).await?;
+            self.to
+                .write_all(self.buffer.get(..count).unwrap_or_default())
+                .await?;
+            relay::add(&self.counts.sent, count);
+            self.buffer.drain(..count);
         }
         Ok(())
+    }
+
+    /// Reads on until it is clear what is spoken, and passes on meanwhile what no server acts on.
+    async fn decide(&mut self) -> io::Result<Next> {
+        loop {
+            if let Some(spoken) = first_bytes::tell(&self.buffer) {
+                return Ok(match (gate::fits(self.target, &spoken), spoken) {
+                    (Err(deny), _) => Next::Denied(deny),
+                    (Ok(()), Spoken::Http(request)) => Next::Request(request),
+                    (Ok(()), _) => Next::Other,
+                });
+            }
+            let read = if first_bytes::may_pass(&self.buffer) {
+                let new = self.buffer.get(self.passed..).unwrap_or_default();
+                self.to.write_all(new).await?;
+                relay::add(&self.counts.sent, new.len());
+                self.passed = self.buffer.len();
+                self.fill().await?
+            } else {
+                match timeout(HEAD_WITHIN, self.fill()).await {
+                    Ok(read) => read?,
+                    Err(_) => {
+                        return Ok(Next::Denied(gate::refusal(
+                            "its first bytes were not whole in time",
+                        )));
+                    }
+                }
+            };
+            if read == 0 {
+                return Ok(match first_bytes::may_pass(&self.buffer) {
+                    true => Next::End,
+                    false => Next::Denied(gate::refusal("its first bytes ended before they were whole")),
+                });
+            }
+        }
     }
 
     async fn next(&mut self) -> io::Result<Next> {
@@ -179,7 +242,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
     /// All that comes, as it comes.
     async fn pass_rest(mut self) -> io::Result<End> {
         let rest = std::mem::take(&mut self.buffer);
-        self.send(&rest).await?;
+        self.send(rest.get(self.passed..).unwrap_or_default()).await?;
         relay::one_way(self.from, self.to, &self.counts.sent).await?;
         Ok(End::Done)
     }
@@ -198,37 +261,38 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Requests<'_, R, W> {
 
 enum Next {
     Request(Request),
+    /// Another protocol, which was judged.
+    Other,
     Denied(Deny),
     End,
 }
 
 /// Passes responses on, and tells of the first whether it agrees to a change of protocol.
 async fn responses(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     agreed: oneshot::Sender<bool>,
     counts: &Counts,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut seen = Vec::new();
-    let mut agreed = Some(agreed);
     loop {
         let read = from.read(&mut buffer).await?;
         let bytes = buffer.get(..read).unwrap_or_default();
-        if let Some(sender) = agreed.take() {
-            seen.extend_from_slice(bytes.get(..bytes.len().min(16)).unwrap_or_default());
-            match switches(&seen) {
-                None if read > 0 => agreed = Some(sender),
-                // Nobody listens when no change was asked for.
-                answer => drop(sender.send(answer.unwrap_or(false))),
-            }
-        }
-        if read == 0 {
-            return to.shutdown().await;
-        }
         to.write_all(bytes).await?;
         relay::add(&counts.received, read);
+        seen.extend_from_slice(bytes.get(..bytes.len().min(SWITCHING_BYTES)).unwrap_or_default());
+        match switches(&seen) {
+            None if read > 0 => {}
+            answer => {
+                // Nobody listens when no change was asked for.
+                agreed.send(answer.unwrap_or(false)).ok();
+                break;
+            }
+        }
     }
+    drop(buffer);
+    relay::one_way(from, to, &counts.received).await
 }
 
 /// Whether a response begins by agreeing; `None` when it can't be told yet.

@@ -149,4 +149,76 @@ mod tests {
         }
         assert!(matches!(found(&[]), Err(ResolveError::Failed { .. })));
     }
+
+    /// A name server on loopback that gives the answers in turn, then the last for ever.
+    async fn server(answers: &'static [[u8; 4]]) -> Resolver {
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let here = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut buffer, mut given) = ([0; 512], 0);
+            loop {
+                let (count, from) = socket.recv_from(&mut buffer).await.unwrap();
+                let question = super::super::dns::parse(&buffer[..count]).unwrap();
+                let answer = if question.kind_word() == "A" {
+                    given += 1;
+                    super::super::dns::Answer::V4(answers[given.min(answers.len()) - 1].into())
+                } else {
+                    super::super::dns::Answer::Nothing
+                };
+                socket.send_to(&question.reply(&answer), from).await.unwrap();
+            }
+        });
+        let mut udp = ConnectionConfig::udp();
+        udp.port = here.port();
+        let mut named = NameServerConfig::udp(here.ip());
+        named.connections = vec![udp];
+        let config = ResolverConfig::from_parts(None, vec![], vec![named]);
+        let mut builder = TokioResolver::builder_with_config(
+            config,
+            hickory_resolver::net::runtime::TokioRuntimeProvider::default(),
+        );
+        // Each connection of the test asks anew.
+        builder.options_mut().cache_size = 0;
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
+        Resolver {
+            fixed: vec![],
+            system: OnceCell::new_with(Some(builder.build().unwrap())),
+            places: Semaphore::new(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn n13_a_name_that_turns_private_is_refused_then() {
+        let resolver = server(&[[8, 8, 8, 8], [127, 0, 0, 1], [169, 254, 169, 254], [8, 8, 4, 4]]).await;
+        let name: Name = "a.test".parse().unwrap();
+        assert_eq!(
+            resolver.addresses(&name, 443).await.unwrap(),
+            ["8.8.8.8:443".parse().unwrap()]
+        );
+        for address in ["127.0.0.1", "169.254.169.254"] {
+            let error = resolver.addresses(&name, 443).await.unwrap_err();
+            assert!(error.to_string().contains(address), "{error}");
+        }
+        assert_eq!(
+            resolver.addresses(&name, 443).await.unwrap(),
+            ["8.8.4.4:443".parse().unwrap()]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_fixed_answer_asks_nobody() {
+        let mut resolver = server(&[[8, 8, 8, 8]]).await;
+        let name: Name = "a.test".parse().unwrap();
+        resolver.fixed.push(ResolveOverride {
+            name: name.clone(),
+            address: "127.0.0.1".parse().unwrap(),
+            port: Some(81),
+            origin: crate::policy::Origin::Flag("--resolve".into()),
+        });
+        assert_eq!(
+            resolver.addresses(&name, 443).await.unwrap(),
+            ["127.0.0.1:81".parse().unwrap()]
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! The supervisor: what happens while the command runs.
 mod event;
+mod flood;
 mod network;
 pub mod notify;
 pub mod run;
@@ -10,4 +11,5 @@ pub mod terminal;
 mod trust;
 pub mod watch;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+pub(crate) use flood::Bucket;
 pub use trust::Change;

@@ -6,6 +6,7 @@ use super::session::Source;
 use crate::launch::protocol::Role;
 use crate::policy::Policy;
 use crate::proxy::{Captured, Proxy};
+use nix::sys::signal::{SigSet, Signal};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -78,6 +79,11 @@ impl Source for Network {
         let proxy = Arc::new(Proxy::new(Arc::clone(&self.policy), Arc::clone(&self.events)));
         let captured = self.captured;
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
+            // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process
+            // does with it: the error that comes with it is enough.
+            let mut broken = SigSet::empty();
+            broken.add(Signal::SIGPIPE);
+            broken.thread_block().ok();
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 // Without a runtime nothing is served: every connection inside fails, none gets out.
                 return;

@@ -7,7 +7,7 @@ use super::terminal::JobTerminal;
 use crate::launch::linux::parent::Standing;
 use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
-use crate::sys::process::{Wake, wake_by};
+use crate::sys::process::{Disposition, Wake, set_disposition, wake_by};
 use nix::sys::signal::{SigSet, Signal, raise};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -145,7 +145,10 @@ impl State<'_> {
             // The terminal is gone: that concerns a program too that has left our group.
             (Signal::SIGHUP, Sender::Kernel) => self.tell(&ToStage::Signal(number, Reach::OtherGroup)),
             (_, Sender::Kernel) => {}
-            (signal, Sender::Process) => {
+            (Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU, Sender::Early) => {
+                self.tell(&ToStage::Signal(number, Reach::Unstopped));
+            }
+            (signal, Sender::Process | Sender::Early) => {
                 self.tell(&ToStage::Signal(number, Reach::Always));
                 if signal == Signal::SIGTERM && self.deadline.is_none() {
                     self.deadline = Some(Instant::now() + GRACE);
@@ -192,6 +195,8 @@ impl State<'_> {
     fn stop_here(&mut self, signal: Signal) -> Result<Stop, SessionError> {
         let mut one = SigSet::empty();
         one.add(signal);
+        // A caller may have it ignored; the program has shown that it hasn't.
+        set_disposition(signal as i32, Disposition::Default);
         let channel = self.standing.channel.as_fd();
         wake_by(channel, Wake::Continue).map_err(|source| SessionError::Call {
             call: "fcntl",
@@ -232,7 +237,7 @@ impl State<'_> {
     }
 
     fn proceed(&self) {
-        self.tell(&ToStage::Continue(self.terminal.place()));
+        self.tell(&ToStage::Continue(self.terminal.note()));
     }
 
     fn tell(&self, message: &ToStage) {

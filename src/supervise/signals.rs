@@ -25,6 +25,8 @@ const SI_KERNEL: i32 = 0x80;
 /// Who sent a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
+    /// Anybody, before the program was there for sure: it may have got it or not.
+    Early,
     /// The terminal, to the whole foreground group.
     Kernel,
     /// A process, to this one or to a group.
@@ -75,7 +77,7 @@ impl HeldSignals {
     pub(super) fn begin(&mut self) {
         while let Some(heard) = self.read() {
             self.early.push_back(Heard {
-                sender: Sender::Process,
+                sender: Sender::Early,
                 ..heard
             });
         }

@@ -231,14 +231,17 @@ pub(crate) fn exit_now(code: i32) -> ! {
 pub(crate) enum Disposition {
     /// The kernel's default.
     Default,
+    /// Nothing.
+    Ignore,
 }
 
 /// Sets what `signal` does.
 pub(crate) fn set_disposition(signal: i32, disposition: Disposition) {
     let handler = match disposition {
         Disposition::Default => libc::SIG_DFL,
+        Disposition::Ignore => libc::SIG_IGN,
     };
-    // SAFETY: SIG_DFL runs no code of ours; a bad number gives EINVAL and changes nothing.
+    // SAFETY: SIG_DFL and SIG_IGN run no code of ours; a bad number gives EINVAL and changes nothing.
     unsafe { libc::signal(signal, handler) };
 }
 

@@ -110,3 +110,60 @@ fn n12_a_name_that_leads_to_this_machine_is_refused() {
     assert!(ran.ok().contains("leads to"), "{ran:?}");
     assert_refused(&world, &[(&format!("{}:80", name.to_lowercase()), "which is")]);
 }
+
+/// An address of this machine that isn't loopback's: what a packet would carry (none is sent).
+fn own_address() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback())
+}
+
+#[test]
+fn n10_a_rule_that_writes_an_address_out_allows_that_one() {
+    let Some(address) = own_address() else {
+        return skip("an interface", "there is loopback alone");
+    };
+    let world = World::new();
+    let listener = std::net::TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"hello").unwrap();
+    });
+    let script = format!(
+        "timeout 20 python3 -c 'import socket; print(socket.create_connection((\"{address}\", {port}), 20).recv(9))'"
+    );
+    let refused = world.run(&["--net", "open"], &script);
+    assert!(!refused.out.contains("hello"), "{refused:?}");
+    assert_refused(&world, &[(&format!("{address}:{port}"), "no rule")]);
+    let ran = world.run(
+        &["--net", "agent", "--allow", &format!("{address}:{port}")],
+        &script,
+    );
+    assert_eq!(ran.ok(), "b'hello'");
+    server.join().unwrap();
+}
+
+#[test]
+fn n12_a_name_that_leads_to_an_address_of_this_machine_in_the_network_is_refused() {
+    // As a name server outside could answer: the same look at the addresses, by way of the hosts file.
+    let Some(address) = own_address() else {
+        return skip("an interface", "there is loopback alone");
+    };
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let named = hosts.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        (words.next()?.parse() == Ok(address))
+            .then(|| words.next().map(str::to_owned))
+            .flatten()
+    });
+    let Some(name) = named else {
+        return skip("a name of this machine", "the hosts file gives none");
+    };
+    let world = World::new();
+    let ran = world.run(
+        &["--net", "agent", "--allow", &name],
+        &format!("curl -sS -m 20 http://{name}/"),
+    );
+    assert!(ran.ok().contains("leads to"), "{ran:?}");
+}

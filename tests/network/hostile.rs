@@ -70,7 +70,7 @@ fn requests_that_can_be_read_in_two_ways_reach_no_server() {
     );
     assert_eq!(
         ran.ok(),
-        "b'403'\nb'403'\nb'403'\nb'403'\nb'403'\nreset\nreset\nreset",
+        "b'403'\nb'403'\nb'403'\nb'403'\nb'403'\nreset\nreset\nb'403'",
         "{ran:?}"
     );
     assert_eq!(server.seen(), Vec::<String>::new());
@@ -89,5 +89,54 @@ fn a_run_ends_though_its_connections_are_open() {
         (&events[0]["sent"], &events[0]["received"]),
         (&1.into(), &1.into()),
         "{events:?}"
+    );
+}
+
+#[test]
+fn a_client_that_waits_first_is_judged_when_it_speaks() {
+    let (world, server) = (World::new(), Server::echo("hello"));
+    world.file(
+        "x.py",
+        "import socket\ndef ask(*parts):\n\
+         \x20   s = socket.create_connection(('a.test', 7777), 60); print(s.recv(5), end=' ')\n\
+         \x20   for part in parts:\n\
+         \x20       s.sendall(part)\n\
+         \x20       try: print(s.recv(99)[:20], end=' ')\n\
+         \x20       except ConnectionResetError: print('reset', end=' ')\n\
+         \x20   print()\n\
+         ask(b'x', b'y\\r\\n')\n\
+         ask(b'GET / HT', b'TP/1.1\\r\\nHost: a.test\\r\\n\\r\\n')\n\
+         ask(b'GET / HT', b'TP/1.1\\r\\nHost: b.test\\r\\n\\r\\n')\n\
+         ask(b'\\r\\n', b'GET / HTTP/1.1\\r\\nHost: b.test\\r\\n\\r\\n')\n",
+    );
+    let ran = world.run(
+        &[
+            "--net",
+            "agent",
+            "--allow",
+            "a.test:7777",
+            "--resolve",
+            &server.resolve("a.test"),
+        ],
+        "python3 x.py",
+    );
+    let lines: Vec<&str> = ran.ok().lines().map(str::trim).collect();
+    assert_eq!(lines[0], "b'hello' b'x' b'y\\r\\n'");
+    assert!(lines[1].starts_with("b'hello' b'GET / HT' b'TP/1.1"), "{ran:?}");
+    assert!(
+        !lines[2].contains("b.test") && !lines[3].contains("b.test"),
+        "{ran:?}"
+    );
+    assert!(
+        server.seen().iter().all(|text| !text.contains("b.test")),
+        "{:?}",
+        server.seen()
+    );
+    assert_eq!(
+        super::connections(&world)
+            .iter()
+            .filter(|(_, _, why)| why.is_some())
+            .count(),
+        2
     );
 }

@@ -57,3 +57,48 @@ fn all_bytes_arrive_in_order_both_ways() {
         "{event}"
     );
 }
+
+/// The names of a process's threads.
+fn threads(pid: u32) -> Vec<String> {
+    std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default())
+        .collect()
+}
+
+fn wait_for(path: &std::path::Path) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !path.is_file() {
+        assert!(std::time::Instant::now() < deadline, "{path:?} never came");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_without_network_has_no_thread_for_it() {
+    let (world, server) = (World::new(), Server::http());
+    let script = "touch a; until [ -f b ]; do sleep 0.05; done; curl -sS -m 20 -o /dev/null http://a.test/; touch c; until [ -f d ]; do sleep 0.05; done";
+    let mut child = world
+        .aca(&[
+            "run",
+            "--net",
+            "agent",
+            "--resolve",
+            &server.resolve("a.test"),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ])
+        .spawn()
+        .unwrap();
+    let has_thread = || threads(child.id()).iter().any(|name| name.trim() == "network");
+    wait_for(&world.project.join("a"));
+    let before = has_thread();
+    world.file("b", "");
+    wait_for(&world.project.join("c"));
+    let after = has_thread();
+    world.file("d", "");
+    assert!(child.wait().unwrap().success());
+    assert_eq!((before, after), (false, true));
+}

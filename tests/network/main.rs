@@ -5,7 +5,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::expect_used,
     clippy::panic,
     reason = "a test may stop"
 )]

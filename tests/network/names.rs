@@ -19,6 +19,7 @@ fn n01_nothing_allowed_fails_at_once() {
     let lookup = &world.events_of("lookup")[0];
     assert_eq!(lookup["denied"]["allow_with"], "--allow b.test");
     assert!(ran.err.contains("aca log"), "{ran:?}");
+    assert_ne!(world.events_of("session_end")[0]["denied"], 0);
 }
 
 #[test]

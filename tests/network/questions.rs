@@ -83,13 +83,13 @@ fn n16_raw_sockets_and_other_families_are_refused() {
     let world = World::new();
     world.file(
         "x.py",
-        "import socket\nfor family, kind, protocol in [(2, 3, 1), (2, 3, 255), (10, 3, 58), (17, 3, 3), (17, 2, 0), (16, 3, 12), (40, 1, 0), (38, 5, 0)]:\n\
+        "import socket\nfor family, kind, protocol in [(2, 3, 1), (2, 3, 255), (10, 3, 58), (17, 3, 3), (17, 2, 0), (16, 3, 12), (40, 1, 0), (38, 5, 0), (2, 2, 1), (10, 2, 58), (2, 5, 132)]:\n\
          \x20   try:\n\
          \x20       socket.socket(family, kind, protocol); print('there')\n\
          \x20   except OSError as e: print('refused')\n",
     );
     let ran = world.run(&["--net", "open"], "python3 x.py");
-    assert_eq!(ran.ok(), ["refused"; 8].join("\n"));
+    assert_eq!(ran.ok(), ["refused"; 11].join("\n"));
 }
 
 #[test]

@@ -7,15 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// A server, and what it was sent.
-pub struct Server {
+pub(crate) struct Server {
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// HTTP/1.1 that keeps connections open and answers with the host and path that it was asked for.
-    pub fn http() -> Self {
+    pub(crate) fn http() -> Self {
         Self::serve(|stream, seen| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut stream = stream;
@@ -35,7 +35,7 @@ impl Server {
     }
 
     /// Says `greeting` first, then gives back what it gets until the other side ends.
-    pub fn echo(greeting: &'static str) -> Self {
+    pub(crate) fn echo(greeting: &'static str) -> Self {
         Self::serve(move |mut stream, seen| {
             stream.write_all(greeting.as_bytes()).ok();
             let mut buffer = [0; 65536];
@@ -70,12 +70,12 @@ impl Server {
     }
 
     /// All that it was sent.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The flag that leads a name here, whatever the port asked for.
-    pub fn resolve(&self, name: &str) -> String {
+    pub(crate) fn resolve(&self, name: &str) -> String {
         format!("{name}=127.0.0.1:{}", self.port)
     }
 }
@@ -104,11 +104,11 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String, usize)> {
 }
 
 /// A TLS server with a certificate for `*.test`, that answers each request with the server name it was sent.
-pub struct Tls {
+pub(crate) struct Tls {
     /// Where it listens.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Its certificate, to be trusted inside.
-    pub certificate: String,
+    pub(crate) certificate: String,
     child: Child,
     _directory: tempfile::TempDir,
 }
@@ -137,7 +137,7 @@ server.serve_forever()
 
 impl Tls {
     /// Starts it, with openssl(1) and python3.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         certify(directory.path());
         let mut child = Command::new("python3")
@@ -159,7 +159,7 @@ impl Tls {
     }
 
     /// The flag that leads a name here.
-    pub fn resolve(&self, name: &str) -> String {
+    pub(crate) fn resolve(&self, name: &str) -> String {
         format!("{name}=127.0.0.1:{}", self.port)
     }
 }

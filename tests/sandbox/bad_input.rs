@@ -367,6 +367,31 @@ pub(crate) fn filtered(command: &mut Command, call: i64, errno: i32) {
 }
 
 #[test]
+fn limits_that_are_too_low_are_errors() {
+    let world = World::new();
+    let limited = |limit: &str| {
+        let mut command = world.command("bash");
+        command
+            .args([
+                "-c",
+                &format!("ulimit {limit}; exec \"$PROGRAM\" run -- touch marker"),
+            ])
+            .env("PROGRAM", &world.aca);
+        command
+    };
+    for descriptors in 3..13 {
+        let ran = refused(
+            &world,
+            &mut limited(&format!("-n {descriptors}")),
+            &["Too many open files"],
+        );
+        assert!(!ran.err.contains("container"), "{ran:?}");
+    }
+    refused(&world, &mut limited("-u 1"), &["limit on the user's processes"]);
+    refused(&world, &mut limited("-f 0"), &["session log", "File too large"]);
+}
+
+#[test]
 fn a_run_inside_a_run_is_an_error_without_its_grant() {
     let world = World::new();
     let aca = world.aca.to_str().unwrap();

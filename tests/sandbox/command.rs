@@ -336,6 +336,39 @@ fn signals_umask_and_limits_are_inherited_and_sane() {
 }
 
 #[test]
+fn what_the_caller_ignores_does_no_harm() {
+    let world = World::new();
+    if has("perl") {
+        let ran = host(
+            &world,
+            "exec perl -e '$SIG{CHLD} = \"IGNORE\"; exec @ARGV' $PROGRAM run -- sh -c '/bin/true; (exit 4); echo $?; exit 3'",
+        );
+        assert_eq!((ran.code, ran.out.as_str()), (3, "4\n"), "{ran:?}");
+    }
+    let ran = host(
+        &world,
+        "trap '' INT QUIT TSTP TTIN TTOU CONT PIPE; $PROGRAM run -- sh -c 'kill -INT $$; echo alive; exit 3'",
+    );
+    assert_eq!((ran.code, ran.out.as_str()), (3, "alive\n"), "{ran:?}");
+}
+
+#[test]
+fn a_limit_on_files_ends_the_log_and_not_the_run() {
+    let world = World::new();
+    let ran = host(
+        &world,
+        "ulimit -f 8; $PROGRAM run -- sh -c 'for i in $(seq 500); do /bin/true; done; echo done; exit 3'",
+    );
+    assert_eq!((ran.code, ran.out.as_str()), (3, "done\n"), "{ran:?}");
+    assert!(ran.err.contains("events could not be written"), "{ran:?}");
+    let ran = host(
+        &world,
+        "$PROGRAM run --file-size 4K -- sh -c 'head -c 10000 /dev/zero > f; echo $?; wc -c < f'",
+    );
+    assert_eq!(ran.out, "153\n4096\n", "the program has the signal: {ran:?}");
+}
+
+#[test]
 fn c24_a_removed_current_directory_is_an_error() {
     let world = World::new();
     let ran = host(

@@ -1,4 +1,5 @@
 //! G cases: git inside.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::support::{Ran, World};
 use std::fs;
@@ -33,17 +34,70 @@ fn g01_status_is_clean_inside_and_outside() {
 }
 
 #[test]
-fn g01_hidden_files_do_not_look_changed() {
+fn g01_g02_masked_files_do_not_stop_git() {
     let world = World::with_repository();
-    world.file(".gitignore", ".env\n");
-    world.file(".env", "geheim");
+    // A key for tests is in the history, where everybody can read it: it is no secret. One beside it is.
+    world.file("tests/test.key", "tracked");
+    world.file("tests/changed.key", "tracked too");
+    world.git(&world.project, &["add", "-A"]);
+    world.git(&world.project, &["commit", "-qm", "second"]);
+    world.git(&world.project, &["gc", "-q"]);
+    for (path, content) in [
+        (".env", "geheim"),
+        ("a b/[x]*.env", "geheim"),
+        ("tests/changed.key", "geheim"),
+    ] {
+        world.file(path, content);
+    }
+    let ran = world.run(
+        &[],
+        "cat tests/test.key; cat .env 'a b/[x]*.env' tests/changed.key; git status --porcelain",
+    );
+    assert!(
+        ran.out.starts_with("tracked") && !ran.out.contains("geheim"),
+        "{ran:?}"
+    );
+    assert!(
+        !ran.out.contains(".env") && !ran.out.contains("test.key"),
+        "{ran:?}"
+    );
+    fs::write(world.project.join("tests/changed.key"), "tracked too").unwrap();
+    let ran = world.run(
+        &[],
+        "echo x > f && git add -A && git commit -qm inside && git status --porcelain",
+    );
+    assert_eq!(ran.ok(), "", "{ran:?}");
+    assert_eq!(
+        world.git(&world.project, &["show", "--format=", "--name-only"]),
+        "f"
+    );
+    let status = world.git(&world.project, &["status", "--porcelain"]);
+    assert_eq!(status.lines().count(), 2, "{status}");
+}
+
+#[test]
+fn g01_what_the_user_ignores_is_ignored_inside() {
+    let world = World::with_repository();
+    world.file(
+        "../.gitconfig",
+        "[core]\n\texcludesFile = ~/.ignored\n[user]\n\tname = A\n",
+    );
+    world.file("../.ignored", "*.swp\n");
+    world.file("x.swp", "");
+    assert_eq!(world.run(&[], "git status --porcelain").ok(), "");
+    assert_eq!(world.git(&world.project, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn g01_a_tracked_file_that_gets_a_secret_is_masked() {
+    let world = World::with_repository();
     world.file("test.key", "tracked");
     world.git(&world.project, &["add", "-A"]);
     world.git(&world.project, &["commit", "-qm", "second"]);
-    let ran = world.run(&[], "git status --porcelain");
-    // A tracked secret is a mask inside, which git takes for a change of mode or content: it can't be read.
-    assert!(!ran.out.contains(".env"), "{ran:?}");
-    assert_eq!(world.git(&world.project, &["status", "--porcelain"]), "");
+    let mut shell = super::shell::Shell::start(&world, &[]);
+    shell.ask("cat test.key").ok();
+    world.file("test.key", "geheim");
+    shell.until_refused("cat test.key", "Permission denied");
 }
 
 #[test]

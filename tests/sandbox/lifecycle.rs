@@ -105,7 +105,7 @@ fn c20_sigterm_ends_everything_and_is_seen_by_the_caller() {
         &[],
         &format!("{DAEMON}; sleep 1000 & echo ready; exec sleep 1000"),
     );
-    assert!(processes(&world).len() > 3);
+    until("all of it has started", || processes(&world).len() > 3);
     begun.signal(Signal::TERM);
     let status = wait_within(&mut begun.child);
     assert_eq!(status.signal(), Some(15));

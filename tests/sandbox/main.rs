@@ -13,6 +13,7 @@ mod command;
 mod environment;
 mod escapes;
 mod git;
+mod jobs;
 mod lifecycle;
 mod process;
 mod protect;

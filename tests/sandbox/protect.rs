@@ -1,4 +1,5 @@
 //! M cases: what the host runs later.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::{self, Ran, World};

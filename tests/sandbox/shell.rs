@@ -1,4 +1,9 @@
 //! A shell inside, while the host goes on: for what happens during a run.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test may stop, and asks again until a deadline"
+)]
 
 use super::support::{Ran, World};
 use std::io::{BufRead, BufReader, Write};

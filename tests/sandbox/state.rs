@@ -1,4 +1,5 @@
 //! What an agent keeps in the home: `--agent claude` with a command of our own in its place.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::{Ran, World};

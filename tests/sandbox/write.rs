@@ -1,4 +1,5 @@
 //! W cases: where writing reaches.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::shell::Shell;
 use super::support::{self, World};

@@ -173,6 +173,11 @@ impl Pty {
         self.master = File::open("/dev/null").unwrap();
     }
 
+    /// The first process's id, which is that of its session and its group too.
+    pub(crate) fn leader(&self) -> i32 {
+        self.child.id().try_into().unwrap()
+    }
+
     /// Waits for the first process's end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -37,6 +37,7 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
         channel,
         program: Pid::from_raw(program),
         stopped: None,
+        was_stopped: false,
         told: Told::Nothing,
     };
     loop {
@@ -60,7 +61,10 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
                 watch.reap()?;
                 watch.proceed(place)?;
             }
-            Ok((ToStage::Signal(number, reach), _)) => watch.signal(number, reach),
+            Ok((ToStage::Signal(number, reach), _)) => {
+                watch.reap()?;
+                watch.signal(number, reach);
+            }
             Ok((ToStage::Plan, _)) => return Err(broken(ChannelError::Malformed)),
             // The supervisor is gone: everything ends with this process.
             Err(_) => exit_now(125),
@@ -92,6 +96,7 @@ struct Watch<'a> {
     program: Pid,
     /// The signal that the program is stopped by.
     stopped: Option<i32>,
+    was_stopped: bool,
     told: Told,
 }
 
@@ -130,6 +135,7 @@ impl Watch<'_> {
 
     fn note_stop(&mut self, signal: i32) -> Result<(), StageError> {
         self.stopped = Some(signal);
+        self.was_stopped = true;
         match self.told {
             Told::Nothing => {
                 self.told = Told::Stopped;
@@ -199,7 +205,12 @@ impl Watch<'_> {
     }
 
     fn signal(&self, number: i32, reach: Reach) {
-        if reach == Reach::OtherGroup && getpgid(Some(self.program)) == Ok(getpgrp()) {
+        let meant = match reach {
+            Reach::Always => true,
+            Reach::Unstopped => !self.was_stopped,
+            Reach::OtherGroup => getpgid(Some(self.program)) != Ok(getpgrp()),
+        };
+        if !meant {
             return;
         }
         if let Ok(signal) = Signal::try_from(number) {

@@ -5,7 +5,9 @@ use super::During;
 use crate::launch::protocol::StageError;
 use crate::plan::{Identity, Kind};
 use crate::sys::mount::{Reach, set_attributes};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat2, statx, symlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -27,6 +29,15 @@ const ROOT_SIZE_BYTES: u64 = 16 << 20;
 /// Places to attach the new root at; any directory does, since the whole tree is let go afterwards.
 const STAGING: [&str; 5] = ["/tmp", "/run", "/mnt", "/var", "/usr"];
 
+/// Whose files a bind shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The user's: nothing is made in them.
+    Host,
+    /// aca's own, such as the store of a cache: places for other mounts may be made in them.
+    Run,
+}
+
 /// The new root while it is built.
 pub(super) struct NewRoot {
     root: OwnedFd,
@@ -34,7 +45,7 @@ pub(super) struct NewRoot {
     generated: u32,
     /// Directories that are known to stand, relative to the root.
     made: RefCell<BTreeSet<PathBuf>>,
-    /// Device numbers of the run's own file systems: nothing is ever made on another one, which would be the host's.
+    /// The mounts of the run's own: nothing is ever made on another one, which would be the host's.
     own: RefCell<Vec<u64>>,
     mask_file: OwnedFd,
     mask_directory: OwnedFd,
@@ -72,7 +83,7 @@ impl NewRoot {
         let face = create(&store, "mask", 0o000)?;
         drop(face);
         mkdirat(&store, "mask.d", Mode::from_raw_mode(0o555)).during("mkdirat")?;
-        let own = fstat(&root).during("fstat")?.st_dev;
+        let own = mount_id(&root)?;
         Ok(Self {
             own: RefCell::new(vec![own]),
             mask_file: open_below(&store, Path::new("mask"), OFlags::PATH)?,
@@ -127,8 +138,7 @@ impl NewRoot {
 
     /// Whether a directory lies on a file system of the run's own, not on the host's.
     fn is_own(&self, directory: &OwnedFd) -> Result<bool, StageError> {
-        let device = fstat(directory).during("fstat")?.st_dev;
-        Ok(self.own.borrow().contains(&device))
+        Ok(self.own.borrow().contains(&mount_id(directory)?))
     }
 
     /// Makes a symbolic link; on the host's file systems one is there, or none is made.
@@ -162,7 +172,7 @@ impl NewRoot {
         self.directory(at, 0o755)?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
         let mount = tmpfs(size_bytes, mode, attributes)?;
-        self.own.borrow_mut().push(fstat(&mount).during("fstat")?.st_dev);
+        self.own.borrow_mut().push(mount_id(&mount)?);
         self.attach(&mount, at)
     }
 
@@ -190,7 +200,7 @@ impl NewRoot {
         source: &Path,
         at: &Path,
         kind: Kind,
-        attributes: MountAttrFlags,
+        (attributes, owner): (MountAttrFlags, Owner),
         identity: Option<Identity>,
     ) -> Result<(), StageError> {
         let origin = self.open_host(source)?;
@@ -207,6 +217,9 @@ impl NewRoot {
         }
         let tree = clone_tree(&origin)?;
         set_attributes(&tree, attributes, Reach::Tree).during("mount_setattr")?;
+        if owner == Owner::Run {
+            self.own.borrow_mut().push(mount_id(&tree)?);
+        }
         self.place(at, kind)?;
         self.attach(&tree, at)
     }
@@ -237,15 +250,16 @@ impl NewRoot {
     /// Puts a generated file over an existing one of a read-only part.
     ///
     /// A writable one lies on the root's file system, whose other mounts are read-only by then.
-    pub(super) fn cover(&mut self, at: &Path, content: &[u8], writable: bool) -> Result<(), StageError> {
+    pub(super) fn cover(&mut self, at: &Path, content: &[u8], is_writable: bool) -> Result<(), StageError> {
         let Ok(target) = self.open(at) else { return Ok(()) };
         self.generated += 1;
         let name = format!("cover{}", self.generated);
         let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
-        let file = create(&store, &name, if writable { 0o600 } else { 0o644 })?;
+        let file = create(&store, &name, if is_writable { 0o600 } else { 0o644 })?;
         write_all(&file, content)?;
         let tree = clone_tree(&open_below(&store, Path::new(&name), OFlags::PATH)?)?;
-        set_attributes(&tree, attributes(writable), Reach::One).during("mount_setattr")?;
+        let attributes = if is_writable { writable() } else { read_only() };
+        set_attributes(&tree, attributes, Reach::One).during("mount_setattr")?;
         attach_on(&tree, &target)
     }
 
@@ -308,13 +322,16 @@ pub(super) fn read_only() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
 }
 
-/// The bind attributes for a grant or a view.
-pub(super) fn attributes(writable: bool) -> MountAttrFlags {
-    if writable {
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
-    } else {
-        read_only()
-    }
+/// No set-uid, no devices.
+pub(super) fn writable() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+}
+
+/// Which mount a descriptor is on (statx(2), Linux 5.8).
+fn mount_id(descriptor: impl AsFd) -> Result<u64, StageError> {
+    statx(descriptor, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        .during("statx")
+        .map(|status| status.stx_mnt_id)
 }
 
 /// A detached copy of the mount tree at `origin`.

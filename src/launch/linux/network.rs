@@ -21,6 +21,8 @@ const OWN_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 254);
 const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd61, 0x6361, 0, 0, 0, 0, 0, 1);
 /// Ports that have a listener of their own where nothing can be redirected, besides those that the policy names.
 const USUAL_PORTS: [u16; 4] = [22, 53, 80, 443];
+/// One message carries the descriptors.
+const LISTENERS_MAX: usize = 48;
 const BACKLOG: i32 = 1024;
 
 /// `lo` up, with its two extra addresses.
@@ -83,11 +85,7 @@ pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, Ow
     if redirected {
         sockets.push((Role::Tcp, tcp(CAPTURE_PORT)?));
     } else {
-        let mut wanted: Vec<u16> = USUAL_PORTS.iter().chain(ports).copied().collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        // One message carries the descriptors: a bound that the policy's own limits keep.
-        for port in wanted.into_iter().take(48) {
+        for port in listened(ports) {
             sockets.push((Role::Tcp, tcp(port)?));
         }
     }
@@ -106,6 +104,18 @@ pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, Ow
         }
     }
     Ok(sockets)
+}
+
+/// The ports of the fallback, the usual ones first.
+pub(super) fn listened(ports: &[u16]) -> Vec<u16> {
+    let mut wanted = USUAL_PORTS.to_vec();
+    for port in ports {
+        if !wanted.contains(port) {
+            wanted.push(*port);
+        }
+    }
+    wanted.truncate(LISTENERS_MAX);
+    wanted
 }
 
 fn tcp(port: u16) -> Result<OwnedFd, StageError> {
@@ -161,5 +171,18 @@ pub(super) fn setting(path: &str, value: &str) -> Result<(), StageError> {
         // The setting came later than this kernel: what it would have tuned isn't there either.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.during("write /proc/sys"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_listed_ports_do_not_take_the_place_of_the_usual_ones() {
+        let ports = listened(&(1..=100).collect::<Vec<_>>());
+        assert_eq!(ports.len(), LISTENERS_MAX);
+        assert!(USUAL_PORTS.iter().all(|port| ports.contains(port)));
+        assert_eq!(listened(&[80, 8080]), [22, 53, 80, 443, 8080]);
     }
 }

@@ -4,7 +4,7 @@ use super::stage::{Identity, stage_main};
 use crate::launch::protocol::{FromStage, NetworkOutcome, Outcome, Role, StageError, ToStage};
 use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::StagePlan;
-use crate::sys::process::{Cloned, NAMESPACES, Spawned, clone_into};
+use crate::sys::process::{Cloned, Disposition, NAMESPACES, Spawned, clone_into, set_disposition};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
@@ -92,6 +92,8 @@ impl Stage {
     /// # Errors
     /// [`LaunchError::Namespaces`] where they are refused.
     pub fn spawn() -> Result<Self, LaunchError> {
+        // A caller may have SIGCHLD ignored: then the kernel forgets how children end, here and in the stage.
+        set_disposition(rustix::process::Signal::CHILD.as_raw(), Disposition::Default);
         let (ours, theirs) = Channel::pair().map_err(LaunchError::Channel)?;
         let identity = Identity::own();
         match clone_into(NAMESPACES, theirs.into()).map_err(LaunchError::Namespaces)? {
@@ -252,6 +254,7 @@ fn plan_memory(plan: &StagePlan) -> Result<OwnedFd, LaunchError> {
 fn explained(errno: Errno) -> String {
     match errno {
         Errno::NOSPC => "the number of user namespaces is used up, or none are allowed (ENOSPC)".to_owned(),
+        Errno::AGAIN => "the limit on the user's processes is reached (EAGAIN; `ulimit -u`, or pids.max of the control group)".to_owned(),
         other => other.to_string(),
     }
 }

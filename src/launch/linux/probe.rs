@@ -27,7 +27,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         Step::Bind {
             source: at("/usr"),
             at: at("/usr"),
-            writable: false,
+            access: linux::BindAccess::Read,
             kind: Kind::Directory,
             identity: None,
             missing: linux::Missing::Error,

@@ -5,7 +5,7 @@
 //! sandbox's pid namespace, so nothing inside can name it), binds what belongs there over the paths, and ends.
 
 use super::During;
-use super::mounts::{attach_on, attributes, clone_tree, open_below, read_only, rooted};
+use super::mounts::{attach_on, clone_tree, open_below, read_only, rooted, writable};
 use crate::launch::protocol::StageError;
 use crate::sys::mount::{Reach, set_attributes};
 use crate::sys::process::{spawn_self, take_control};
@@ -163,7 +163,7 @@ fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
                 return Ok(());
             }
             let tree = clone_tree(&target)?;
-            set_attributes(&tree, attributes(true), Reach::One).during("mount_setattr")?;
+            set_attributes(&tree, writable(), Reach::One).during("mount_setattr")?;
             attach_on(&tree, &target)
         }
     }

@@ -1,9 +1,9 @@
 //! The executor: one `match` over [`Step`], one kernel action each.
 
-use super::mounts::{NewRoot, attributes, read_only};
+use super::mounts::{NewRoot, Owner, read_only, writable};
 use super::{During, capabilities, device, landlock, network, nftables, proc, seccomp};
 use crate::launch::protocol::{NetworkOutcome, Outcome, Role, StageError};
-use crate::plan::linux::{Missing, Resource, Step};
+use crate::plan::linux::{BindAccess, Missing, Resource, Step};
 use nix::sys::resource::{Resource as Kernel, setrlimit};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -57,6 +57,17 @@ impl Executor {
                 }
             },
             Step::Listen { ports, .. } => {
+                let left_out: Vec<String> = ports
+                    .iter()
+                    .filter(|port| !self.network.redirected && !network::listened(ports).contains(port))
+                    .map(u16::to_string)
+                    .collect();
+                if !left_out.is_empty() {
+                    self.network.lost.push(format!(
+                        "connections to the ports {}: too many listeners",
+                        left_out.join(", ")
+                    ));
+                }
                 self.sockets
                     .extend(network::listeners(self.network.redirected, ports)?);
                 Ok(())
@@ -77,21 +88,16 @@ impl Executor {
             Step::Bind {
                 source,
                 at,
-                writable,
+                access,
                 kind,
                 identity,
                 missing,
-            } => {
-                match self
-                    .root()?
-                    .bind(source, at, *kind, attributes(*writable), *identity)
-                {
-                    Err(error) if *missing == Missing::Skip && error.errno == Errno::NOENT.raw_os_error() => {
-                        Ok(())
-                    }
-                    other => other,
+            } => match self.root()?.bind(source, at, *kind, of_bind(*access), *identity) {
+                Err(error) if *missing == Missing::Skip && error.errno == Errno::NOENT.raw_os_error() => {
+                    Ok(())
                 }
-            }
+                other => other,
+            },
             Step::Cover {
                 at,
                 content,
@@ -187,10 +193,18 @@ impl Executor {
                     Path::new("/sys"),
                     Path::new("/sys"),
                     crate::plan::Kind::Directory,
-                    attributes,
+                    (attributes, Owner::Host),
                     None,
                 )
             })
+    }
+}
+
+fn of_bind(access: BindAccess) -> (MountAttrFlags, Owner) {
+    match access {
+        BindAccess::Read => (read_only(), Owner::Host),
+        BindAccess::Write => (writable(), Owner::Host),
+        BindAccess::Own => (writable(), Owner::Run),
     }
 }
 
@@ -223,13 +237,17 @@ fn describe(step: &Step) -> String {
         Step::File { at, .. } => format!("make the file {}", at.display()),
         Step::Scratch { at, .. } => format!("mount a scratch space at {}", at.display()),
         Step::Bind {
-            source, at, writable, ..
+            source, at, access, ..
         } => {
             format!(
                 "show {} at {}, {}",
                 source.display(),
                 at.display(),
-                if *writable { "writable" } else { "read-only" }
+                if *access == BindAccess::Read {
+                    "read-only"
+                } else {
+                    "writable"
+                }
             )
         }
         Step::Cover { at, .. } => format!("cover {}", at.display()),

@@ -7,14 +7,13 @@
 //! A caller waits until it is answered, so it is answered before its event is written.
 
 mod claim;
-mod flood;
 mod refusal;
 
+use super::flood::{Bucket, INTERVAL, Tally};
 use super::{Emit, Event};
 use crate::sys::seccomp::{Listener, Notification};
 use claim::Reader;
 pub use claim::Roots;
-use flood::{Bucket, INTERVAL, Tally};
 use refusal::Refusals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{

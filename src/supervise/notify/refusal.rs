@@ -2,7 +2,7 @@
 
 use super::{
     super::Event,
-    flood::{INTERVAL, Tally},
+    super::flood::{INTERVAL, Tally},
 };
 use crate::sys::seccomp::Notification;
 use std::time::Instant;

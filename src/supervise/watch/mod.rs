@@ -206,7 +206,6 @@ impl Watcher {
             table,
         } = waiting;
         let mut covered = HashMap::new();
-        let mut undecided = BTreeSet::new();
         for walk in &watched.walks {
             let hidden = walk.user.iter().map(|user| &user.found);
             for found in walk.masks.iter().chain(&walk.protected).chain(hidden) {
@@ -214,7 +213,6 @@ impl Watcher {
                     covered.insert(walk.root.join(path), identity);
                 }
             }
-            undecided.extend(walk.undecided.iter().map(|found| walk.root.join(&found.path)));
         }
         for (_, path, identity) in &watched.guards {
             if let Some(identity) = identity {
@@ -233,7 +231,7 @@ impl Watcher {
             events,
             stop,
             covered,
-            undecided,
+            undecided: BTreeSet::new(),
             wanted: BTreeMap::new(),
             failed: BTreeSet::new(),
             patience: PATIENCE,
@@ -286,8 +284,15 @@ impl Watcher {
         for parent in parents {
             self.watch(parent, None);
         }
-        for path in std::mem::take(&mut self.undecided) {
-            self.note_undecided(&path);
+        for (root, walk) in watched.walks.iter().enumerate() {
+            for found in &walk.undecided {
+                let path = walk.root.join(&found.path);
+                self.note_undecided(&path);
+                // Written before the watch was there: no directory's time tells.
+                if !found.is_as_it_was(&path, walk.begun_ns) {
+                    self.look_at_name(root, &path);
+                }
+            }
         }
         let mut changed = Vec::new();
         for (root, walk) in watched.walks.iter().enumerate() {

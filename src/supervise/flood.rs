@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 /// How long equal events are counted together.
-pub(super) const INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Counts equal events: the first goes out at once, those of the next [`INTERVAL`] together.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     last: Option<Instant>,
     pending: u64,
 }
 
 impl Tally {
     /// Counts one; the count to report now, if any.
-    pub(super) fn add(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn add(&mut self, now: Instant) -> Option<u64> {
         self.pending = self.pending.saturating_add(1);
         let quiet = self
             .last
@@ -23,7 +23,7 @@ impl Tally {
     }
 
     /// The count that hasn't been reported yet, if any.
-    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn take(&mut self, now: Instant) -> Option<u64> {
         let count = std::mem::take(&mut self.pending);
         (count > 0).then(|| {
             self.last = Some(now);
@@ -34,7 +34,7 @@ impl Tally {
 
 /// A token bucket, kept as the time at which it will be full again.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     interval: Duration,
     window: Duration,
     full_at: Option<Instant>,
@@ -42,7 +42,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// A full bucket of `burst` tokens that gains `per_second` tokens a second.
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1)
             .checked_div(per_second)
             .unwrap_or(Duration::MAX);
@@ -54,7 +54,7 @@ impl Bucket {
     }
 
     /// Takes a token; `false` when there is none.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
         let after = full_at
             .checked_add(self.interval)

@@ -1,0 +1,54 @@
+//! What `fuzz/` feeds: the readers of hostile bytes, with what must hold for any input.
+#![expect(
+    missing_docs,
+    clippy::missing_panics_doc,
+    reason = "there for the fuzzer alone"
+)]
+
+use super::{dns, first_bytes, http, tls};
+
+pub fn client_hello(bytes: &[u8]) {
+    let whole = tls::parse(bytes);
+    // What is whole or wrong stays so, whatever follows; what a prefix says isn't taken back.
+    for cut in [bytes.len() / 2, bytes.len().saturating_sub(1)] {
+        let prefix = tls::parse(bytes.get(..cut).unwrap_or_default());
+        assert!(prefix == tls::Hello::Partial || prefix == whole);
+    }
+}
+
+pub fn http_head(bytes: &[u8]) {
+    if let Some(first_bytes::Spoken::Http(request)) = first_bytes::tell(bytes) {
+        assert!(request.length <= bytes.len());
+        assert!(
+            request
+                .upgrade_fields
+                .iter()
+                .all(|place| place.end <= request.length)
+        );
+        let body = bytes.get(request.length..).unwrap_or_default();
+        let end = |piece: usize| {
+            let mut reader = http::BodyReader::new(request.body);
+            let mut used = 0;
+            for part in body.chunks(piece) {
+                used += reader.take(part)?;
+                if reader.is_done() {
+                    break;
+                }
+            }
+            Ok::<_, &str>((used, reader.is_done()))
+        };
+        let whole = end(usize::MAX);
+        assert!(whole.is_err() || end(1) == whole);
+    }
+}
+
+pub fn dns(bytes: &[u8]) {
+    match dns::parse(bytes) {
+        Ok(question) => {
+            drop(question.asked());
+            assert!(question.reply(&dns::Answer::Nothing).len() <= bytes.len() + 11);
+        }
+        Err(dns::Malformed::Code { id, code }) => assert_eq!(dns::error_reply(id, code).len(), 12),
+        Err(dns::Malformed::Silence) => {}
+    }
+}
