@@ -1,12 +1,13 @@
 //! `aca selftest`: what it tries is refused, and it can fail.
 
-use super::support::{Ran, World, has};
+use super::support::{Ran, World, has, skip};
 use serde_json::Value;
 use std::fs;
 
 /// What an ordinary user is refused by some machines without any sandbox.
-const MACHINES_OWN: [&str; 6] = [
+const MACHINES_OWN: [&str; 7] = [
     "process-memory",
+    "privileges",
     "address",
     "keyring",
     "io-uring",
@@ -100,4 +101,19 @@ fn where_no_run_starts_it_is_an_error_and_no_pass() {
     assert_eq!(ran.code, 125, "{ran:#?}");
     assert_eq!(ran.out, "");
     assert!(ran.err.contains("the attempts could not be made"), "{ran:#?}");
+}
+
+#[test]
+fn every_attempt_of_root_is_refused_too() {
+    if !rustix::process::getuid().is_root() {
+        return skip("root", "the tests run as an ordinary user");
+    }
+    let world = World::new();
+    let output = std::process::Command::new(&world.aca)
+        .args(["selftest", "--json"])
+        .current_dir(world.root())
+        .output();
+    let ran = Ran::from_output(&output.unwrap());
+    let report: Value = serde_json::from_str(ran.ok()).unwrap();
+    assert_eq!(report["passed"], true, "{report:#}");
 }
