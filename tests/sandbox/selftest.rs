@@ -19,7 +19,8 @@ fn selftest(world: &World, flags: &[&str]) -> (Ran, Value) {
     let mut words = vec!["selftest", "--json"];
     words.extend(flags);
     let ran = Ran::from_output(&world.aca(&words).output().unwrap());
-    let report = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:#?}"));
+    assert!(ran.out.starts_with('{'), "{ran:#?}");
+    let report = serde_json::from_str(&ran.out).unwrap();
     (ran, report)
 }
 
