@@ -75,7 +75,17 @@ pub struct DoctorArgs {
 
 /// Arguments of `aca selftest`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct SelftestArgs {}
+pub struct SelftestArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Makes the attempts of the run outside of any sandbox, to see that they are told as failed
+    #[arg(long, hide = true)]
+    pub without_sandbox: bool,
+    /// Only makes the attempts, where it stands; the bait as JSON. The self-test starts itself with it.
+    #[arg(long, hide = true, value_name = "BAIT")]
+    pub attempt: Option<String>,
+}
 
 /// Arguments of `aca log`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

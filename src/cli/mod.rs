@@ -1,5 +1,6 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+mod attempts;
 pub mod doctor;
 pub mod flags;
 pub mod log;

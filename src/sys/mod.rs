@@ -4,6 +4,7 @@
     reason = "the calls that the safe crates lack stand here, and nowhere else"
 )]
 
+pub(crate) mod attempt;
 pub(crate) mod landlock;
 pub(crate) mod mount;
 pub(crate) mod network;

@@ -7,6 +7,7 @@ mod pty;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacker;
 mod bad_input;
 mod command;
 mod environment;
@@ -18,7 +19,9 @@ mod process;
 mod protect;
 mod read;
 mod root;
+mod selftest;
 mod shell;
 mod state;
+mod surface;
 mod terminal;
 mod write;

@@ -287,11 +287,8 @@ impl NewRoot {
     /// Lets the host's tree go and closes the root against writing.
     pub(super) fn enter(self) -> Result<(), StageError> {
         let store = open_below(&self.root, Path::new(STORE), OFlags::PATH)?;
-        for number in 1..=self.generated {
-            // The bound file stays alive; its name needn't be seen.
-            rustix::fs::unlinkat(&store, format!("cover{number}"), rustix::fs::AtFlags::empty())
-                .during("unlinkat")?;
-        }
+        // Generated files keep their names: the kernel mounts nothing over a file without one, and a sandbox inside this
+        // one covers the same files again.
         drop(self.host);
         unmount(format!("/{HOST}"), UnmountFlags::DETACH).during("umount2")?;
         rustix::fs::unlinkat(&store, "host", rustix::fs::AtFlags::REMOVEDIR).during("unlinkat")?;
