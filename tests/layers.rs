@@ -1,7 +1,8 @@
 //! Guards the shape of the source: direction of data, purity, and where unsafe, cfg, async and printing may stand.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
     reason = "a test helper may stop the test"
 )]
 

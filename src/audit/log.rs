@@ -174,7 +174,7 @@ impl Emit for Log {
     }
 
     fn denied(&self) -> u64 {
-        Log::denied(self)
+        Self::denied(self)
     }
 }
 

@@ -101,10 +101,6 @@ impl Edges {
         };
         // Multiplicative hashing: the upper bits of the product depend on all of the word.
         let bit = kept.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the word was shifted to twelve bits"
-        )]
         ((bit >> 6) as usize, 1 << (bit & 63))
     }
 

@@ -8,6 +8,7 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::panic,
     reason = "a bench may stop"
 )]
 
