@@ -20,7 +20,7 @@ pub(super) struct Looked {
     /// The table that the walk used; the watcher and the walk after the run use it too.
     pub(super) matcher: Matcher,
     /// The same without the user's patterns, for directories that a rule grants.
-    plain: Matcher,
+    plain: Option<Matcher>,
     /// What was found: the project's own walks, and one for each directory that a rule grants.
     pub(super) walks: Vec<Walk>,
     /// How many are the project's own.
@@ -44,7 +44,7 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     }
     let objects = project.git.as_ref().map(|git| git.common_dir.join("objects"));
     let matcher = Matcher::new(presets::tree_rules()?, patterns).with_objects(objects);
-    let plain = Matcher::new(presets::tree_rules()?, Vec::new());
+    let mut plain = None;
     let mut walks = walk_project(&project, &matcher, Purpose::Protect).map_err(walk_failure)?;
     let own = walks.len();
     for rule in policy.paths.iter().filter(|rule| rule.access == Access::Write) {
@@ -52,9 +52,14 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
         let Some(root) = real(&rule.path).ok().filter(|root| is_directory(root)) else {
             continue;
         };
-        if !walks.iter().any(|walk| root.starts_with(&walk.root)) {
-            walks.push(walk_without(&root, &project.root, &plain, Purpose::Protect).map_err(walk_failure)?);
+        if walks.iter().any(|walk| root.starts_with(&walk.root)) {
+            continue;
         }
+        let plain = match &mut plain {
+            Some(plain) => plain,
+            none => none.insert(Matcher::new(presets::tree_rules()?, Vec::new())),
+        };
+        walks.push(walk_without(&root, &project.root, plain, Purpose::Protect).map_err(walk_failure)?);
     }
     Ok(Looked {
         project,
@@ -83,6 +88,7 @@ impl Looked {
         let mut needs = ProjectNeeds {
             root: self.project.root.clone(),
             extra_writable: self.project.extra_writable.clone(),
+            ignored: self.matcher.ignored(),
             granted: self
                 .walks
                 .get(self.own..)

@@ -185,6 +185,24 @@ impl Matcher {
         table
     }
 
+    /// The names of secrets that are masked whatever they hold, in the syntax of gitignore(5): git inside couldn't add one
+    /// that appears, and would stop there.
+    #[must_use]
+    pub fn ignored(&self) -> String {
+        let mut text = String::new();
+        for row in self.rules.secrets.iter().filter(|row| !row.wants_content()) {
+            for path in &row.paths {
+                // One with a slash counts from the root, unless it says otherwise.
+                let anywhere = if path.components().len() > 1 { "**/" } else { "" };
+                text.push_str(&format!("{anywhere}{path}\n"));
+            }
+            for name in &row.except {
+                text.push_str(&format!("!{}\n", String::from_utf8_lossy(name.bytes())));
+            }
+        }
+        text
+    }
+
     /// The same, with the object store of the project's repository.
     #[must_use]
     pub fn with_objects(mut self, objects: Option<PathBuf>) -> Self {

@@ -238,12 +238,15 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
 
 /// The user's own list of files that git ignores, and what is masked: git could not add that, and would stop there.
 fn ignored(facts: &Facts, needs: &ProjectNeeds) -> Option<Vec<u8>> {
-    let mut text = facts
+    // The user's own come later, so that they win.
+    let mut text = needs.ignored.clone().into_bytes();
+    if let Some(own) = facts
         .git_identity
         .as_ref()
-        .and_then(|identity| identity.ignored.clone())
-        .unwrap_or_default()
-        .into_bytes();
+        .and_then(|identity| identity.ignored.as_ref())
+    {
+        text.extend_from_slice(own.as_bytes());
+    }
     for (path, _, _) in &needs.masks {
         let Ok(path) = path.strip_prefix(&needs.root) else {
             continue;

@@ -86,6 +86,8 @@ pub struct ProjectNeeds {
     pub protect: Vec<(PathBuf, Kind, String)>,
     /// Secrets.
     pub masks: Vec<(PathBuf, Kind, Origin)>,
+    /// The built-in names of secrets in the syntax of gitignore(5).
+    pub ignored: String,
     /// What the walk left out.
     pub skipped: Vec<PathBuf>,
 }

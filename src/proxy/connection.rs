@@ -20,7 +20,10 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     // Small writes go out at once: an agent's requests are many and small.
     stream.set_nodelay(true).ok();
     let Some(going) = going else {
-        // It came straight to the listener.
+        if let Ok(local) = stream.local_addr() {
+            let mut record = Record::new(Arc::clone(&proxy.told), local);
+            record.denied = Some(gate::refusal("the kernel doesn't tell where it was going"));
+        }
         denial::reset(&stream);
         return;
     };

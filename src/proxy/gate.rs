@@ -1,4 +1,9 @@
 //! The judgement of a connection: first by where it goes, then by what its first bytes say.
+//!
+//! What is inside of TLS isn't seen. So the server name of the first ClientHello is held against the name that was
+//! asked for; a server that, on a connection opened for one name, also serves another that is named within (an HTTP
+//! host, a second ClientHello) is a way there that only an interception could close. On a port that a rule names, other
+//! protocols than TLS and HTTP/1 pass, since they name no host.
 
 use super::first_bytes::Spoken;
 use super::http::Request;

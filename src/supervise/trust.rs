@@ -46,10 +46,11 @@ pub(super) fn changes(watched: &Watched) -> Result<Report, WalkError> {
     };
     let mut after = walk_project(&watched.project, &watched.matcher, purpose)?;
     for granted in watched.walks.get(watched.own..).unwrap_or_default() {
+        let matcher = watched.matcher(watched.own);
         after.push(walk_without(
             &granted.root,
             &watched.project.root,
-            &watched.plain,
+            matcher,
             purpose,
         )?);
     }

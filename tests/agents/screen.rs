@@ -90,7 +90,14 @@ impl<'a> Screen<'a> {
             if shown.contains(answer) {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "{answer:?} doesn't appear:\n{shown}");
+            let user = crate::support::uid().to_string();
+            let mut processes = self.world.command("ps");
+            processes.args(["-u", &user, "-o", "pid,ppid,pgid,tpgid,stat,wchan:20,args"]);
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{answer:?} doesn't appear:\n{shown}\n{}",
+                Ran::from_output(&processes.output().unwrap()).out
+            );
         }
     }
 }

@@ -68,7 +68,7 @@ fn threads(pid: u32) -> Vec<String> {
 
 fn wait_for(path: &std::path::Path) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while !path.is_file() {
+    while std::fs::symlink_metadata(path).is_err() {
         assert!(std::time::Instant::now() < deadline, "{path:?} never came");
         std::thread::yield_now();
     }

@@ -2,12 +2,7 @@
 //! tests begin with the id of the black-box case that they hold (`n01_…`).
 //!
 //! No host of the internet is spoken to: names end in `.test`, and `--resolve` leads them to a server of the test.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 #[path = "../support/mod.rs"]
 mod support;

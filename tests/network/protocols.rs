@@ -162,9 +162,6 @@ fn n23_a_server_that_speaks_first_is_heard() {
 
 #[test]
 fn n23_ssh_is_known_by_its_banner() {
-    if !has("ssh") {
-        return;
-    }
     let (world, server) = (World::new(), Server::echo(""));
     world.run(
         &["--net", "agent", "--allow", "a.test:22", "--resolve", &server.resolve("a.test")],

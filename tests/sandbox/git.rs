@@ -71,8 +71,15 @@ fn g01_g02_masked_files_do_not_stop_git() {
         world.git(&world.project, &["show", "--format=", "--name-only"]),
         "f"
     );
+    // One that appears meanwhile, and a name that is no secret's.
+    let ran = world.run(
+        &[],
+        "mkdir n && echo own > n/.env && echo y > n/.env.example && n=0; while cat n/.env >/dev/null 2>&1 && test $n -lt 9999; do n=$((n+1)); done; \
+         git add -A && git commit -qm more && git show --format= --name-only",
+    );
+    assert_eq!(ran.ok(), "n/.env.example", "{ran:?}");
     let status = world.git(&world.project, &["status", "--porcelain"]);
-    assert_eq!(status.lines().count(), 2, "{status}");
+    assert_eq!(status.lines().count(), 3, "{status}");
 }
 
 #[test]

@@ -184,10 +184,13 @@ fn a_tool_chain_of_the_system_needs_no_cache() {
     }
 }
 
+/// Puts something at a place.
+type Make<'a> = &'a dyn Fn(&World, &PathBuf);
+
 /// Whatever lies at a place where a tool chain, a cache or an agent's state may be: the run starts.
 #[test]
 fn odd_things_at_known_places_stop_no_run() {
-    let made: [(&str, &dyn Fn(&World, &PathBuf)); 6] = [
+    let made: [(&str, Make<'_>); 6] = [
         ("a file", &|world, at| {
             world.file(at, "x");
         }),

@@ -57,7 +57,7 @@ pub struct Watched {
     /// The table that the walk used.
     pub matcher: Matcher,
     /// The same without patterns of the user's, which are relative to the project.
-    pub plain: Matcher,
+    pub plain: Option<Matcher>,
     /// What the walk found before the run: the project's own first.
     pub walks: Vec<Walk>,
     /// How many of those are the project's own; the others are directories that a rule grants.
@@ -72,12 +72,9 @@ pub struct Watched {
 
 impl Watched {
     /// The table for one of the walks.
-    fn matcher(&self, walk: usize) -> &Matcher {
-        if walk < self.own {
-            &self.matcher
-        } else {
-            &self.plain
-        }
+    pub(super) fn matcher(&self, walk: usize) -> &Matcher {
+        let plain = self.plain.as_ref().filter(|_| walk >= self.own);
+        plain.unwrap_or(&self.matcher)
     }
 }
 
