@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a listener that was reached may take to show that it is the bait.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How much of an answer is read.
 const LONGEST_ANSWER: u64 = 4096;
 /// No place to mount at.
