@@ -21,7 +21,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// As [`line`], but each such character becomes one replacement character, so that columns stay where they are; a tab
+/// As [`line()`], but each such character becomes one replacement character, so that columns stay where they are; a tab
 /// becomes a blank.
 #[must_use]
 pub fn replaced(text: &str) -> String {
@@ -34,7 +34,7 @@ pub fn replaced(text: &str) -> String {
         .collect()
 }
 
-/// As [`line`], cut after `limit` characters with an ellipsis.
+/// As [`line()`], cut after `limit` characters with an ellipsis.
 #[must_use]
 pub fn line_within(text: &str, limit: usize) -> String {
     let safe = line(text);
