@@ -201,6 +201,7 @@ impl RunFlags {
             home: self
                 .home
                 .map(|home| flagged("--home", value::home_word(home), home)),
+            deny_commands: Vec::new(),
             grants: self
                 .grant
                 .iter()

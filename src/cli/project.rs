@@ -6,8 +6,8 @@ use crate::facts::{
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
-use crate::plan::{Entry, Kind, Plan, ProjectNeeds};
-use crate::policy::{Access, Origin, PathPattern, PathRule, Policy};
+use crate::plan::{Entry, Kept, Kind, Plan, ProjectNeeds};
+use crate::policy::{Access, Origin, PathPattern, PathRule, Place, Policy, is_glob};
 use crate::presets;
 use crate::supervise::watch::Watched;
 use std::collections::HashSet;
@@ -73,13 +73,8 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
 
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
 fn is_walked(rule: &PathRule, root: &Path) -> bool {
-    let glob = rule
-        .path
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'));
-    rule.path.starts_with(root) && rule.path != root && (glob || rule.access == Access::Hide)
+    let walked = is_glob(&rule.path) || rule.access == Access::Hide;
+    rule.path.starts_with(root) && rule.path != root && walked
 }
 
 impl Looked {
@@ -190,7 +185,13 @@ impl Looked {
                 let why = found
                     .runs_when
                     .map_or_else(|| found.why.clone(), |when| when.to_string());
-                needs.protect.push((path, kind, why));
+                needs.protect.push(Kept {
+                    path,
+                    kind,
+                    place: Place::Protected(why.clone()),
+                    why,
+                    origin: Origin::BuiltIn(format!("presets/protected.toml: {}", found.why)),
+                });
             }
         }
         for matched in &walk.user {
@@ -204,7 +205,13 @@ impl Looked {
                 .unwrap_or(Origin::BuiltIn("user".into()));
             match matched.access {
                 Access::Hide => needs.masks.push((path, kind, origin)),
-                Access::Read => needs.protect.push((path, kind, origin.to_string())),
+                Access::Read => needs.protect.push(Kept {
+                    path,
+                    kind,
+                    place: Place::Pattern,
+                    why: origin.to_string(),
+                    origin,
+                }),
                 Access::Write => {}
             }
         }

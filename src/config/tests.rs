@@ -505,7 +505,7 @@ fn every_rule_keeps_its_place() {
     )
     .unwrap();
     let place = |host: &str, port| match connect(&policy, host, port) {
-        Verdict::Allow(origin) => origin.to_string(),
+        Verdict::Allow(allow) => allow.origin.to_string(),
         Verdict::Deny(deny) => panic!("{deny:?}"),
     };
     assert_eq!(place("b.test", 443), "/home/u/.config/aca/config.toml:4:3");

@@ -1,8 +1,8 @@
 //! The project and the paths that rules name: what is writable, what stays as it is, what can't be read.
 
-use super::{Entry, Kind, PlanError, ProjectNeeds};
+use super::{Entry, Kept, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, PathRule};
+use crate::policy::{Access, Origin, PathRule, Place, is_glob};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,11 @@ pub(super) fn add(
         inner.push(Entry::Mask {
             at: at.clone(),
             kind: *kind,
+            place: match origin {
+                Origin::BuiltIn(_) => Place::Secret,
+                Origin::File { .. } | Origin::Flag(_) if is_hidden_by_name(rules, at) => Place::Rule,
+                Origin::File { .. } | Origin::Flag(_) => Place::Pattern,
+            },
             origin: origin.clone(),
         });
     }
@@ -45,11 +50,15 @@ pub(super) fn add(
 
 /// The project itself.
 fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
-    let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
+    let rule = PathRule::nearest(rules, &needs.root);
+    let access = rule.map_or(Access::Write, |rule| rule.access);
+    let origin = rule.map_or_else(|| Origin::BuiltIn("project".into()), |rule| rule.origin.clone());
+    let place = if rule.is_some() { Place::Rule } else { Place::Project };
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
     for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {
         let (source, at, kind) = (path.clone(), path.clone(), Kind::Directory);
+        let (place, origin) = (place.clone(), origin.clone());
         entries.push(if writable {
             let identity = if *path == needs.root {
                 identity
@@ -63,6 +72,8 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 identity,
                 own: false,
                 why: "the project".into(),
+                place,
+                origin,
             }
         } else {
             Entry::Show {
@@ -70,6 +81,8 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 at,
                 kind,
                 why: "the project, read-only by a rule".into(),
+                place,
+                origin,
             }
         });
     }
@@ -79,26 +92,28 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
 /// take the protection away together with the name.
 fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
     let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
-    let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
+    let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
-    wanted.sort_by_key(|(at, _, _)| at.components().count());
-    let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
+    wanted.sort_by_key(|wanted| wanted.path.components().count());
+    let mut kept: Vec<&Kept> = Vec::new();
     for protected in wanted {
-        let (at, _, _) = protected;
+        let at = &protected.path;
         // What is hidden must not be bound back by its protection.
         let out = is_named_writable(rules, at) || access(at) == Access::Hide;
-        if !out && !kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+        if !out && !kept.iter().any(|outer| at.starts_with(&outer.path)) {
             kept.push(protected);
         }
     }
     let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
-    for (at, kind, why) in &kept {
+    for keep in &kept {
         inner.push(Entry::Protect {
-            at: at.clone(),
-            kind: *kind,
-            why: why.clone(),
+            at: keep.path.clone(),
+            kind: keep.kind,
+            why: keep.why.clone(),
+            place: keep.place.clone(),
+            origin: keep.origin.clone(),
         });
-        pins.extend(between(at, needs));
+        pins.extend(between(&keep.path, needs));
     }
     for pin in &needs.pins {
         pins.insert(pin.clone());
@@ -108,9 +123,16 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     pins.retain(|pin| {
         access(pin) == Access::Write
             && !needs.roots().any(|root| root == pin)
-            && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
+            && !kept.iter().any(|outer| pin.starts_with(&outer.path))
     });
     inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
+}
+
+/// A rule hides exactly this path, not as one that a pattern found.
+fn is_hidden_by_name(rules: &[PathRule], at: &Path) -> bool {
+    rules
+        .iter()
+        .any(|rule| rule.path == at && rule.access == Access::Hide)
 }
 
 /// A rule hides this path, and another one shows a part of it.
@@ -172,6 +194,7 @@ fn ruled(
         };
     };
     let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
+    let (place, origin) = (Place::Rule, rule.origin.clone());
     let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
     if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
         return Err(PlanError::LeadsOut {
@@ -194,12 +217,16 @@ fn ruled(
             identity: Some(fact.identity),
             own: false,
             why,
+            place,
+            origin,
         },
         Access::Read => Entry::Show {
             source: at.clone(),
             at,
             kind,
             why,
+            place,
+            origin,
         },
         Access::Hide if is_hollow(rules, &rule.path) && kind == Kind::Directory => {
             hollow.push(at.clone());
@@ -207,23 +234,18 @@ fn ruled(
                 at,
                 size_bytes: 1 << 20,
                 mode: 0o755,
+                place,
+                origin,
             }
         }
         Access::Hide => Entry::Mask {
             at,
             kind,
-            origin: rule.origin.clone(),
+            place,
+            origin,
         },
     });
     Ok(())
-}
-
-/// Whether a path holds a glob.
-pub(super) fn is_glob(path: &Path) -> bool {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 const fn strictness(entry: &Entry) -> u8 {

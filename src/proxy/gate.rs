@@ -164,6 +164,7 @@ pub(super) fn refusal(reason: &str) -> Deny {
         origin: Origin::BuiltIn("network gate".into()),
         reason: reason.to_owned(),
         allow_with: None,
+        allow_line: None,
         quiet: false,
     }
 }

@@ -267,6 +267,7 @@ mod tests {
             }
             .into(),
             allow_with: rule.is_none().then(|| "--allow a.test:22".into()),
+            allow_line: None,
             quiet,
         }
     }

@@ -1,0 +1,208 @@
+//! What the view means for each path: the rules that the kernel will enforce, and where what is seen comes from.
+//!
+//! A mount hides all that lay at its place before, so of two entries the later one counts, whatever their lengths; what
+//! is left is decided by the longest path.
+
+use super::linux::{DEVICES, DEVICE_LINKS};
+use super::{Closed, Entry, Plan, View};
+use crate::policy::{Access, Origin, PathRule, Place, Policy};
+use std::path::{Path, PathBuf};
+
+/// Directories in `/dev` that are the run's own.
+const DEVICE_DIRECTORIES: [&str; 2] = ["/dev/shm", "/dev/mqueue"];
+/// Terminals that programs inside open.
+const TERMINALS: &str = "/dev/pts";
+const NEW_TERMINAL: &str = "/dev/pts/ptmx";
+/// What of `/proc` is the asking process's own.
+const OWN_PROCESS: [&str; 2] = ["/proc/self", "/proc/thread-self"];
+
+/// What is found at a path inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// What the host has there.
+    Host(PathBuf),
+    /// Something that aca makes: a file, a directory, or one on the way to what is shown.
+    Made,
+    /// A symbolic link that aca makes.
+    Link(PathBuf),
+    /// A face without content over something of the host's.
+    Covered,
+    /// The kernel's own: `/proc`.
+    Kernel,
+    /// Nothing, until something inside makes it.
+    Empty,
+    /// Nothing, and nothing can be made.
+    Absent,
+}
+
+impl Plan {
+    /// The policy as the kernel enforces it in this view: what [`Policy::decide`] says of it is what programs meet.
+    #[must_use]
+    pub fn effective(&self, policy: &Policy) -> Policy {
+        Policy {
+            paths: self.view.rules(),
+            ..policy.clone()
+        }
+    }
+}
+
+impl View {
+    /// Every entry as a rule on its path.
+    #[must_use]
+    pub fn rules(&self) -> Vec<PathRule> {
+        let mut rules: Vec<PathRule> = Vec::new();
+        for entry in &self.entries {
+            if let Entry::Seal { at } = entry {
+                for rule in rules.iter_mut().filter(|rule| rule.path == *at) {
+                    rule.access = Access::Hide;
+                }
+            }
+            let added = rules_of(entry);
+            if let Some(at) = mounted(entry) {
+                rules.retain(|rule| !rule.path.starts_with(at));
+            }
+            rules.extend(added);
+        }
+        rules
+    }
+
+    /// What is found at `path` when the run starts; a link is not followed.
+    #[must_use]
+    pub fn seen(&self, path: &Path) -> Seen {
+        let mut standing: Vec<&Entry> = Vec::new();
+        for entry in &self.entries {
+            if let Some(at) = mounted(entry) {
+                standing.retain(|under| !under.at().starts_with(at));
+            }
+            standing.push(entry);
+        }
+        let on_the_way = standing.iter().any(|entry| entry.at().starts_with(path));
+        let made = if on_the_way { Seen::Made } else { Seen::Empty };
+        // Of two at one place the later is on top.
+        let nearest = standing
+            .iter()
+            .filter(|entry| mounted(entry).is_some_and(|at| path.starts_with(at)))
+            .max_by_key(|entry| entry.at().components().count());
+        let own = standing.iter().rev().find(|entry| entry.at() == path);
+        match nearest {
+            Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => {
+                host(source, at, path)
+            }
+            Some(Entry::Protect { at, .. } | Entry::Pin { at }) => host(at, at, path),
+            Some(Entry::Mask { at, .. }) if path == at => Seen::Covered,
+            Some(Entry::Mask { .. }) => Seen::Absent,
+            Some(Entry::Cover { .. }) => Seen::Made,
+            Some(Entry::Sys) => Seen::Host(path.to_owned()),
+            Some(Entry::Proc { .. }) => Seen::Kernel,
+            Some(Entry::Terminal { .. }) => Seen::Host(path.to_owned()),
+            Some(Entry::Devices { granted, .. }) => {
+                let name = path.strip_prefix("/dev").unwrap_or(path);
+                let link = DEVICE_LINKS.iter().find(|(own, _)| name == Path::new(own));
+                let directories = DEVICE_DIRECTORIES.iter().chain([&TERMINALS, &NEW_TERMINAL]);
+                if DEVICES.iter().any(|own| name == Path::new(own)) || granted.iter().any(|own| own == path) {
+                    Seen::Host(path.to_owned())
+                } else if let Some((_, target)) = link {
+                    Seen::Link(PathBuf::from(target))
+                } else if directories.into_iter().any(|own| path == Path::new(own)) {
+                    Seen::Made
+                } else {
+                    made
+                }
+            }
+            Some(Entry::Scratch { .. }) => match own {
+                Some(Entry::Link { target, .. }) => Seen::Link(target.clone()),
+                Some(_) | None => made,
+            },
+            None => match own {
+                Some(Entry::Link { target, .. }) => Seen::Link(target.clone()),
+                Some(_) => Seen::Made,
+                None if on_the_way => Seen::Made,
+                None => Seen::Absent,
+            },
+            // None of these is a mount.
+            Some(
+                Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } | Entry::Seal { .. },
+            ) => made,
+        }
+    }
+}
+
+fn host(source: &Path, at: &Path, path: &Path) -> Seen {
+    match path.strip_prefix(at) {
+        Ok(rest) if rest.as_os_str().is_empty() => Seen::Host(source.to_owned()),
+        Ok(rest) => Seen::Host(source.join(rest)),
+        Err(_) => Seen::Absent,
+    }
+}
+
+/// The place that an entry mounts something at.
+fn mounted(entry: &Entry) -> Option<&Path> {
+    match entry {
+        Entry::Scratch { .. }
+        | Entry::Show { .. }
+        | Entry::Grant { .. }
+        | Entry::Protect { .. }
+        | Entry::Pin { .. }
+        | Entry::Cover { .. }
+        | Entry::Mask { .. }
+        | Entry::Proc { .. }
+        | Entry::Sys
+        | Entry::Devices { .. }
+        | Entry::Terminal { .. } => Some(entry.at()),
+        Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } | Entry::Seal { .. } => None,
+    }
+}
+
+fn rules_of(entry: &Entry) -> Vec<PathRule> {
+    let rule = |path: &Path, access, place: &Place, origin: &Origin| PathRule {
+        path: path.to_owned(),
+        access,
+        origin: origin.clone(),
+        place: place.clone(),
+    };
+    let view = Origin::BuiltIn("view".into());
+    match entry {
+        Entry::Scratch { at, place, origin, .. } | Entry::Grant { at, place, origin, .. } => {
+            vec![rule(at, Access::Write, place, origin)]
+        }
+        Entry::Show { at, place, origin, .. } | Entry::Protect { at, place, origin, .. } => {
+            vec![rule(at, Access::Read, place, origin)]
+        }
+        Entry::Mask { at, place, origin, .. } => vec![rule(at, Access::Hide, place, origin)],
+        Entry::Cover { at, writable, .. } => {
+            let access = if *writable { Access::Write } else { Access::Read };
+            vec![rule(at, access, &Place::Made, &view)]
+        }
+        // It lies in a scratch space, and belongs to the user.
+        Entry::File { at, .. } => vec![rule(at, Access::Write, &Place::Made, &view)],
+        Entry::Proc { closed } => {
+            let kernel = |path: &str, access| rule(Path::new(path), access, &Place::Kernel, &view);
+            let settings = match closed {
+                Closed::Nothing => None,
+                Closed::Settings | Closed::Machine => Some(kernel("/proc/sys", Access::Read)),
+            };
+            let own = OWN_PROCESS.map(|path| kernel(path, Access::Write));
+            std::iter::once(kernel("/proc", Access::Read))
+                .chain(settings)
+                .chain(own)
+                .collect()
+        }
+        Entry::Sys => vec![rule(entry.at(), Access::Read, &Place::Kernel, &view)],
+        Entry::Devices { granted, .. } => {
+            let nodes = DEVICES.iter().map(|name| Path::new("/dev").join(name));
+            let directories = DEVICE_DIRECTORIES.iter().map(PathBuf::from);
+            let terminals = [
+                rule(Path::new(TERMINALS), Access::Read, &Place::Kernel, &view),
+                rule(Path::new(NEW_TERMINAL), Access::Write, &Place::Kernel, &view),
+            ];
+            std::iter::once(rule(entry.at(), Access::Write, &Place::Private, &view))
+                .chain(terminals)
+                .chain(directories.map(|path| rule(&path, Access::Write, &Place::Private, &view)))
+                .chain(nodes.map(|path| rule(&path, Access::Write, &Place::Kernel, &view)))
+                .chain(granted.iter().map(|path| rule(path, Access::Write, &Place::Kernel, &view)))
+                .collect()
+        }
+        Entry::Terminal { path, .. } => vec![rule(path, Access::Write, &Place::Kernel, &view)],
+        Entry::Directory { .. } | Entry::Link { .. } | Entry::Pin { .. } | Entry::Seal { .. } => Vec::new(),
+    }
+}
