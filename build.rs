@@ -108,7 +108,12 @@ fn reasons(lists: &[List]) -> Result<String, Box<dyn Error>> {
             "    RefusedCall {{ label: {:?}, call: {:?}, when: {:?}, errno: {:?}, why: {:?}, source: {:?}, about: {:?}, grant: {grant} }},",
             entry.label.as_ref().unwrap_or(&entry.syscall),
             entry.syscall,
-            entry.args.iter().map(|condition| condition.comment.as_str()).collect::<Vec<_>>().join(", "),
+            entry
+                .args
+                .iter()
+                .map(|condition| condition.comment.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
             entry.errno.name(),
             entry.why,
             entry.source,

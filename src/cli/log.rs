@@ -63,7 +63,7 @@ fn warning(number: u64, fault: &LineFault) -> String {
     )
 }
 
-fn find_failure(error: FindError) -> Failure {
+pub(super) fn find_failure(error: FindError) -> Failure {
     let hint = match &error {
         FindError::Empty(_) => Some("`aca run` writes one for each run"),
         FindError::Unknown(_) => Some("`aca log` without a session shows the newest"),
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(printed(true, true), format!("{}\n", LINES[1]));
         assert_eq!(
             printed(false, true),
-            "09:08:08  DENIED    [7] system call mount: EPERM\n"
+            "09:08:08  DENIED    #1 [7] system call mount: EPERM\n"
         );
         assert_eq!(printed(false, false).lines().count(), 2);
         assert_eq!(

@@ -11,6 +11,7 @@ pub mod run;
 pub mod selftest;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -80,5 +81,6 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Why(args) => why::execute(&args),
     }
 }

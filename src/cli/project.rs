@@ -1,7 +1,7 @@
 //! The project as a run needs it: found, walked once, and put into the plan's words.
 
 use crate::facts::{
-    Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
+    Foreseen, Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
     identity_of, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
@@ -163,6 +163,41 @@ impl Looked {
             walks: self.walks,
             own: self.own,
         }
+    }
+
+    /// What would become of a path if it appeared, with the place of the user's rule where that decides; `None` where
+    /// nothing is looked after.
+    pub(super) fn foresee(&self, path: &Path) -> Option<(Foreseen, Option<Origin>)> {
+        let (index, walk) = self
+            .walks
+            .iter()
+            .enumerate()
+            .filter(|(_, walk)| path.starts_with(&walk.root) && path != walk.root)
+            .max_by_key(|(_, walk)| walk.root.components().count())?;
+        let mut below = path.strip_prefix(&walk.root).ok()?.to_owned();
+        if (1..self.own).contains(&index) {
+            // A git directory outside of the project, whatever its name.
+            below = Path::new(".git").join(below);
+        }
+        let matcher = self
+            .plain
+            .as_ref()
+            .filter(|_| index >= self.own)
+            .unwrap_or(&self.matcher);
+        let is_there = |marker: &Path| std::fs::symlink_metadata(walk.root.join(marker)).is_ok();
+        let foreseen = matcher.foresee(&below, &is_there);
+        let origin = match &foreseen {
+            Foreseen::HiddenByUser { pattern } | Foreseen::KeptByUser { pattern } => {
+                self.origins.get(*pattern).cloned()
+            }
+            Foreseen::Free
+            | Foreseen::LeftOut { .. }
+            | Foreseen::Told { .. }
+            | Foreseen::Kept { .. }
+            | Foreseen::MaskedIfMeant { .. }
+            | Foreseen::Masked { .. } => None,
+        };
+        Some((foreseen, origin))
     }
 
     fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {

@@ -21,7 +21,15 @@ type Key<'t> = Spanned<DeString<'t>>;
 type Item<'t> = Spanned<DeValue<'t>>;
 
 const SECTION: &[&str] = &["network", "environment", "files", "commands", "grants", "limits"];
-const TOP: &[&str] = &["network", "environment", "files", "commands", "grants", "limits", "agents"];
+const TOP: &[&str] = &[
+    "network",
+    "environment",
+    "files",
+    "commands",
+    "grants",
+    "limits",
+    "agents",
+];
 const NETWORK: &[&str] = &["preset", "allow", "deny", "resolve", "capture"];
 const ENVIRONMENT: &[&str] = &["keep", "set"];
 const FILES: &[&str] = &["read", "write", "hide", "home"];
@@ -380,7 +388,12 @@ mod tests {
         assert_eq!(second.value.to_string(), "terraform destroy");
         assert_eq!(second.origin.to_string(), "c.toml:2:29");
         let mut faults = String::new();
-        for list in ["'git push *', '/usr/bin/git push'", "'*'", "'git push --force*'", "'sh -c \"x\"'"] {
+        for list in [
+            "'git push *', '/usr/bin/git push'",
+            "'*'",
+            "'git push --force*'",
+            "'sh -c \"x\"'",
+        ] {
             faults.push_str(&crate::failure::Failure::from(read(list).unwrap_err()).to_string());
         }
         insta::assert_snapshot!(faults);

@@ -79,7 +79,9 @@ impl Matcher {
                 }
                 let (why, runs_when) = (row.why.clone(), row.runs_when);
                 match entry.class {
-                    Class::Secret if row.wants_content() => found = found.max(Foreseen::MaskedIfMeant { why }),
+                    Class::Secret if row.wants_content() => {
+                        found = found.max(Foreseen::MaskedIfMeant { why })
+                    }
                     Class::Secret => return Foreseen::Masked { why },
                     Class::Skip if !is_last => {
                         found = found.max(Foreseen::LeftOut { why });
@@ -118,11 +120,15 @@ impl Matcher {
             };
         }
         let names: Vec<&OsStr> = rest.iter().collect();
-        let nested = names.first().is_some_and(|first| *first == "modules" || *first == "worktrees");
+        let nested = names
+            .first()
+            .is_some_and(|first| *first == "modules" || *first == "worktrees");
         let starts = if nested { 0..names.len() } else { 0..1 };
         for row in &self.rules.git {
             let meant = |pattern: &PathPattern| {
-                starts.clone().any(|start| begins(pattern, names.get(start..).unwrap_or_default()))
+                starts
+                    .clone()
+                    .any(|start| begins(pattern, names.get(start..).unwrap_or_default()))
             };
             if row.paths.iter().any(meant) {
                 return Foreseen::Kept {
@@ -141,10 +147,13 @@ impl Matcher {
 fn begins(pattern: &PathPattern, names: &[&OsStr]) -> bool {
     let components = pattern.components();
     names.len() >= components.len()
-        && components.iter().zip(names).all(|(component, name)| match component {
-            Component::Name(pattern) => pattern.matches(name.as_bytes()),
-            Component::AnyDepth => false,
-        })
+        && components
+            .iter()
+            .zip(names)
+            .all(|(component, name)| match component {
+                Component::Name(pattern) => pattern.matches(name.as_bytes()),
+                Component::AnyDepth => false,
+            })
 }
 
 /// Whether the row's marker files are there.
@@ -212,8 +221,11 @@ mod tests {
             for directory in [".git/objects", ".git/refs", ".git/modules/a/b"] {
                 if path.starts_with(".git") {
                     std::fs::create_dir_all(root.join(directory)).unwrap();
-                    std::fs::write(root.join(directory).join("../HEAD"), "x").unwrap();
-                    std::fs::write(root.join(directory).join("HEAD"), "x").unwrap();
+                }
+            }
+            for head in [".git/HEAD", ".git/modules/a/b/HEAD"] {
+                if path.starts_with(".git") {
+                    std::fs::write(root.join(head), "x").unwrap();
                 }
             }
             std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
@@ -223,7 +235,9 @@ mod tests {
                 list.iter().any(|found| Path::new(path).starts_with(&found.path))
             };
             let user = |access| {
-                walk.user.iter().any(|user| user.access == access && user.found.path == Path::new(path))
+                walk.user
+                    .iter()
+                    .any(|user| user.access == access && user.found.path == Path::new(path))
             };
             assert_eq!(has(&walk.masks), expected == "masked", "{path}");
             assert_eq!(has(&walk.protected), expected == "kept", "{path}");

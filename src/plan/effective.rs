@@ -3,7 +3,7 @@
 //! A mount hides all that lay at its place before, so of two entries the later one counts, whatever their lengths; what
 //! is left is decided by the longest path.
 
-use super::linux::{DEVICES, DEVICE_LINKS};
+use super::linux::{DEVICE_LINKS, DEVICES};
 use super::{Closed, Entry, Plan, View};
 use crate::policy::{Access, Origin, PathRule, Place, Policy};
 use std::path::{Path, PathBuf};
@@ -85,9 +85,7 @@ impl View {
             .max_by_key(|entry| entry.at().components().count());
         let own = standing.iter().rev().find(|entry| entry.at() == path);
         match nearest {
-            Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => {
-                host(source, at, path)
-            }
+            Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => host(source, at, path),
             Some(Entry::Protect { at, .. } | Entry::Pin { at }) => host(at, at, path),
             Some(Entry::Mask { at, .. }) if path == at => Seen::Covered,
             Some(Entry::Mask { .. }) => Seen::Absent,
@@ -120,9 +118,9 @@ impl View {
                 None => Seen::Absent,
             },
             // None of these is a mount.
-            Some(
-                Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } | Entry::Seal { .. },
-            ) => made,
+            Some(Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } | Entry::Seal { .. }) => {
+                made
+            }
         }
     }
 }
@@ -162,13 +160,25 @@ fn rules_of(entry: &Entry) -> Vec<PathRule> {
     };
     let view = Origin::BuiltIn("view".into());
     match entry {
-        Entry::Scratch { at, place, origin, .. } | Entry::Grant { at, place, origin, .. } => {
+        Entry::Scratch {
+            at, place, origin, ..
+        }
+        | Entry::Grant {
+            at, place, origin, ..
+        } => {
             vec![rule(at, Access::Write, place, origin)]
         }
-        Entry::Show { at, place, origin, .. } | Entry::Protect { at, place, origin, .. } => {
+        Entry::Show {
+            at, place, origin, ..
+        }
+        | Entry::Protect {
+            at, place, origin, ..
+        } => {
             vec![rule(at, Access::Read, place, origin)]
         }
-        Entry::Mask { at, place, origin, .. } => vec![rule(at, Access::Hide, place, origin)],
+        Entry::Mask {
+            at, place, origin, ..
+        } => vec![rule(at, Access::Hide, place, origin)],
         Entry::Cover { at, writable, .. } => {
             let access = if *writable { Access::Write } else { Access::Read };
             vec![rule(at, access, &Place::Made, &view)]
@@ -199,7 +209,11 @@ fn rules_of(entry: &Entry) -> Vec<PathRule> {
                 .chain(terminals)
                 .chain(directories.map(|path| rule(&path, Access::Write, &Place::Private, &view)))
                 .chain(nodes.map(|path| rule(&path, Access::Write, &Place::Kernel, &view)))
-                .chain(granted.iter().map(|path| rule(path, Access::Write, &Place::Kernel, &view)))
+                .chain(
+                    granted
+                        .iter()
+                        .map(|path| rule(path, Access::Write, &Place::Kernel, &view)),
+                )
                 .collect()
         }
         Entry::Terminal { path, .. } => vec![rule(path, Access::Write, &Place::Kernel, &view)],

@@ -97,12 +97,7 @@ enum Placed<'a> {
 
 /// Shows part of the host at its own path. What lies in a directory that is shown is there already, as it is on the
 /// host, where it may be a link (`~/.local/bin/claude`): then it is what the link leads to that must be seen.
-fn show(
-    fact: &PathFact,
-    at: &Path,
-    (why, place, origin): (String, Place, Origin),
-    entries: &mut Vec<Entry>,
-) {
+fn show(fact: &PathFact, at: &Path, (why, place, origin): (String, Place, Origin), entries: &mut Vec<Entry>) {
     let at = match (is_shown(at, entries), &fact.link) {
         (false, _) => at,
         (true, Some(_)) if !is_shown(&fact.real, entries) => &fact.real,

@@ -53,7 +53,11 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
     let rule = PathRule::nearest(rules, &needs.root);
     let access = rule.map_or(Access::Write, |rule| rule.access);
     let origin = rule.map_or_else(|| Origin::BuiltIn("project".into()), |rule| rule.origin.clone());
-    let place = if rule.is_some() { Place::Rule } else { Place::Project };
+    let place = if rule.is_some() {
+        Place::Rule
+    } else {
+        Place::Project
+    };
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
     for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {

@@ -51,7 +51,11 @@ impl Change {
     /// The same as text, quoted for a shell.
     #[must_use]
     pub fn flag(&self) -> String {
-        let words: Vec<String> = self.words().iter().map(|word| shell_word(word.as_bytes())).collect();
+        let words: Vec<String> = self
+            .words()
+            .iter()
+            .map(|word| shell_word(word.as_bytes()))
+            .collect();
         words.join(" ")
     }
 
@@ -131,12 +135,30 @@ mod tests {
     #[test]
     fn as_flag_and_as_lines() {
         for (path, flag, line) in [
-            (&b"/a/b.c"[..], "--read /a/b.c", Some("[files]\nread = [\"/a/b.c\"]")),
-            (b"/a b/it's", r"--read '/a b/it'\''s'", Some("[files]\nread = [\"/a b/it's\"]")),
-            (b"/a\"\\", "--read '/a\"\\'", Some(r#"[files]
-read = ["/a\"\\"]"#)),
+            (
+                &b"/a/b.c"[..],
+                "--read /a/b.c",
+                Some("[files]\nread = [\"/a/b.c\"]"),
+            ),
+            (
+                b"/a b/it's",
+                r"--read '/a b/it'\''s'",
+                Some("[files]\nread = [\"/a b/it's\"]"),
+            ),
+            (
+                b"/a\"\\",
+                "--read '/a\"\\'",
+                Some(
+                    r#"[files]
+read = ["/a\"\\"]"#,
+                ),
+            ),
             (b"/a\n\xff'", r"--read $'/a\x0a\xff\''", None),
-            ("/a\u{85}".as_bytes(), r"--read $'/a\xc2\x85'", Some("[files]\nread = [\"/a\\u0085\"]")),
+            (
+                "/a\u{85}".as_bytes(),
+                r"--read $'/a\xc2\x85'",
+                Some("[files]\nread = [\"/a\\u0085\"]"),
+            ),
             (b"/a/b*/c", "--read /a", Some("[files]\nread = [\"/a\"]")),
         ] {
             let change = Change::read(Path::new(OsStr::from_bytes(path))).unwrap();

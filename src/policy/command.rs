@@ -23,7 +23,9 @@ pub struct CommandPattern {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandPatternError {
     /// Nothing, or `*` alone.
-    #[error("`{0}` means no command or every one: write a program and the words after it, as `git push --force`")]
+    #[error(
+        "`{0}` means no command or every one: write a program and the words after it, as `git push --force`"
+    )]
     Empty(String),
     /// Too many words.
     #[error("a rule on commands has at most {WORDS_MAX} words")]
@@ -57,10 +59,19 @@ impl CommandPattern {
     #[must_use]
     pub fn matches(&self, argv: &[OsString]) -> bool {
         argv.len() >= self.words.len()
-            && self.words.iter().zip(argv).enumerate().all(|(index, (word, given))| {
-                let given = if index == 0 { program(given) } else { given.as_os_str() };
-                word == "*" || given == word.as_str()
-            })
+            && self
+                .words
+                .iter()
+                .zip(argv)
+                .enumerate()
+                .all(|(index, (word, given))| {
+                    let given = if index == 0 {
+                        program(given)
+                    } else {
+                        given.as_os_str()
+                    };
+                    word == "*" || given == word.as_str()
+                })
     }
 
     /// How many of its words a command has at its beginning.
@@ -160,7 +171,12 @@ mod tests {
     #[test]
     fn how_near() {
         let pattern: CommandPattern = "git push --force".parse().unwrap();
-        for (command, shared) in [("git push origin", 2), ("git", 1), ("ls", 0), ("git push --force x", 3)] {
+        for (command, shared) in [
+            ("git push origin", 2),
+            ("git", 1),
+            ("ls", 0),
+            ("git push --force x", 3),
+        ] {
             assert_eq!(pattern.shared(&words(command)), shared, "{command}");
         }
     }

@@ -21,8 +21,8 @@ pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
-pub(crate) use path::{is_glob, lossy_path};
 pub use path::{Access, PathRule, Place};
+pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
 
 use serde::{Deserialize, Serialize};

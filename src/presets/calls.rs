@@ -38,8 +38,14 @@ mod tests {
     fn every_refusal_says_why() {
         assert!(REFUSED.len() > 50);
         for refused in &REFUSED {
-            assert!(refused_calls(refused.label).any(|found| found == refused), "{refused:?}");
-            assert!(!refused.why.is_empty() && !refused.source.is_empty(), "{refused:?}");
+            assert!(
+                refused_calls(refused.label).any(|found| found == refused),
+                "{refused:?}"
+            );
+            assert!(
+                !refused.why.is_empty() && !refused.source.is_empty(),
+                "{refused:?}"
+            );
         }
         let mount = refused_calls("mount").next().unwrap();
         assert_eq!((mount.errno, mount.grant), ("EPERM", Some(Grant::NestedUserns)));

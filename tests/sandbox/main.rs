@@ -24,4 +24,5 @@ mod shell;
 mod state;
 mod surface;
 mod terminal;
+mod why;
 mod write;

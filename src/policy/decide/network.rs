@@ -1,7 +1,9 @@
 //! Names, connections, addresses.
 
 use super::{Allow, Denied};
-use crate::policy::{Change, HostPattern, HostRule, Name, NetworkPolicy, NetworkPreset, Origin, ResolveOverride};
+use crate::policy::{
+    Change, HostPattern, HostRule, Name, NetworkPolicy, NetworkPreset, Origin, ResolveOverride,
+};
 use std::net::IpAddr;
 
 /// What is asked for.
@@ -118,9 +120,7 @@ fn hits(rule: &HostRule, asked: &Asked<'_>) -> bool {
 fn fixes(fixed: &ResolveOverride, asked: &Asked<'_>) -> bool {
     match asked {
         Asked::Name(name) => **name == fixed.name,
-        Asked::Connection(name, port) => {
-            **name == fixed.name && (is_web(*port) || fixed.port == Some(*port))
-        }
+        Asked::Connection(name, port) => **name == fixed.name && (is_web(*port) || fixed.port == Some(*port)),
         Asked::Address(..) => false,
     }
 }

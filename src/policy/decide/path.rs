@@ -16,12 +16,16 @@ pub(super) fn decide(rules: &[PathRule], path: &Path, wanted: Access) -> Result<
             reason: rule.place.words().into(),
         });
     }
-    let below = |rule: &&PathRule| rule.access != Access::Hide && rule.path != path && rule.path.starts_with(path);
+    let below =
+        |rule: &&PathRule| rule.access != Access::Hide && rule.path != path && rule.path.starts_with(path);
     let hidden = nearest.is_none_or(|rule| rule.access == Access::Hide);
     // The stage makes directories on the way to what is shown; they hold nothing else.
     if wanted == Access::Read
         && hidden
-        && let Some(rule) = rules.iter().filter(below).min_by_key(|rule| (&rule.path, &rule.origin))
+        && let Some(rule) = rules
+            .iter()
+            .filter(below)
+            .min_by_key(|rule| (&rule.path, &rule.origin))
     {
         return Ok(Allow {
             rule: Some(shown(rule)),
@@ -69,7 +73,11 @@ fn reason(rule: &PathRule, wanted: Access) -> String {
         }
         (Access::Read | Access::Write, Place::Rule | Place::Pattern) => "a rule makes it read-only".into(),
         (Access::Read | Access::Write, place) => {
-            let what = if wanted == Access::Write { "can't be written" } else { "can't be read" };
+            let what = if wanted == Access::Write {
+                "can't be written"
+            } else {
+                "can't be read"
+            };
             format!("it {what}: {}", place.words())
         }
     }

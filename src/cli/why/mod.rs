@@ -1,0 +1,125 @@
+//! `aca why`: explains one decision, by the same rules as the run that it asks about, without starting anything.
+
+mod command;
+mod explain;
+mod host;
+mod inside;
+mod miss;
+mod path;
+mod report;
+mod session;
+mod target;
+
+use super::flags::{RunArgs, WhyArgs};
+use super::prepare::{Prepared, begin, prepare};
+use crate::facts::Ambient;
+use crate::failure::{Failure, FailureKind};
+use crate::policy::{Action, Change, Policy};
+use crate::ui;
+use report::Answer;
+use std::process::ExitCode;
+use target::Target;
+
+/// Tells: exit code 0 when it is allowed, 1 when it is denied.
+///
+/// # Errors
+/// What would keep the run from starting, and a question that isn't understood.
+pub fn execute(args: &WhyArgs) -> Result<ExitCode, Failure> {
+    let answer = answer(args)?;
+    let text = if args.json { answer.json()? } else { answer.text() };
+    ui::write_out(&text).map_err(|error| Failure::new(FailureKind::Machine, error))?;
+    Ok(ExitCode::from(u8::from(!answer.allowed)))
+}
+
+fn answer(args: &WhyArgs) -> Result<Answer, Failure> {
+    if let Some(session) = &args.session {
+        return session::answer(args, session);
+    }
+    if !args.command.is_empty() {
+        if let Some(word) = args.target.first() {
+            return Err(too_many(word));
+        }
+        return command::answer(&Question::new(args, args.command.clone())?, &args.command);
+    }
+    let [text] = args.target.as_slice() else {
+        return Err(match args.target.get(1) {
+            Some(word) => too_many(word),
+            None => Failure::new(FailureKind::Usage, "`aca why` needs something to explain")
+                .hint("`aca why PATH`, `aca why HOST:PORT`, `aca why -- COMMAND`, `aca why --session last`"),
+        });
+    };
+    let ambient = Ambient::read().map_err(|error| Failure::new(FailureKind::Machine, error))?;
+    let read = target::read(text, &ambient.directory, &ambient.home)?;
+    let question = Question::new(args, vec!["true".into()])?;
+    let mut answer = match &read.target {
+        Target::Path(path) => path::answer(&question, path, args.wanted)?,
+        Target::Host(host) => host::answer(&question, host),
+    };
+    answer.asked = text.to_string_lossy().into_owned();
+    answer.taken_for = read.taken_for;
+    answer.notes.splice(0..0, read.notes);
+    Ok(answer)
+}
+
+fn too_many(word: &std::ffi::OsStr) -> Failure {
+    Failure::new(
+        FailureKind::Usage,
+        format!(
+            "`aca why` explains one thing; `{}` is one more",
+            word.to_string_lossy()
+        ),
+    )
+    .hint("a command stands after `--`")
+}
+
+/// The run that is asked about.
+pub(super) struct Question {
+    args: RunArgs,
+    prepared: Prepared,
+    /// The policy as it holds in the view.
+    policy: Policy,
+}
+
+impl Question {
+    fn new(args: &WhyArgs, words: Vec<std::ffi::OsString>) -> Result<Self, Failure> {
+        Self::of_run(RunArgs {
+            flags: args.flags.clone(),
+            words,
+            after_separator: false,
+        })
+    }
+
+    fn of_run(args: RunArgs) -> Result<Self, Failure> {
+        let prepared = prepare(&args, begin(&args)?)?;
+        let policy = prepared.plan.effective(&prepared.policy);
+        Ok(Self {
+            args,
+            prepared,
+            policy,
+        })
+    }
+
+    /// The first of `changes` with which the same run would really allow `action`: what is advised is tried first.
+    fn that_works(&self, action: &Action, changes: impl IntoIterator<Item = Change>) -> Option<Change> {
+        changes.into_iter().find(|change| {
+            let words = std::iter::once("aca".into())
+                .chain(std::iter::once("run".into()))
+                .chain(change.words())
+                .chain(["--".into(), "true".into()]);
+            let Ok(super::Parsed::Args(parsed)) = super::parse(&words.collect::<Vec<_>>()) else {
+                return false;
+            };
+            let super::Command::Run(more) = parsed.command else {
+                return false;
+            };
+            let mut args = self.args.clone();
+            args.flags.allow.extend(more.flags.allow);
+            args.flags.read.extend(more.flags.read);
+            args.flags.write.extend(more.flags.write);
+            args.flags.net = more.flags.net.or(args.flags.net);
+            Self::of_run(args).is_ok_and(|changed| {
+                matches!(changed.policy.decide(action), crate::policy::Verdict::Allow(_))
+            })
+        })
+    }
+}

@@ -1,0 +1,661 @@
+//! `aca why` against what a program inside can really do: each row of a table must agree.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+use super::support::{Ran, World, has, skip};
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Tries each path and tells `read write`. A directory that is empty and closed is a mask; what was made is taken away.
+const PROBE: &str = r#"
+import os, stat, sys
+def can(do):
+    try:
+        do(); return True
+    except OSError:
+        return False
+def reads(path):
+    if not os.path.exists(path): return False
+    if os.path.isdir(path):
+        try: names = os.listdir(path)
+        except OSError: return False
+        return bool(names) or writes(path)
+    return can(lambda: os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK)))
+def writes(path):
+    if os.path.isdir(path):
+        path = os.path.join(path, b"aca-probe")
+    path = os.path.realpath(path)
+    new = not os.path.lexists(path)
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND | (os.O_CREAT | os.O_EXCL if new else 0)
+    # Directories on the way are made as well.
+    made, parent = [], os.path.dirname(path)
+    while not os.path.lexists(parent):
+        made.append(parent); parent = os.path.dirname(parent)
+    for parent in reversed(made):
+        can(lambda: os.mkdir(parent))
+    done = can(lambda: os.close(os.open(path, flags)))
+    if done and new: os.unlink(path)
+    for parent in made:
+        can(lambda: os.rmdir(parent))
+    return done
+for line in sys.stdin:
+    path = bytes.fromhex(line.strip())
+    print(int(reads(path)), int(writes(path)), flush=True)
+"#;
+
+/// What the program inside can do with each path.
+fn tried(world: &World, flags: &[&str], paths: &[PathBuf]) -> Vec<(bool, bool)> {
+    let hex = |path: &PathBuf| {
+        let bytes = path.as_os_str().as_bytes();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n"
+    };
+    let input: String = paths.iter().map(hex).collect();
+    let ran = world.run_with_input(flags, &format!("exec python3 -c '{PROBE}'"), input.as_bytes());
+    let told: Vec<(bool, bool)> = ran
+        .ok()
+        .lines()
+        .map(|line| (line.starts_with('1'), line.ends_with('1')))
+        .collect();
+    assert_eq!(told.len(), paths.len(), "{ran:?}");
+    told
+}
+
+/// What `aca why` says of one.
+fn why(world: &World, flags: &[&str], target: impl AsRef<OsStr>) -> Value {
+    let mut command = world.aca(&["why", "--json"]);
+    let output = command.args(flags).arg(target.as_ref()).output().unwrap();
+    let ran = Ran::from_output(&output);
+    let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(
+        ran.code,
+        i32::from(!answer["allowed"].as_bool().unwrap()),
+        "{ran:?}"
+    );
+    answer
+}
+
+fn judged<'a>(answer: &'a Value, action: &str) -> &'a Value {
+    let judged = answer["judged"].as_array().unwrap();
+    judged.iter().find(|judged| judged["action"] == action).unwrap()
+}
+
+fn allowed(answer: &Value, action: &str) -> bool {
+    judged(answer, action)["allowed"].as_bool().unwrap()
+}
+
+/// Every path agrees; gives the answers.
+#[track_caller]
+fn agree(world: &World, flags: &[&str], paths: &[PathBuf]) -> Vec<Value> {
+    // One run first, so that what runs make once is there.
+    let _ = world.run(flags, "true").ok();
+    let answers: Vec<Value> = paths.iter().map(|path| why(world, flags, path)).collect();
+    let mut wrong = String::new();
+    for ((path, answer), (read, write)) in paths.iter().zip(&answers).zip(tried(world, flags, paths)) {
+        let there = answer["path"]["exists"].as_bool().unwrap();
+        let told = (there && allowed(answer, "read"), allowed(answer, "write"));
+        if told != (read, write) {
+            wrong.push_str(&format!(
+                "{path:?}: told {told:?}, is {:?}: {answer}\n",
+                (read, write)
+            ));
+        }
+    }
+    assert_eq!(wrong, "");
+    answers
+}
+
+fn below(base: &Path, names: &[&str]) -> Vec<PathBuf> {
+    names.iter().map(|name| base.join(name)).collect()
+}
+
+/// A project, a home and directories outside with something of every kind.
+fn furnished() -> World {
+    let world = World::with_repository();
+    for path in [
+        "src/main.rs",
+        ".env",
+        "sub/.env",
+        ".env.example",
+        "node_modules/x/.env",
+        "hidden.txt",
+        "hollow/shown/x",
+        "hollow/secret",
+        "ro/x",
+        "db.sqlite",
+        "a/db.sqlite",
+        "docs/a.md",
+        "docs/b.txt",
+        ".bashrc",
+        ".vscode/tasks.json",
+        "closed/x",
+    ] {
+        world.file(path, "API_TOKEN=abcdefghijklmnop\n");
+    }
+    world.file(OsStr::from_bytes(b"odd\xff"), "x");
+    for path in [
+        ".ssh/id_ed25519",
+        ".bashrc",
+        ".netrc",
+        ".cargo/bin/tool",
+        ".config/aca/config.toml",
+        "notes/x",
+        ".npm/index",
+    ] {
+        world.file(world.home.join(path), "\n");
+    }
+    for path in ["granted/file", "granted/.env", "shown/file", "other/file"] {
+        world.file(world.outside.join(path), "API_TOKEN=abcdefghijklmnop\n");
+    }
+    for (at, target) in [
+        ("to-file", "README".into()),
+        ("to-secret", ".env".into()),
+        ("to-home", world.home.join(".ssh/id_ed25519")),
+        ("to-outside", world.outside.join("other/file")),
+        ("to-shown", world.outside.join("shown/file")),
+        ("to-system", "/etc/passwd".into()),
+        ("to-directory", "src".into()),
+        ("dangling", "nothing".into()),
+        ("round", "round".into()),
+    ] {
+        let at = world.project.join(at);
+        symlink::<PathBuf, _>(target, &at).unwrap();
+        world.give(&at);
+    }
+    // Files that only root may write, or read.
+    if rustix::process::getuid().is_root() {
+        for (path, mode) in [("of-root", 0o644), ("of-root-alone", 0o600)] {
+            let path = world.project.join(path);
+            fs::write(&path, "x").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+    fs::set_permissions(world.project.join("closed/x"), fs::Permissions::from_mode(0o000)).unwrap();
+    world
+}
+
+const PROJECT: &[&str] = &[
+    ".",
+    "README",
+    "src",
+    "src/main.rs",
+    "src/new.rs",
+    "new/er/file",
+    ".env.example",
+    "node_modules/x/.env",
+    ".env",
+    "sub/.env",
+    "hidden.txt",
+    "hollow",
+    "hollow/shown",
+    "hollow/shown/x",
+    "hollow/secret",
+    "hollow/new",
+    "ro",
+    "ro/x",
+    "ro/new",
+    "db.sqlite",
+    "a",
+    "a/db.sqlite",
+    "docs",
+    "docs/a.md",
+    "docs/b.txt",
+    ".bashrc",
+    ".vscode",
+    ".vscode/tasks.json",
+    ".vscode/new",
+    "closed/x",
+    "of-root",
+    "of-root-alone",
+    ".git",
+    ".git/config",
+    ".git/hooks",
+    ".git/hooks/pre-commit",
+    ".git/HEAD",
+    ".git/index",
+    ".git/refs",
+    ".git/refs/heads",
+    ".git/objects",
+    ".git/info/exclude",
+    "to-file",
+    "to-secret",
+    "to-home",
+    "to-outside",
+    "to-shown",
+    "to-system",
+    "to-directory",
+    "to-directory/main.rs",
+    "to-directory/../README",
+    "round",
+];
+const HOME: &[&str] = &[
+    "",
+    ".ssh",
+    ".ssh/id_ed25519",
+    ".bashrc",
+    ".netrc",
+    ".cargo",
+    ".cargo/bin",
+    ".cargo/bin/tool",
+    ".cargo/bin/new",
+    ".cargo/registry",
+    ".npm",
+    ".npm/index",
+    ".npm/new",
+    ".cache",
+    ".config",
+    ".config/aca",
+    ".config/aca/config.toml",
+    ".local/state/aca",
+    ".local/share/aca",
+    "notes",
+    "notes/x",
+    "new",
+    "project",
+];
+const SYSTEM: &[&str] = &[
+    "/",
+    "/etc",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/gshadow",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/new",
+    "/etc/ssl/private",
+    "/usr",
+    "/usr/bin",
+    "/usr/bin/env",
+    "/bin/sh",
+    "/lib",
+    "/var",
+    "/var/log",
+    "/var/tmp",
+    "/var/tmp/new",
+    "/var/run",
+    "/run",
+    "/run/new",
+    "/root",
+    "/root/.bashrc",
+    "/home",
+    "/mnt",
+    "/nonexistent",
+    "/nonexistent/x",
+    "/tmp",
+    "/tmp/new",
+    "/proc",
+    "/proc/version",
+    "/proc/self",
+    "/proc/self/status",
+    "/proc/self/comm",
+    "/proc/self/fd",
+    "/proc/self/new",
+    "/proc/sys",
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sysrq-trigger",
+    "/proc/kcore",
+    "/proc/none",
+    "/sys",
+    "/sys/kernel",
+    "/dev",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+    "/dev/kmsg",
+    "/dev/new",
+    "/dev/shm",
+    "/dev/shm/new",
+    "/dev/pts",
+    "/dev/ptmx",
+    "/dev/fd",
+];
+
+fn flags(world: &World) -> Vec<String> {
+    let outside = |name: &str| world.outside.join(name).display().to_string();
+    [
+        ["--hide", "hidden.txt"].map(String::from),
+        ["--hide", "hollow"].map(String::from),
+        ["--read", "hollow/shown"].map(String::from),
+        ["--read", "ro"].map(String::from),
+        ["--hide", "**/*.sqlite"].map(String::from),
+        ["--read", "docs/*.md"].map(String::from),
+        ["--write".into(), outside("granted")],
+        ["--read".into(), outside("shown")],
+    ]
+    .concat()
+}
+
+#[test]
+fn every_row_is_true() {
+    if !has("python3") {
+        return;
+    }
+    let world = furnished();
+    let flags = flags(&world);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut paths = below(&world.project, PROJECT);
+    paths.push(world.project.join(OsStr::from_bytes(b"odd\xff")));
+    paths.push(world.project.join(OsStr::from_bytes(b"new\xff")));
+    paths.extend(below(&world.home, HOME));
+    paths.extend(below(
+        &world.outside,
+        &[
+            "",
+            "granted",
+            "granted/file",
+            "granted/new",
+            "granted/.env",
+            "shown",
+            "shown/file",
+            "shown/new",
+            "other",
+            "other/file",
+            "new",
+        ],
+    ));
+    paths.push(world.root().to_owned());
+    paths.extend(SYSTEM.iter().map(PathBuf::from));
+    paths.push(format!("/proc/{}/status", std::process::id()).into());
+    let answers = agree(&world, &flags, &paths);
+    assert!(answers.len() > 130);
+    let of = |path: PathBuf| &answers[paths.iter().position(|own| *own == path).unwrap()];
+    // And says which place it is.
+    for (path, place) in [
+        (world.project.join("README"), "the project"),
+        (world.project.join(".env"), "a secret"),
+        (
+            world.project.join(".git/config"),
+            "run or trusted by the host later",
+        ),
+        (world.project.join("a/db.sqlite"), "found by a pattern"),
+        (world.project.join("hidden.txt"), "named by a rule"),
+        (world.home.join(".npm"), "a cache of aca's own, not the host's"),
+        (world.home.join(".cargo/bin/tool"), "a tool chain, read-only"),
+        (
+            world.home.join("new"),
+            "private to the run: empty at its start, gone at its end",
+        ),
+        ("/usr/bin/env".into(), "the system, read-only"),
+    ] {
+        assert_eq!(of(path.clone())["path"]["place"], place, "{path:?}");
+    }
+    // Every denial has a reason, and a place that it rests on.
+    for judged in answers
+        .iter()
+        .flat_map(|answer| answer["judged"].as_array().unwrap())
+    {
+        for key in ["reason", "origin"] {
+            assert_ne!(judged[key], "", "{judged}");
+        }
+    }
+    advice_holds(&world, &flags, &paths, &answers);
+}
+
+/// With the flag that is advised the same can really be done.
+fn advice_holds(world: &World, flags: &[&str], paths: &[PathBuf], answers: &[Value]) {
+    let mut followed = 0;
+    for (path, answer) in paths.iter().zip(answers) {
+        for action in ["read", "write"] {
+            let Some(advice) = judged(answer, action)["allow_with"].as_str() else {
+                continue;
+            };
+            let with: Vec<&str> = flags.iter().copied().chain(advice.split(' ')).collect();
+            let told = tried(world, &with, std::slice::from_ref(path));
+            let (read, write) = told[0];
+            assert!(
+                if action == "read" { read } else { write },
+                "{path:?} {action}: {advice}"
+            );
+            followed += 1;
+        }
+    }
+    assert!(followed > 20, "{followed}");
+}
+
+#[test]
+fn the_real_home_and_a_closed_project() {
+    if !has("python3") {
+        return;
+    }
+    let world = furnished();
+    agree(&world, &["--home", "host"], &below(&world.home, HOME));
+    agree(&world, &["--read", "."], &below(&world.project, PROJECT));
+    agree(
+        &world,
+        &["--agent", "claude"],
+        &below(
+            &world.home,
+            &[".claude", ".claude/x", ".claude/settings.json", ".claude.json"],
+        ),
+    );
+}
+
+#[test]
+fn names_that_are_not_there_yet() {
+    let world = World::with_repository();
+    for (path, becomes) in [
+        (".env", "masked"),
+        ("sub/deep/.env", "masked"),
+        ("x.sqlite", "masked"),
+        (".bashrc", "protected"),
+        (".git/hooks/pre-commit", "protected"),
+        ("Makefile", "told"),
+        ("node_modules/x/.env", "left-out"),
+        ("main.rs", "free"),
+    ] {
+        let answer = why(&world, &["--hide", "**/*.sqlite"], world.project.join(path));
+        let expected = if path == ".git/hooks/pre-commit" && world.project.join(".git/hooks").exists() {
+            // The directory is there, so the name can't even be made.
+            assert!(!allowed(&answer, "write"), "{answer:#}");
+            "protected"
+        } else {
+            assert!(allowed(&answer, "write"), "{answer:#}");
+            becomes
+        };
+        assert_eq!(answer["path"]["if_it_appears"], expected, "{path}");
+        assert_eq!(allowed(&answer, "read"), becomes != "masked", "{path}");
+        // It appears, and is what was said.
+        world.file(path, "API_TOKEN=abcdefghijklmnop\n");
+        let ran = world.run(
+            &["--hide", "**/*.sqlite"],
+            &format!(
+                "cat {path} >/dev/null 2>&1 && echo -n r; (echo >> {path}) 2>/dev/null && echo -n w; true"
+            ),
+        );
+        let can = match becomes {
+            "masked" => "",
+            "protected" => "r",
+            _ => "rw",
+        };
+        assert_eq!(ran.ok(), can, "{path}");
+        fs::remove_file(world.project.join(path)).unwrap();
+    }
+}
+
+#[test]
+fn for_root_what_others_may_not_read_is_covered() {
+    if !rustix::process::getuid().is_root() {
+        return skip("root", "the tests run as an ordinary user");
+    }
+    let world = World::new();
+    let for_root = |entry: &fs::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o400
+    };
+    let found = fs::read_dir("/proc").unwrap().flatten().find(for_root);
+    let Some(closed) = found.map(|entry| entry.path()) else {
+        return skip("a file of /proc for root alone", "there is none");
+    };
+    let closed = closed.to_str().unwrap();
+    let script = format!(
+        "for p in /etc/shadow {closed} /etc/passwd /proc/version; do head -c1 $p >/dev/null 2>&1 && echo $p; done; true"
+    );
+    let ran = world.run_as_root(&[], &script).unwrap();
+    assert_eq!(ran.ok(), "/etc/passwd\n/proc/version");
+    for (path, readable) in [
+        ("/etc/shadow", false),
+        (closed, false),
+        ("/etc/passwd", true),
+        ("/proc/version", true),
+    ] {
+        let mut command = std::process::Command::new(&world.aca);
+        let home = world.root().join("root-home");
+        let status = command
+            .args(["why", path])
+            .current_dir(home.join("project"))
+            .env_clear()
+            .env("HOME", &home)
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(status.success(), readable, "{path}");
+    }
+}
+
+#[test]
+fn the_exit_status_is_about_reading_or_writing() {
+    let world = World::with_repository();
+    let code = |words: &[&str]| {
+        let output = world.aca(&["why"]).args(words).output().unwrap();
+        Ran::from_output(&output).code
+    };
+    assert_eq!(code(&["./README"]), 0);
+    assert_eq!(code(&[".git/config"]), 0);
+    assert_eq!(code(&["--for", "write", ".git/config"]), 1);
+    assert_eq!(code(&["--for", "write", "./README"]), 0);
+    assert_eq!(code(&["/etc/new"]), 0);
+    assert_eq!(code(&[]), 125);
+    assert_eq!(code(&["a.test:0"]), 125);
+    assert_eq!(code(&["a", "b"]), 125);
+    assert_eq!(code(&["--for", "both", "a"]), 125);
+    assert_eq!(code(&["--session", "last"]), 125);
+}
+
+#[test]
+fn rules_on_commands() {
+    let world = World::with_repository();
+    world.file(
+        world.home.join(".config/aca/config.toml"),
+        "[commands]\ndeny = [\"git push --force\", \"terraform destroy\"]\n",
+    );
+    let marker = world.project.join("ran");
+    let ran = world
+        .aca(&["run", "--", "git", "push", "--force", "origin"])
+        .output()
+        .unwrap();
+    let ran = Ran::from_output(&ran);
+    assert_eq!(ran.code, 125, "{ran:?}");
+    for part in ["nothing was started", "git push --force", "config.toml:2:9"] {
+        assert!(ran.err.contains(part), "{part}: {ran:?}");
+    }
+    // The program counts by its file name, before anything starts.
+    let script = world.file("terraform", "#!/bin/sh\ntouch ran\n");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let denied = world
+        .aca(&["run", "--", "./terraform", "destroy"])
+        .output()
+        .unwrap();
+    assert_eq!(Ran::from_output(&denied).code, 125);
+    assert!(!marker.exists());
+    let other = world.aca(&["run", "--", "./terraform", "plan"]).output().unwrap();
+    assert_eq!(Ran::from_output(&other).code, 0);
+    assert!(marker.exists());
+    let explain = |words: &[&str]| {
+        let output = world.aca(&["why", "--json", "--"]).args(words).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code().unwrap(), answer)
+    };
+    let (code, answer) = explain(&["git", "push", "--force"]);
+    assert_eq!(
+        (code, &answer["judged"][0]["rule"]),
+        (1, &"git push --force".into())
+    );
+    assert!(
+        answer["judged"][0]["origin"]
+            .as_str()
+            .unwrap()
+            .ends_with("config.toml:2:9")
+    );
+    let (code, answer) = explain(&["git", "push", "origin", "--force"]);
+    assert_eq!(
+        (code, &answer["judged"][0]["nearest"]["rule"]),
+        (0, &"git push --force".into())
+    );
+    assert!(answer["command"]["found"].as_str().unwrap().ends_with("/git"));
+    assert!(answer["notes"].to_string().contains("bound by the sandbox"));
+    let (code, answer) = explain(&["no-such-program"]);
+    assert_eq!((code, &answer["command"]["found"]), (0, &Value::Null));
+    assert_eq!(explain(&["claude"]).1["command"]["agent"], "claude");
+}
+
+#[test]
+fn events_of_a_session() {
+    let world = World::new();
+    let ran = world.run(&["--net", "agent"], "getent hosts b.test; unshare -U true; true");
+    let _ = ran.ok();
+    let answer = |words: &[&str]| {
+        let output = world
+            .aca(&["why", "--json", "--session", "last"])
+            .args(words)
+            .output()
+            .unwrap();
+        let ran = Ran::from_output(&output);
+        let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        (ran.code, answer)
+    };
+    let log = world.aca(&["log", "--denied"]).output().unwrap();
+    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    let number = |what: &str| {
+        let line = log
+            .lines()
+            .find(|line| line.contains(what))
+            .unwrap_or_else(|| panic!("{what}: {log}"));
+        let words = line.split_whitespace();
+        words
+            .filter_map(|word| word.strip_prefix('#'))
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let (code, lookup) = answer(&[&number("b.test")]);
+    assert_eq!(
+        (code, &lookup["judged"][0]["allow_with"]),
+        (1, &"--allow b.test".into())
+    );
+    assert_eq!(
+        lookup["judged"][0]["allow_line"],
+        "[network]\nallow = [\"b.test\"]"
+    );
+    let (_, call) = answer(&[&number("CLONE_NEWUSER")]);
+    assert_eq!(call["judged"][0]["allow_with"], "--grant nested-userns");
+    assert!(call["notes"].to_string().contains("unshare"), "{call:#}");
+    // Without a number it is the newest denial.
+    let (code, newest) = answer(&[]);
+    assert_eq!((code, &newest["event"]), (1, &call["event"]));
+    let (code, start) = answer(&["0"]);
+    assert_eq!(
+        (code, &start["event"]["event"]["type"]),
+        (0, &"session_start".into())
+    );
+    let none = world
+        .aca(&["why", "--session", "last", "100000"])
+        .output()
+        .unwrap();
+    assert_eq!(none.status.code(), Some(125));
+    let odd: OsString = OsString::from("x");
+    assert_eq!(
+        world
+            .aca(&["why", "--session", "last"])
+            .arg(odd)
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(125)
+    );
+}
