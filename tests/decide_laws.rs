@@ -153,12 +153,12 @@ fn flags(words: impl IntoIterator<Item = OsString>) -> RunFlags {
         .chain(["--".into(), "true".into()])
         .collect();
     let Parsed::Args(args) = parse(&argv).unwrap() else {
-        panic!("{argv:?}")
+        unreachable!("{argv:?}")
     };
-    match args.command {
-        Command::Run(run) => run.flags,
-        other => panic!("{other:?}"),
-    }
+    let Command::Run(run) = args.command else {
+        unreachable!("{argv:?}")
+    };
+    run.flags
 }
 
 /// What is made of it, with the flags of a change besides.

@@ -126,7 +126,7 @@ fn faults_of_a_file() {
     1 | alow = []
       | ^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown key in a table
     error: unknown key `alow` in [network]
      --> c.toml:3:1
@@ -158,7 +158,7 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`
     --- unknown agent
     error: there is no agent `cluade`
      --> c.toml:1:9

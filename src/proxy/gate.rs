@@ -170,7 +170,7 @@ pub(super) fn refusal(reason: &str) -> Deny {
     Deny {
         rule: None,
         origin: Origin::BuiltIn("network gate".into()),
-        reason: reason.to_owned(),
+        reason: reason.into(),
         allow_with: None,
         allow_line: None,
         quiet: false,

@@ -16,6 +16,7 @@ mod ports;
 mod protocols;
 mod questions;
 mod servers;
+mod why;
 
 use support::World;
 

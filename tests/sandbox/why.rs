@@ -68,7 +68,7 @@ fn why(world: &World, flags: &[&str], target: impl AsRef<OsStr>) -> Value {
     let mut command = world.aca(&["why", "--json"]);
     let output = command.args(flags).arg(target.as_ref()).output().unwrap();
     let ran = Ran::from_output(&output);
-    let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(
         ran.code,
         i32::from(!answer["allowed"].as_bool().unwrap()),
@@ -605,7 +605,7 @@ fn events_of_a_session() {
             .output()
             .unwrap();
         let ran = Ran::from_output(&output);
-        let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
+        let answer: Value = serde_json::from_str(&ran.out).unwrap();
         (ran.code, answer)
     };
     let log = world.aca(&["log", "--denied"]).output().unwrap();
@@ -614,7 +614,7 @@ fn events_of_a_session() {
         let line = log
             .lines()
             .find(|line| line.contains(what))
-            .unwrap_or_else(|| panic!("{what}: {log}"));
+            .unwrap_or_else(|| unreachable!("{what}: {log}"));
         let words = line.split_whitespace();
         words
             .filter_map(|word| word.strip_prefix('#'))

@@ -171,9 +171,9 @@ fn call(name: &str, errno: &str) -> Explanation {
     let deny = Deny {
         rule: Some(name.to_owned()),
         origin: crate::policy::Origin::BuiltIn("system-call filter".into()),
-        reason: format!("the call is answered with {errno}: {reason}"),
+        reason: format!("the call is answered with {errno}: {reason}").into(),
         allow_with: grant.map(|grant| format!("--grant {}", grant.word())),
-        allow_line: grant.map(|grant| format!("grants = [\"{}\"]", grant.word())),
+        allow_line: grant.map(|grant| format!("grants = [\"{}\"]", grant.word()).into()),
         quiet: false,
     };
     Explanation {

@@ -57,7 +57,8 @@ fn answer(args: &WhyArgs) -> Result<Answer, Failure> {
     };
     answer.asked = text.to_string_lossy().into_owned();
     answer.taken_for = read.taken_for;
-    answer.notes.splice(0..0, read.notes);
+    let doubt = read.doubt.filter(|_| !answer.allowed);
+    answer.notes.splice(0..0, read.notes.into_iter().chain(doubt));
     Ok(answer)
 }
 

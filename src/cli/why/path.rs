@@ -45,9 +45,15 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
         .foreseen
         .as_ref()
         .filter(|_| !asked.there && matches!(asked.seen, Seen::Host(_)));
-    answer
-        .notes
-        .extend(foreseen.and_then(|(foreseen, _)| told(foreseen)));
+    let can_be_made = answer
+        .judged
+        .iter()
+        .any(|judged| judged.action == "write" && judged.allowed);
+    answer.notes.extend(
+        foreseen
+            .filter(|_| can_be_made)
+            .and_then(|(foreseen, _)| told(foreseen)),
+    );
     if asked.rule.is_some_and(|rule| rule.place == Place::Cache) {
         let note = "kept between runs in aca's own data directory; the host's own directory is neither seen nor changed";
         answer.notes.push(note.into());

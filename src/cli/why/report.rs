@@ -176,10 +176,10 @@ impl Judged {
                 allowed: false,
                 rule: deny.rule.clone(),
                 origin: deny.origin.to_string(),
-                reason: deny.reason.clone(),
+                reason: deny.reason.to_string(),
                 nearest: None,
                 allow_with: deny.allow_with.clone(),
-                allow_line: deny.allow_line.clone(),
+                allow_line: deny.allow_line.as_deref().map(str::to_owned),
             },
         }
     }
@@ -203,11 +203,11 @@ impl Judged {
     fn lines(&self, lines: &mut Lines) {
         let verdict = if self.allowed { "allowed" } else { "DENIED" };
         lines.add(self.action, &format!("{verdict}: {}", self.reason));
-        let rule = self
-            .rule
-            .as_ref()
-            .map_or_else(String::new, |rule| format!("`{rule}` "));
-        lines.add("", &format!("by {rule}({})", self.origin));
+        let by = match &self.rule {
+            Some(rule) => format!("by `{rule}` ({})", self.origin),
+            None => format!("by {}", self.origin),
+        };
+        lines.add("", &by);
         if let Some(miss) = &self.nearest {
             lines.add(
                 "nearest",

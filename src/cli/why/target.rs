@@ -41,8 +41,10 @@ pub(super) struct Taken {
     pub(super) target: Target,
     /// In one word.
     pub(super) taken_for: &'static str,
-    /// What else it could have been, and what it leaves out.
+    /// What it leaves out.
     pub(super) notes: Vec<String>,
+    /// What else it could have been: of interest when it is denied.
+    pub(super) doubt: Option<String>,
 }
 
 /// The port of HTTPS, for a host without one.
@@ -78,50 +80,53 @@ pub(super) fn read(text: &OsStr, current: &Path, home: &Path) -> Result<Taken, F
     let bytes = text.as_encoded_bytes();
     let like_path = bytes.contains(&b'/') || bytes.first() == Some(&b'~') || bytes == b"." || bytes == b"..";
     let host = text.to_str().map(|text| (text, host(text, None)));
-    let as_path = |notes| {
+    let as_path = |doubt| {
         Ok(Taken {
             target: Target::Path(path.clone()),
             taken_for: "a path",
-            notes,
+            notes: Vec::new(),
+            doubt,
         })
     };
+    if like_path {
+        return as_path(None);
+    }
     match host {
-        Some((text, Ok(host))) if !like_path && there => as_path(vec![format!(
+        Some((text, Ok(host))) if there => as_path(Some(format!(
             "`{text}` is in the current directory, so it was taken for a path; for the host write `{text}:{}`",
             host.port
-        )]),
-        _ if like_path || there => as_path(Vec::new()),
+        ))),
+        _ if there => as_path(None),
         Some((text, Ok(host))) => {
-            let mut notes = Vec::new();
-            if !text.contains(':') || matches!(host.to, To::Address(IpAddr::V6(_))) && !text.contains(']') {
-                notes.push(format!("without a port {DEFAULT_PORT} is meant"));
-            }
-            if let To::Name(name) = &host.to
-                && !text.contains(':')
-                && (name.is_single_label() || path.extension().is_some())
-            {
-                notes.push(format!(
-                    "nothing of that name is in the current directory, so it was taken for a host; for a file write `./{text}`"
-                ));
-            }
-            let taken_for = match host.to {
-                To::Name(_) => "a host",
-                To::Address(_) => "an address",
+            let with_port = match host.to {
+                To::Name(_) | To::Address(IpAddr::V4(_)) => text.contains(':'),
+                To::Address(IpAddr::V6(_)) => text.contains("]:"),
             };
+            let doubt = format!(
+                "nothing of that name is in the current directory, so it was taken for a host; for a file write `./{text}`"
+            );
             Ok(Taken {
+                taken_for: match host.to {
+                    To::Name(_) => "a host",
+                    To::Address(_) => "an address",
+                },
                 target: Target::Host(host),
-                taken_for,
-                notes,
+                notes: if with_port {
+                    Vec::new()
+                } else {
+                    vec![format!("without a port {DEFAULT_PORT} is meant")]
+                },
+                doubt: Some(doubt).filter(|_| !with_port),
             })
         }
         Some((text, Err(error))) if text.contains(':') => Err(usage(format!(
             "`{text}` is nothing in the current directory, and no host: {error}"
         ))
         .hint("a path that isn't there yet needs a slash: `./NAME`")),
-        Some((text, Err(error))) => as_path(vec![format!(
+        Some((text, Err(error))) => as_path(Some(format!(
             "`{text}` is no host name ({error}), so it was taken for a path"
-        )]),
-        None => as_path(vec!["it is no host name, so it was taken for a path".into()]),
+        ))),
+        None => as_path(Some("it is no host name, so it was taken for a path".into())),
     }
 }
 
@@ -144,6 +149,7 @@ fn url(scheme: &str, rest: &str, current: &Path, home: &Path) -> Result<Taken, F
             target: Target::Path(absolute(OsStr::new(path), current, home)),
             taken_for: "a path",
             notes: Vec::new(),
+            doubt: None,
         });
     }
     let default = SCHEMES
@@ -165,6 +171,7 @@ fn url(scheme: &str, rest: &str, current: &Path, home: &Path) -> Result<Taken, F
         target: Target::Host(found),
         taken_for: "a URL",
         notes,
+        doubt: None,
     })
 }
 
@@ -245,7 +252,7 @@ mod tests {
         format!(
             "{} {what}{}",
             taken.taken_for,
-            ", noted".repeat(taken.notes.len())
+            ", noted".repeat(taken.notes.len() + usize::from(taken.doubt.is_some()))
         )
     }
 
@@ -263,9 +270,9 @@ mod tests {
             ("a.test", "a host a.test 443, noted, noted"),
             ("A.test.:22", "a host a.test 22"),
             ("Makefile", "a host makefile 443, noted, noted"),
-            ("1.2.3.4", "an address 1.2.3.4 443, noted"),
+            ("1.2.3.4", "an address 1.2.3.4 443, noted, noted"),
             ("1.2.3.4:80", "an address 1.2.3.4 80"),
-            ("::1", "an address ::1 443, noted"),
+            ("::1", "an address ::1 443, noted, noted"),
             ("[::1]:80", "an address ::1 80"),
             ("[::ffff:10.0.0.1]:80", "an address 10.0.0.1 80"),
             ("https://a.test/x?y#z", "a URL a.test 443, noted"),

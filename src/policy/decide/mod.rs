@@ -36,12 +36,12 @@ pub struct Deny {
     /// Where that rule, or the preset, is written.
     pub origin: Origin,
     /// The reason in a few words.
-    pub reason: String,
+    pub reason: Box<str>,
     /// The narrowest flag that allows it; `None` when a rule must go instead, or nothing can.
     pub allow_with: Option<String>,
     /// The same as lines of the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allow_line: Option<String>,
+    pub allow_line: Option<Box<str>>,
     /// Expected (telemetry): logged, but not news for the user.
     pub quiet: bool,
 }
@@ -54,20 +54,25 @@ struct Denied {
 
 impl Denied {
     /// By a rule, or for want of one.
-    fn new(rule: Option<String>, origin: Origin, reason: impl Into<String>, change: Option<Change>) -> Self {
+    fn new(
+        rule: Option<String>,
+        origin: Origin,
+        reason: impl Into<Box<str>>,
+        change: Option<Change>,
+    ) -> Box<Self> {
         let deny = Deny {
             rule,
             origin,
             reason: reason.into(),
             allow_with: change.as_ref().map(Change::flag),
-            allow_line: change.as_ref().and_then(Change::line),
+            allow_line: change.as_ref().and_then(Change::line).map(Into::into),
             quiet: false,
         };
-        Self { deny, change }
+        Box::new(Self { deny, change })
     }
 
     /// Whether it is expected.
-    fn quiet(mut self, quiet: bool) -> Self {
+    fn quiet(mut self: Box<Self>, quiet: bool) -> Box<Self> {
         self.deny.quiet = quiet;
         self
     }
@@ -89,7 +94,7 @@ impl Policy {
         self.judge(action).err()?.change
     }
 
-    fn judge(&self, action: &Action) -> Result<Allow, Denied> {
+    fn judge(&self, action: &Action) -> Result<Allow, Box<Denied>> {
         match action {
             Action::Resolve { name } => network::decide(&self.network, &network::Asked::Name(name)),
             Action::Connect { name, port } => {
@@ -105,7 +110,7 @@ impl Policy {
     }
 
     /// Rules on commands only deny: what no rule names is started.
-    fn execute(&self, argv: &[OsString]) -> Result<Allow, Denied> {
+    fn execute(&self, argv: &[OsString]) -> Result<Allow, Box<Denied>> {
         let denying = self.commands.iter().filter(|rule| rule.pattern.matches(argv));
         match denying.min_by_key(|rule| (&rule.origin, &rule.pattern)) {
             Some(rule) => Err(Denied::new(

@@ -30,7 +30,7 @@ impl Asked<'_> {
     }
 }
 
-pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow, Denied> {
+pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow, Box<Denied>> {
     let denying: Vec<&HostRule> = network
         .rules
         .iter()
@@ -66,7 +66,7 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         return Ok(Allow {
             rule: Some(rule.pattern.to_string()),
             origin: rule.origin.clone(),
-            reason: "allowed by a rule".into(),
+            reason: "a rule allows it".into(),
         });
     }
     let fixed = network.resolve.iter().filter(|fixed| fixes(fixed, asked));

@@ -6,7 +6,7 @@ use crate::policy::{Access, Change, Origin, PathRule, Place};
 use std::path::Path;
 
 /// Whether `path` may be read, or written.
-pub(super) fn decide(rules: &[PathRule], path: &Path, wanted: Access) -> Result<Allow, Denied> {
+pub(super) fn decide(rules: &[PathRule], path: &Path, wanted: Access) -> Result<Allow, Box<Denied>> {
     let nearest = PathRule::nearest(rules, path);
     let allowed = nearest.is_some_and(|rule| rule.access <= wanted && rule.access != Access::Hide);
     if let Some(rule) = nearest.filter(|_| allowed) {
