@@ -6,6 +6,9 @@ use crate::policy::{Access, Origin, PathRule, Place, is_glob};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// Bytes that a hidden directory may hold: places for what is shown in it.
+const HOLLOW_BYTES: u64 = 1 << 20;
+
 /// Adds the project and the rules on paths, outer before inner.
 pub(super) fn add(
     rules: &[PathRule],
@@ -13,6 +16,10 @@ pub(super) fn add(
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
+    let mut hollow = Vec::new();
+    for entry in entries.iter_mut() {
+        open_up(entry, rules, &mut hollow);
+    }
     root(rules, facts, needs, entries);
     let mut inner = Vec::new();
     protections(rules, needs, &mut inner);
@@ -32,7 +39,12 @@ pub(super) fn add(
             origin: origin.clone(),
         });
     }
-    let mut hollow = Vec::new();
+    for entry in &mut inner {
+        open_up(entry, rules, &mut hollow);
+    }
+    // What a pattern finds in there is not named, and stays hidden.
+    let hidden = |at: &Path| hollow.iter().any(|hollow| at != hollow && at.starts_with(hollow));
+    inner.retain(|entry| !matches!(entry, Entry::Protect { at, .. } | Entry::Pin { at } if hidden(at)));
     for rule in rules {
         if is_glob(&rule.path) {
             // The walk expanded it: what it found is among the masks and protections.
@@ -46,6 +58,32 @@ pub(super) fn add(
     entries.extend(inner);
     entries.extend(hollow.into_iter().map(|at| Entry::Seal { at }));
     Ok(())
+}
+
+/// A masked directory of which a rule shows a part: nothing can be put into a mask, so it becomes an empty place that is
+/// closed once those parts stand in it.
+fn open_up(entry: &mut Entry, rules: &[PathRule], hollow: &mut Vec<PathBuf>) {
+    let Entry::Mask {
+        at,
+        kind: Kind::Directory,
+        place,
+        origin,
+    } = entry
+    else {
+        return;
+    };
+    let shows =
+        |rule: &PathRule| rule.access != Access::Hide && rule.path != *at && rule.path.starts_with(&*at);
+    if rules.iter().any(|rule| shows(rule) && !is_glob(&rule.path)) {
+        hollow.push(at.clone());
+        *entry = Entry::Scratch {
+            at: at.clone(),
+            size_bytes: HOLLOW_BYTES,
+            mode: 0o755,
+            place: place.clone(),
+            origin: origin.clone(),
+        };
+    }
 }
 
 /// The project itself.
@@ -236,7 +274,7 @@ fn ruled(
             hollow.push(at.clone());
             Entry::Scratch {
                 at,
-                size_bytes: 1 << 20,
+                size_bytes: HOLLOW_BYTES,
                 mode: 0o755,
                 place,
                 origin,

@@ -393,11 +393,12 @@ fn every_row_is_true() {
             assert_ne!(judged[key], "", "{judged}");
         }
     }
-    advice_holds(&world, &flags, &paths, &answers);
+    let followed = advice_holds(&world, &flags, &paths, &answers);
+    assert!(followed > 20, "{followed}");
 }
 
-/// With the flag that is advised the same can really be done.
-fn advice_holds(world: &World, flags: &[&str], paths: &[PathBuf], answers: &[Value]) {
+/// With the flag that is advised the same can really be done; tells how often.
+fn advice_holds(world: &World, flags: &[&str], paths: &[PathBuf], answers: &[Value]) -> usize {
     let mut followed = 0;
     for (path, answer) in paths.iter().zip(answers) {
         for action in ["read", "write"] {
@@ -414,7 +415,7 @@ fn advice_holds(world: &World, flags: &[&str], paths: &[PathBuf], answers: &[Val
             followed += 1;
         }
     }
-    assert!(followed > 20, "{followed}");
+    followed
 }
 
 #[test]
@@ -423,16 +424,77 @@ fn the_real_home_and_a_closed_project() {
         return;
     }
     let world = furnished();
-    agree(&world, &["--home", "host"], &below(&world.home, HOME));
-    agree(&world, &["--read", "."], &below(&world.project, PROJECT));
-    agree(
-        &world,
-        &["--agent", "claude"],
-        &below(
+    for path in [
+        ".ssh/config",
+        ".aws/credentials",
+        ".claude.json",
+        ".claude/settings.json",
+    ] {
+        world.file(world.home.join(path), "{}");
+    }
+    for (flags, base, names) in [
+        (&["--home", "host"][..], &world.home, HOME),
+        (&["--read", "."], &world.project, PROJECT),
+        (
+            &["--agent", "claude"],
             &world.home,
-            &[".claude", ".claude/x", ".claude/settings.json", ".claude.json"],
+            &[
+                ".claude",
+                ".claude/x",
+                ".claude/settings.json",
+                ".claude.json",
+                ".ssh",
+            ],
         ),
+        (
+            &["--agent", "claude", "--home", "host"],
+            &world.home,
+            &[
+                ".claude",
+                ".claude/x",
+                ".claude/settings.json",
+                ".claude.json",
+                ".ssh/config",
+                ".aws",
+                ".aws/credentials",
+                ".aws/new",
+            ],
+        ),
+    ] {
+        let paths = below(base, names);
+        let answers = agree(&world, flags, &paths);
+        advice_holds(&world, flags, &paths, &answers);
+    }
+}
+
+/// One file of a masked directory can be shown by its name, and nothing else of it is.
+#[test]
+fn a_part_of_a_masked_directory() {
+    let world = World::with_repository();
+    for path in ["vault/a.md", "vault/b.md", "vault/sub/c.md"] {
+        world.file(path, "content");
+    }
+    let vault = world.project.join("vault");
+    let ran = world.run(&["--hide", "**/vault"], "cat vault/*; ls -A vault");
+    assert_eq!(ran.out, "", "{ran:?}");
+    let flags = [
+        "--hide",
+        "**/vault",
+        "--read",
+        "vault/a.md",
+        "--read",
+        "vault/**/*.md",
+    ];
+    let ran = world.run(
+        &flags,
+        "ls -AR vault; cat vault/a.md; echo x > vault/a.md; echo x > vault/new; mkdir vault/sub",
     );
+    assert_eq!(ran.out, "vault:\na.md\ncontent", "{ran:?}");
+    assert_eq!(fs::read(vault.join("a.md")).unwrap(), b"content");
+    if has("python3") {
+        let paths = below(&vault, &["", "a.md", "b.md", "sub", "sub/c.md", "new"]);
+        agree(&world, &flags, &paths);
+    }
 }
 
 #[test]

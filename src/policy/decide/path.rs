@@ -90,10 +90,6 @@ fn change(rule: &PathRule, path: &Path, wanted: Access) -> Option<Change> {
     match (&rule.place, &rule.origin) {
         (Place::Own | Place::Kernel, _) => None,
         (Place::Rule, Origin::Flag(_)) if same => None,
-        // A masked directory is empty: there is nothing in it that could be shown by itself.
-        (Place::Secret | Place::Pattern | Place::System, _) if rule.access == Access::Hide => {
-            grant(&rule.path, wanted)
-        }
         _ => grant(path, wanted),
     }
 }
