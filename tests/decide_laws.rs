@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "a.test",
     "x.a.test",
     "y.x.a.test",
@@ -23,11 +23,12 @@ const NAMES: [&str; 8] = [
     "bb.test",
     "api.anthropic.com",
     "statsig.anthropic.com",
+    "x.sentry.io",
     "index.crates.io",
 ];
 const ADDRESSES: [&str; 4] = ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"];
 const PORTS: [u16; 5] = [0, 22, 80, 443, 8080];
-const WORDS: [&str; 4] = ["git", "push", "--force", "rm"];
+const WORDS: [&str; 2] = ["git", "push"];
 
 /// A configuration file and flags, as somebody could write them.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ fn paths() -> impl Strategy<Value = Vec<String>> {
 fn written() -> impl Strategy<Value = Written> {
     let hosts = || prop::collection::vec(host(), 0..3);
     let presets = select(&["", "none", "agent", "dev", "open"][..]);
-    let commands = prop::collection::vec(prop::collection::vec(select(&WORDS[..]), 1..4), 0..3);
+    let commands = prop::collection::vec(prop::collection::vec(select(&WORDS[..]), 1..4), 0..5);
     let file = (presets, hosts(), hosts(), paths(), paths(), paths(), commands);
     let flags = (
         hosts(),
