@@ -198,9 +198,10 @@ fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
     PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
-/// The directories strictly between a writable root and `path`.
+/// The directories strictly between a writable root and `path`; none for a root, above which nothing is the run's.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let Some(root) = needs.roots().find(|root| path.starts_with(root)) else {
+    let holds = |root: &&PathBuf| path != root.as_path() && path.starts_with(root);
+    let Some(root) = needs.roots().find(holds) else {
         return Vec::new();
     };
     path.ancestors()
