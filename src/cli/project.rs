@@ -220,10 +220,13 @@ impl Looked {
                 let why = found
                     .runs_when
                     .map_or_else(|| found.why.clone(), |when| when.to_string());
+                let when = found
+                    .runs_when
+                    .map_or_else(|| found.why.clone(), |when| format!("when {when}"));
                 needs.protect.push(Kept {
                     path,
                     kind,
-                    place: Place::Protected(why.clone()),
+                    place: Place::Protected(when),
                     why,
                     origin: Origin::BuiltIn(format!("presets/protected.toml: {}", found.why)),
                 });

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::flags::{LogArgs, RunFlags};
+use crate::policy::Access;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(words: &[&str]) -> Result<Parsed, Failure> {
@@ -63,6 +64,36 @@ fn the_first_word_ends_acas_flags() {
         assert_eq!(args.words, words, "{typed:?}");
         assert_eq!(args.after_separator, after_separator, "{typed:?}");
     }
+}
+
+#[test]
+fn what_why_is_asked_about() {
+    let why = |words: &[&str]| match parsed(words).unwrap() {
+        Parsed::Args(args) => match args.command {
+            Command::Why(args) => *args,
+            other @ (Command::Run(_)
+            | Command::Plan(_)
+            | Command::Doctor(_)
+            | Command::Log(_)
+            | Command::Selftest(_)) => panic!("{other:?}"),
+        },
+        Parsed::Text(text) => panic!("{text}"),
+    };
+    let args = why(&["why", "--net", "none", "a.test:80", "--json"]);
+    assert_eq!(
+        (args.json, args.target, args.wanted),
+        (true, vec!["a.test:80".into()], Access::Read)
+    );
+    assert_eq!(args.flags.net, Some(crate::policy::NetworkPreset::None));
+    let args = why(&["why", "--agent", "claude", "--", "git", "push", "--force"]);
+    assert_eq!(args.command, ["git", "push", "--force"]);
+    let args = why(&["why", "--for", "write", "--write", "/x", "./a"]);
+    assert_eq!((args.wanted, args.flags.write.len()), (Access::Write, 1));
+    let args = why(&["why", "--session", "2026", "7"]);
+    assert_eq!(
+        (args.session.as_deref(), args.target),
+        (Some("2026"), vec!["7".into()])
+    );
 }
 
 #[test]

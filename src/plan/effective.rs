@@ -59,7 +59,9 @@ impl View {
             }
             let added = rules_of(entry);
             if let Some(at) = mounted(entry) {
-                rules.retain(|rule| !rule.path.starts_with(at));
+                // A pin shows its own place again, as it was granted.
+                let pin = matches!(entry, Entry::Pin { .. });
+                rules.retain(|rule| !rule.path.starts_with(at) || pin && rule.path == at);
             }
             rules.extend(added);
         }
@@ -218,5 +220,125 @@ fn rules_of(entry: &Entry) -> Vec<PathRule> {
         }
         Entry::Terminal { path, .. } => vec![rule(path, Access::Write, &Place::Kernel, &view)],
         Entry::Directory { .. } | Entry::Link { .. } | Entry::Pin { .. } | Entry::Seal { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Kind;
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    fn path() -> impl Strategy<Value = PathBuf> {
+        prop::collection::vec(select(&NAMES[..]), 1..4)
+            .prop_map(|names| Path::new("/").join(names.iter().collect::<PathBuf>()))
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        (path(), 0..6, any::<u8>()).prop_map(|(at, form, number)| {
+            let (place, kind) = (Place::Rule, Kind::Directory);
+            let origin = Origin::Flag(number.to_string());
+            let source = Path::new("/host").join(number.to_string());
+            let why = String::new();
+            match form {
+                0 => Entry::Show {
+                    source,
+                    at,
+                    kind,
+                    why,
+                    place,
+                    origin,
+                },
+                1 => Entry::Grant {
+                    source,
+                    at,
+                    kind,
+                    identity: None,
+                    own: false,
+                    why,
+                    place,
+                    origin,
+                },
+                2 => Entry::Mask {
+                    at,
+                    kind,
+                    place,
+                    origin,
+                },
+                3 => Entry::Scratch {
+                    at,
+                    size_bytes: 1,
+                    mode: 0o700,
+                    place,
+                    origin,
+                },
+                4 => Entry::Protect {
+                    at,
+                    kind,
+                    why,
+                    place,
+                    origin,
+                },
+                _ => Entry::Pin { at },
+            }
+        })
+    }
+
+    proptest! {
+        /// The last mount on the way to a path is what is met there: one below it in the stack is hidden, however long
+        /// its path.
+        #[test]
+        fn as_mounts_lie_on_one_another(entries in prop::collection::vec(entry(), 0..8), path in path()) {
+            let view = View { entries: entries.clone() };
+            let top = entries.iter().rev().find(|entry| path.starts_with(entry.at()));
+            let rule = PathRule::nearest(&view.rules(), &path).map(|rule| (rule.access, rule.origin.clone()));
+            match top {
+                Some(Entry::Show { origin, .. } | Entry::Protect { origin, .. }) => {
+                    prop_assert_eq!(rule, Some((Access::Read, origin.clone())));
+                }
+                Some(Entry::Grant { origin, .. } | Entry::Scratch { origin, .. }) => {
+                    prop_assert_eq!(rule, Some((Access::Write, origin.clone())));
+                }
+                Some(Entry::Mask { origin, .. }) => prop_assert_eq!(rule, Some((Access::Hide, origin.clone()))),
+                // It shows again what lies there, as it was granted.
+                Some(_) => {}
+                None => prop_assert_eq!(rule, None),
+            }
+            let seen = view.seen(&path);
+            match top {
+                Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => {
+                    let host = source.join(path.strip_prefix(at).unwrap());
+                    let host: PathBuf = host.components().collect();
+                    prop_assert_eq!(seen, Seen::Host(host));
+                }
+                Some(Entry::Protect { .. } | Entry::Pin { .. }) => prop_assert_eq!(seen, Seen::Host(path)),
+                Some(Entry::Mask { at, .. }) => {
+                    prop_assert_eq!(seen, if *at == path { Seen::Covered } else { Seen::Absent });
+                }
+                Some(_) | None => prop_assert!(matches!(seen, Seen::Made | Seen::Empty | Seen::Absent)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_scratch_space_hides() {
+        let origin = Origin::Flag("--hide /a".into());
+        let at = PathBuf::from("/a");
+        let view = View {
+            entries: vec![
+                Entry::Scratch {
+                    at: at.clone(),
+                    size_bytes: 1,
+                    mode: 0o755,
+                    place: Place::Rule,
+                    origin,
+                },
+                Entry::Seal { at },
+            ],
+        };
+        assert_eq!(view.rules()[0].access, Access::Hide);
     }
 }

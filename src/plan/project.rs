@@ -164,6 +164,7 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {
         access(pin) == Access::Write
+            && needs.roots().any(|root| pin.starts_with(root))
             && !needs.roots().any(|root| root == pin)
             && !kept.iter().any(|outer| pin.starts_with(&outer.path))
     });

@@ -54,13 +54,24 @@ fn tried(world: &World, flags: &[&str], paths: &[PathBuf]) -> Vec<(bool, bool)> 
     };
     let input: String = paths.iter().map(hex).collect();
     let ran = world.run_with_input(flags, &format!("exec python3 -c '{PROBE}'"), input.as_bytes());
-    let told: Vec<(bool, bool)> = ran
-        .ok()
-        .lines()
-        .map(|line| (line.starts_with('1'), line.ends_with('1')))
-        .collect();
+    let told = results(&ran);
     assert_eq!(told.len(), paths.len(), "{ran:?}");
     told
+}
+
+/// A line for the probe.
+fn hex(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits + "\n"
+}
+
+/// What the probe printed.
+fn results(ran: &Ran) -> Vec<(bool, bool)> {
+    ran.ok()
+        .lines()
+        .map(|line| (line.starts_with('1'), line.ends_with('1')))
+        .collect()
 }
 
 /// What `aca why` says of one.
@@ -435,6 +446,7 @@ fn the_real_home_and_a_closed_project() {
     for (flags, base, names) in [
         (&["--home", "host"][..], &world.home, HOME),
         (&["--read", "."], &world.project, PROJECT),
+        (&["--grant", "nested-userns"], &PathBuf::from("/"), SYSTEM),
         (
             &["--agent", "claude"],
             &world.home,
@@ -539,44 +551,113 @@ fn names_that_are_not_there_yet() {
     }
 }
 
+/// Where root runs aca nobody inside has root's powers, and what others may not read is covered.
 #[test]
-fn for_root_what_others_may_not_read_is_covered() {
+fn every_row_is_true_for_root() {
     if !rustix::process::getuid().is_root() {
         return skip("root", "the tests run as an ordinary user");
     }
+    if !has("python3") {
+        return;
+    }
     let world = World::new();
-    let for_root = |entry: &fs::DirEntry| {
-        let metadata = entry.metadata().unwrap();
-        metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o400
-    };
-    let found = fs::read_dir("/proc").unwrap().flatten().find(for_root);
-    let Some(closed) = found.map(|entry| entry.path()) else {
-        return skip("a file of /proc for root alone", "there is none");
-    };
-    let closed = closed.to_str().unwrap();
-    let script = format!(
-        "for p in /etc/shadow {closed} /etc/passwd /proc/version; do head -c1 $p >/dev/null 2>&1 && echo $p; done; true"
+    let _ = world.run_as_root(&[], "true").unwrap().ok();
+    let (home, project) = (
+        world.root().join("root-home"),
+        world.root().join("root-home/project"),
     );
-    let ran = world.run_as_root(&[], &script).unwrap();
-    assert_eq!(ran.ok(), "/etc/passwd\n/proc/version");
-    for (path, readable) in [
-        ("/etc/shadow", false),
-        (closed, false),
-        ("/etc/passwd", true),
-        ("/proc/version", true),
+    for (name, mode) in [
+        ("own", 0o600),
+        ("own-closed", 0o200),
+        (".env", 0o600),
+        ("of-another", 0o600),
+        ("read-only", 0o444),
     ] {
-        let mut command = std::process::Command::new(&world.aca);
-        let home = world.root().join("root-home");
-        let status = command
-            .args(["why", path])
-            .current_dir(home.join("project"))
+        fs::write(project.join(name), "API_TOKEN=abcdefghijklmnop").unwrap();
+        fs::set_permissions(project.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    world.give(&project.join("of-another"));
+    let mut paths = below(
+        &project,
+        &["", "own", "own-closed", ".env", "of-another", "read-only", "new"],
+    );
+    paths.extend(SYSTEM.iter().map(PathBuf::from));
+    // Files of `/proc` for root alone.
+    let for_root = |entry: &fs::DirEntry| {
+        entry
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o400)
+    };
+    paths.extend(
+        fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(for_root)
+            .map(|entry| entry.path()),
+    );
+    fs::write(
+        project.join("asked"),
+        paths.iter().map(|path| hex(path)).collect::<String>(),
+    )
+    .unwrap();
+    let ran = world
+        .run_as_root(&[], &format!("exec python3 -c '{PROBE}' < asked"))
+        .unwrap();
+    let told = results(&ran);
+    assert_eq!(told.len(), paths.len(), "{ran:?}");
+    let mut wrong = String::new();
+    for (path, really) in paths.iter().zip(told) {
+        let output = std::process::Command::new(&world.aca)
+            .args(["why", "--json"])
+            .arg(path)
+            .current_dir(&project)
             .env_clear()
             .env("HOME", &home)
             .output()
-            .unwrap()
-            .status;
-        assert_eq!(status.success(), readable, "{path}");
+            .unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let there = answer["path"]["exists"].as_bool().unwrap();
+        let said = (there && allowed(&answer, "read"), allowed(&answer, "write"));
+        if said != really {
+            wrong.push_str(&format!("{path:?}: told {said:?}, is {really:?}\n"));
+        }
     }
+    assert_eq!(wrong, "");
+}
+
+/// Its common git directory lies outside of the project, and its git directory in there.
+#[test]
+fn a_linked_work_tree() {
+    if !has("python3") {
+        return;
+    }
+    let mut world = World::with_repository();
+    let main = world.project.clone();
+    let linked = world.home.join("linked");
+    world.git(&main, &["worktree", "add", "-q", linked.to_str().unwrap()]);
+    world.project = linked.clone();
+    let mut paths = below(&linked, &["", "README", ".git", "new"]);
+    paths.extend(below(
+        &main.join(".git"),
+        &[
+            "",
+            "config",
+            "hooks",
+            "hooks/new",
+            "HEAD",
+            "refs/heads",
+            "objects",
+            "new",
+            "worktrees/linked",
+            "worktrees/linked/HEAD",
+            "worktrees/linked/gitdir",
+            "worktrees/linked/commondir",
+        ],
+    ));
+    paths.push(main.join("README"));
+    agree(&world, &[], &paths);
+    let answer = why(&world, &[], main.join(".git/config.worktree"));
+    assert_eq!(answer["path"]["if_it_appears"], "protected", "{answer:#}");
 }
 
 #[test]

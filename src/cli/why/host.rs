@@ -36,7 +36,7 @@ fn by_name(question: &Question, name: &Name, port: u16) -> Answer {
         notes.extend(spoken(port));
     } else {
         judged.nearest = miss::of_name(&network.rules, name, port);
-        let change = question.that_works(&action, question.policy.remedy(&action));
+        let change = question.that_works(question.policy.remedy(&action), |changed| changed.allows(&action));
         judged = judged.with(change.as_ref());
     }
     let mut answer = Answer::new("a host", vec![judged]);
@@ -66,7 +66,7 @@ fn by_address(question: &Question, address: IpAddr, port: u16) -> Answer {
         notes.extend(spoken(port));
     } else {
         judged.nearest = miss::of_address(&question.policy.network.rules, address, port);
-        let change = question.that_works(&action, question.policy.remedy(&action));
+        let change = question.that_works(question.policy.remedy(&action), |changed| changed.allows(&action));
         judged = judged.with(change.as_ref());
         if let Some(word) = refused_address(address) {
             notes.push(format!(

@@ -14,7 +14,7 @@ use super::flags::{RunArgs, WhyArgs};
 use super::prepare::{Prepared, begin, prepare};
 use crate::facts::Ambient;
 use crate::failure::{Failure, FailureKind};
-use crate::policy::{Action, Change, Policy};
+use crate::policy::{Action, Change, Policy, Verdict};
 use crate::ui;
 use report::Answer;
 use std::process::ExitCode;
@@ -100,27 +100,38 @@ impl Question {
         })
     }
 
-    /// The first of `changes` with which the same run would really allow `action`: what is advised is tried first.
-    fn that_works(&self, action: &Action, changes: impl IntoIterator<Item = Change>) -> Option<Change> {
-        changes.into_iter().find(|change| {
-            let words = std::iter::once("aca".into())
-                .chain(std::iter::once("run".into()))
-                .chain(change.words())
-                .chain(["--".into(), "true".into()]);
-            let Ok(super::Parsed::Args(parsed)) = super::parse(&words.collect::<Vec<_>>()) else {
-                return false;
-            };
-            let super::Command::Run(more) = parsed.command else {
-                return false;
-            };
-            let mut args = self.args.clone();
-            args.flags.allow.extend(more.flags.allow);
-            args.flags.read.extend(more.flags.read);
-            args.flags.write.extend(more.flags.write);
-            args.flags.net = more.flags.net.or(args.flags.net);
-            Self::of_run(args).is_ok_and(|changed| {
-                matches!(changed.policy.decide(action), crate::policy::Verdict::Allow(_))
-            })
-        })
+    /// The first of `changes` that really helps: what is advised is tried first, on the same run with that flag.
+    fn that_works(
+        &self,
+        changes: impl IntoIterator<Item = Change>,
+        helps: impl Fn(&Self) -> bool,
+    ) -> Option<Change> {
+        changes
+            .into_iter()
+            .find(|change| self.with(change).is_some_and(|changed| helps(&changed)))
+    }
+
+    /// The same run with a change; `None` when there is no such run.
+    fn with(&self, change: &Change) -> Option<Self> {
+        let words = ["aca".into(), "run".into()]
+            .into_iter()
+            .chain(change.words())
+            .chain(["--".into(), "true".into()]);
+        let super::Parsed::Args(parsed) = super::parse(&words.collect::<Vec<_>>()).ok()? else {
+            return None;
+        };
+        let super::Command::Run(more) = parsed.command else {
+            return None;
+        };
+        let mut args = self.args.clone();
+        args.flags.allow.extend(more.flags.allow);
+        args.flags.read.extend(more.flags.read);
+        args.flags.write.extend(more.flags.write);
+        args.flags.net = more.flags.net.or(args.flags.net);
+        Self::of_run(args).ok()
+    }
+
+    fn allows(&self, action: &Action) -> bool {
+        matches!(self.policy.decide(action), Verdict::Allow(_))
     }
 }

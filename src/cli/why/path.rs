@@ -5,7 +5,7 @@ use super::{Question, inside, miss};
 use crate::facts::Foreseen;
 use crate::failure::{Failure, FailureKind};
 use crate::plan::Seen;
-use crate::policy::{Access, Action, Change, PathRule, Place, Verdict};
+use crate::policy::{Access, Action, Change, Origin, PathRule, Place, Verdict};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -14,29 +14,8 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     if path.as_os_str().as_encoded_bytes().contains(&0) {
         return Err(Failure::new(FailureKind::Usage, "a path with a NUL byte"));
     }
-    let resolved = inside::resolve(&question.prepared.plan.view, path);
-    let rule = PathRule::nearest(&question.policy.paths, &resolved.path);
-    // These are made where they are missing.
-    let made = rule.is_some_and(|rule| {
-        rule.path == resolved.path && matches!(rule.place, Place::Cache | Place::AgentState)
-    });
-    let asked = Asked {
-        question,
-        rule,
-        there: made || there(&resolved.seen, &resolved.path),
-        foreseen: question.prepared.looked.foresee(&resolved.path),
-        path: resolved.path,
-        seen: resolved.seen,
-    };
+    let asked = Asked::new(question, path);
     let mut judged = vec![asked.judge(Access::Read), asked.judge(Access::Write)];
-    if resolved.circle {
-        for judged in &mut judged {
-            *judged = judged
-                .clone()
-                .denied("view", "symbolic links on the way lead in a circle")
-                .with(None);
-        }
-    }
     if wanted == Access::Write {
         judged.reverse();
     }
@@ -67,49 +46,84 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     Ok(answer)
 }
 
+/// A path, and all that is known of it.
 struct Asked<'a> {
     question: &'a Question,
     path: PathBuf,
     seen: Seen,
+    circle: bool,
     there: bool,
     rule: Option<&'a PathRule>,
-    foreseen: Option<(Foreseen, Option<crate::policy::Origin>)>,
+    foreseen: Option<(Foreseen, Option<Origin>)>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn new(question: &'a Question, path: &Path) -> Self {
+        let resolved = inside::resolve(&question.prepared.plan.view, path);
+        let rule = PathRule::nearest(&question.policy.paths, &resolved.path);
+        // These are made where they are missing.
+        let made = rule.is_some_and(|rule| {
+            rule.path == resolved.path && matches!(rule.place, Place::Cache | Place::AgentState)
+        });
+        Self {
+            question,
+            rule,
+            there: made || there(&resolved.seen, &resolved.path),
+            foreseen: question.prepared.looked.foresee(&resolved.path),
+            path: resolved.path,
+            seen: resolved.seen,
+            circle: resolved.circle,
+        }
+    }
+
+    /// What is decided, with what would allow it: tried, so that what is advised holds.
     fn judge(&self, access: Access) -> Judged {
-        let path = self.path.clone();
-        let (word, action) = match access {
-            Access::Write => ("write", Action::Write { path }),
-            Access::Read | Access::Hide => ("read", Action::Read { path }),
-        };
-        let verdict = self.question.policy.decide(&action);
-        let judged = Judged::new(word, self.path.display().to_string(), &verdict);
-        let overruled = match verdict {
-            Verdict::Allow(_) => self.overruled(access),
-            Verdict::Deny(_) => Some(Overruled::ByPolicy),
-        };
-        let mut judged = match overruled {
-            None => return judged,
-            Some(Overruled::ByPolicy) => judged,
-            Some(Overruled::By(origin, reason, Hint::None)) => {
-                return judged.denied(&origin, reason).with(None);
-            }
-            Some(Overruled::By(origin, reason, Hint::Show)) => judged.denied(&origin, reason),
-        };
+        let (mut judged, hint) = self.outcome(access);
+        if judged.allowed || hint == Hint::None {
+            return judged.with(None);
+        }
+        // No rule gives more than the file's own permissions do.
         let permitted = match access {
-            Access::Write => inside::may_write(&self.path),
+            Access::Write => may_write(&self.path),
             Access::Read | Access::Hide => inside::may_read(&self.path),
         };
-        // No rule gives more than the file's own permissions do.
-        let changes = self.changes(&action, access).into_iter().filter(|_| permitted);
-        let change = self.question.that_works(&action, changes);
+        let changes = self.changes(access).into_iter().filter(|_| permitted);
+        let change = self.question.that_works(changes, |changed| {
+            Asked::new(changed, &self.path).outcome(access).0.allowed
+        });
         judged.nearest = miss::of_path(&self.question.prepared.policy.paths, &self.path, access);
         judged.with(change.as_ref())
     }
 
+    fn outcome(&self, access: Access) -> (Judged, Hint) {
+        let word = if access == Access::Write { "write" } else { "read" };
+        let verdict = self.question.policy.decide(&self.action(access));
+        let judged = Judged::new(word, self.path.display().to_string(), &verdict);
+        if self.circle {
+            let reason = "symbolic links on the way lead in a circle";
+            return (judged.denied("view", reason), Hint::None);
+        }
+        let overruled = match verdict {
+            Verdict::Allow(_) => self.overruled(access),
+            Verdict::Deny(_) => None,
+        };
+        match overruled {
+            None => (judged, Hint::Change),
+            Some(Overruled::There(reason)) => (judged.denied_there(reason), Hint::Change),
+            Some(Overruled::By(origin, reason)) => (judged.denied(&origin, reason), Hint::None),
+        }
+    }
+
+    fn action(&self, access: Access) -> Action {
+        let path = self.path.clone();
+        match access {
+            Access::Write => Action::Write { path },
+            Access::Read | Access::Hide => Action::Read { path },
+        }
+    }
+
     /// What might allow it, the narrowest first. A rule can only name what is there on the host.
-    fn changes(&self, action: &Action, access: Access) -> Vec<Change> {
+    fn changes(&self, access: Access) -> Vec<Change> {
         let own = match access {
             Access::Write => Change::write(&self.path),
             Access::Read | Access::Hide => Change::read(&self.path),
@@ -132,34 +146,34 @@ impl Asked<'_> {
         });
         own.filter(|_| on_host)
             .into_iter()
-            .chain(self.question.policy.remedy(action).filter(|_| on_host))
+            .chain(
+                self.question
+                    .policy
+                    .remedy(&self.action(access))
+                    .filter(|_| on_host),
+            )
             .chain(around.filter(|_| fits))
             .collect()
     }
 
     /// What stands in the way though the policy doesn't.
     fn overruled(&self, access: Access) -> Option<Overruled> {
-        let by = |origin: &str, reason: &str, hint| Some(Overruled::By(origin.into(), reason.into(), hint));
+        let permissions = |what: &str| {
+            let reason = format!("its permissions don't let you {what} it, inside as outside");
+            Some(Overruled::By("file permissions".into(), reason))
+        };
         match (&self.seen, access) {
             (Seen::Host(_), Access::Read | Access::Hide) if !self.there => self.foreseen_mask(),
-            (Seen::Host(host), Access::Read | Access::Hide) if exists(host) && !inside::may_read(host) => by(
-                "file permissions",
-                "its permissions don't let you read it, inside as outside",
-                Hint::None,
-            ),
-            (Seen::Host(host), Access::Write) if !may_write(host) => by(
-                "file permissions",
-                "its permissions don't let you write it, inside as outside",
-                Hint::None,
-            ),
+            (Seen::Host(host), Access::Read | Access::Hide) if exists(host) && !inside::may_read(host) => {
+                permissions("read")
+            }
+            (Seen::Host(host), Access::Write) if !may_write(host) => permissions("write"),
             // What the host has at such a place is another file.
             (Seen::Empty, Access::Read | Access::Hide) if exists(&self.path) => {
                 let place = self.rule.map_or("", |rule| rule.place.words());
-                by(
-                    "view",
-                    &format!("what the host has there is not there inside: the place is {place}"),
-                    Hint::Show,
-                )
+                Some(Overruled::There(format!(
+                    "what the host has there is not there inside: the place is {place}"
+                )))
             }
             (Seen::Kernel, _) => self.kernel(access),
             (Seen::Host(_) | Seen::Made | Seen::Link(_) | Seen::Covered | Seen::Empty | Seen::Absent, _) => {
@@ -179,12 +193,10 @@ impl Asked<'_> {
             Foreseen::Masked { why } => Some(Overruled::By(
                 origin("presets/secrets.toml"),
                 format!("it would be masked as soon as it appears: {why}"),
-                Hint::None,
             )),
             Foreseen::HiddenByUser { .. } => Some(Overruled::By(
                 origin("presets/secrets.toml"),
                 "it would be hidden as soon as it appears".into(),
-                Hint::None,
             )),
             Foreseen::Free
             | Foreseen::LeftOut { .. }
@@ -214,21 +226,23 @@ impl Asked<'_> {
         } else {
             return None;
         };
-        Some(Overruled::By("view".into(), reason.into(), Hint::None))
+        Some(Overruled::By("view".into(), reason.into()))
     }
 }
 
+/// What stands in the way of something that the policy allows.
 enum Overruled {
-    /// It is denied anyway.
-    ByPolicy,
-    /// By what, why, and whether a rule can help.
-    By(String, String, Hint),
+    /// What the rule that decided gives is something else.
+    There(String),
+    /// Something that no rule changes, and why.
+    By(String, String),
 }
 
+/// Whether a rule could help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hint {
     None,
-    /// Another rule would show it.
-    Show,
+    Change,
 }
 
 /// For root what others may not read is covered (`launch::linux::proc`).

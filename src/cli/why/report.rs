@@ -185,10 +185,17 @@ impl Judged {
     }
 
     /// Denied by something else than a rule of the policy.
-    pub(super) fn denied(mut self, origin: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn denied(self, origin: &str, reason: impl Into<String>) -> Self {
+        Self {
+            rule: None,
+            origin: origin.to_owned(),
+            ..self.denied_there(reason)
+        }
+    }
+
+    /// Denied by the rule that decided, which allows something else.
+    pub(super) fn denied_there(mut self, reason: impl Into<String>) -> Self {
         self.allowed = false;
-        self.rule = None;
-        self.origin = origin.to_owned();
         self.reason = reason.into();
         self
     }
