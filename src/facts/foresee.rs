@@ -54,6 +54,22 @@ pub enum Foreseen {
     },
 }
 
+impl Foreseen {
+    /// Whether it concerns a change of what is there too.
+    #[must_use]
+    pub const fn may_come(&self) -> bool {
+        match self {
+            Self::Told { .. } | Self::MaskedIfMeant { .. } => true,
+            Self::Free
+            | Self::LeftOut { .. }
+            | Self::Kept { .. }
+            | Self::KeptByUser { .. }
+            | Self::HiddenByUser { .. }
+            | Self::Masked { .. } => false,
+        }
+    }
+}
+
 impl Matcher {
     /// What would become of `path`, relative to the root of the walk, if it appeared. `is_there` tells of marker files.
     #[must_use]

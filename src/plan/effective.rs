@@ -6,6 +6,7 @@
 use super::linux::{DEVICE_LINKS, DEVICES};
 use super::{Closed, Entry, Plan, View};
 use crate::policy::{Access, Origin, PathRule, Place, Policy};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Directories in `/dev` that are the run's own.
@@ -51,19 +52,30 @@ impl View {
     #[must_use]
     pub fn rules(&self) -> Vec<PathRule> {
         let mut rules: Vec<PathRule> = Vec::new();
-        for entry in &self.entries {
-            if let Entry::Seal { at } = entry {
-                for rule in rules.iter_mut().filter(|rule| rule.path == *at) {
-                    rule.access = Access::Hide;
-                }
-            }
-            let added = rules_of(entry);
-            if let Some(at) = mounted(entry) {
+        // What was mounted later, and hides what lies beneath.
+        let (mut mounts, mut pins, mut sealed) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for entry in self.entries.iter().rev() {
+            let is_hidden = |path: &Path| {
                 // A pin shows its own place again, as it was granted.
-                let pin = matches!(entry, Entry::Pin { .. });
-                rules.retain(|rule| !rule.path.starts_with(at) || pin && rule.path == at);
+                path.ancestors().any(|above| mounts.contains(above))
+                    || path.ancestors().skip(1).any(|above| pins.contains(above))
+            };
+            let standing = rules_of(entry).into_iter().filter(|rule| !is_hidden(&rule.path));
+            rules.extend(standing.map(|rule| PathRule {
+                access: if sealed.contains(rule.path.as_path()) {
+                    Access::Hide
+                } else {
+                    rule.access
+                },
+                ..rule
+            }));
+            if let Entry::Seal { at } = entry {
+                sealed.insert(at.as_path());
+            } else if let Entry::Pin { at } = entry {
+                pins.insert(at.as_path());
+            } else if let Some(at) = mounted(entry) {
+                mounts.insert(at);
             }
-            rules.extend(added);
         }
         rules
     }
@@ -71,21 +83,30 @@ impl View {
     /// What is found at `path` when the run starts; a link is not followed.
     #[must_use]
     pub fn seen(&self, path: &Path) -> Seen {
-        let mut standing: Vec<&Entry> = Vec::new();
-        for entry in &self.entries {
-            if let Some(at) = mounted(entry) {
-                standing.retain(|under| !under.at().starts_with(at));
-            }
-            standing.push(entry);
-        }
-        let on_the_way = standing.iter().any(|entry| entry.at().starts_with(path));
-        let made = if on_the_way { Seen::Made } else { Seen::Empty };
-        // Of two at one place the later is on top.
-        let nearest = standing
+        // The last mount on the way is on top of all before.
+        let top = self
+            .entries
             .iter()
-            .filter(|entry| mounted(entry).is_some_and(|at| path.starts_with(at)))
-            .max_by_key(|entry| entry.at().components().count());
-        let own = standing.iter().rev().find(|entry| entry.at() == path);
+            .rposition(|entry| mounted(entry).is_some_and(|at| path.starts_with(at)));
+        let later = self
+            .entries
+            .get(top.map_or(0, |top| top + 1)..)
+            .unwrap_or_default();
+        let nearest = top.and_then(|top| self.entries.get(top));
+        let on_the_way = later.iter().any(|entry| entry.at().starts_with(path));
+        let own = later.iter().rev().find_map(|entry| {
+            if let Entry::Link { at, target } = entry
+                && at == path
+            {
+                return Some(Seen::Link(target.clone()));
+            }
+            None
+        });
+        let made = if on_the_way || nearest.is_some_and(|entry| entry.at() == path) {
+            Seen::Made
+        } else {
+            Seen::Empty
+        };
         match nearest {
             Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => host(source, at, path),
             Some(Entry::Protect { at, .. } | Entry::Pin { at }) => host(at, at, path),
@@ -109,16 +130,9 @@ impl View {
                     made
                 }
             }
-            Some(Entry::Scratch { .. }) => match own {
-                Some(Entry::Link { target, .. }) => Seen::Link(target.clone()),
-                Some(_) | None => made,
-            },
-            None => match own {
-                Some(Entry::Link { target, .. }) => Seen::Link(target.clone()),
-                Some(_) => Seen::Made,
-                None if on_the_way => Seen::Made,
-                None => Seen::Absent,
-            },
+            Some(Entry::Scratch { .. }) => own.unwrap_or(made),
+            None if own.is_some() || on_the_way => own.unwrap_or(Seen::Made),
+            None => Seen::Absent,
             // None of these is a mount.
             Some(Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } | Entry::Seal { .. }) => {
                 made

@@ -20,18 +20,17 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
         judged.reverse();
     }
     let mut answer = Answer::new("a path", judged);
-    let foreseen = asked
-        .foreseen
-        .as_ref()
-        .filter(|_| !asked.there && matches!(asked.seen, Seen::Host(_)));
-    let can_be_made = answer
+    let on_host = matches!(asked.seen, Seen::Host(_));
+    let foreseen_now = asked.foreseen.as_ref().filter(|_| !asked.there && on_host);
+    let writable = answer
         .judged
         .iter()
         .any(|judged| judged.action == "write" && judged.allowed);
+    let looked_after = asked.foreseen.as_ref().map(|(foreseen, _)| foreseen);
     answer.notes.extend(
-        foreseen
-            .filter(|_| can_be_made)
-            .and_then(|(foreseen, _)| told(foreseen)),
+        looked_after
+            .filter(|foreseen| writable && (foreseen_now.is_some() || foreseen.may_come()))
+            .and_then(told),
     );
     if asked.rule.is_some_and(|rule| rule.place == Place::Cache) {
         let note = "kept between runs in aca's own data directory; the host's own directory is neither seen nor changed";
@@ -40,7 +39,7 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     answer.path = Some(PathFacts {
         exists: asked.there,
         place: asked.rule.map(|rule| rule.place.words().to_owned()),
-        if_it_appears: foreseen.map(|(foreseen, _)| word(foreseen)),
+        if_it_appears: foreseen_now.map(|(foreseen, _)| word(foreseen)),
         resolved: asked.path,
     });
     Ok(answer)

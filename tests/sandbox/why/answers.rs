@@ -4,8 +4,9 @@
 use super::super::support::{Ran, World};
 use super::{allowed, why};
 use serde_json::Value;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -191,4 +192,33 @@ fn events_of_a_session() {
             .code(),
         Some(125)
     );
+}
+
+/// Names are chosen inside too: what moves the cursor or hides text is shown as what it is, and nothing is lost in JSON.
+#[test]
+fn odd_names() {
+    let world = World::with_repository();
+    let odd = OsStr::from_bytes(b"a\x1bc\xe2\x80\xaeb\xff c'");
+    world.file(odd, "x");
+    let output = world.aca(&["why"]).arg(world.project.join(odd)).output().unwrap();
+    let ran = Ran::from_output(&output);
+    assert!(!ran.ok().contains(['\u{1b}', '\u{202e}']), "{ran:?}");
+    let hidden = world.project.join(odd);
+    let mut command = world.aca(&["why", "--json", "--hide"]);
+    let output = command.arg(&hidden).arg(&hidden).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!allowed(&answer, "read"), "{answer:#}");
+    let resolved = answer["path"]["resolved"].as_str().unwrap();
+    assert_eq!(aca::policy::path_text::read(resolved).unwrap(), hidden);
+    // One flag doesn't win over the other on the same path, so none is advised.
+    assert_eq!(super::judged(&answer, "read")["allow_with"], Value::Null);
+    let long = "x".repeat(5000) + "/y";
+    for word in ["", "a b:80", "http://", &long] {
+        let output = world.aca(&["why", word]).output().unwrap();
+        let ran = Ran::from_output(&output);
+        assert!(
+            matches!(ran.code, 0 | 1 | 125) && !ran.err.contains("panicked"),
+            "{word}: {ran:?}"
+        );
+    }
 }
