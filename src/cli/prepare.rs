@@ -7,10 +7,11 @@ use crate::config::{self, Bases, Places};
 use crate::facts::{self, Ambient, Facts, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
-use crate::policy::{Home, Policy};
+use crate::policy::{Action, Home, Policy, Verdict};
 use crate::presets;
 use crate::supervise::state::StateFile;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -108,6 +109,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         state,
         looked,
     })
+}
+
+/// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.
+pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
+    let argv = argv.to_vec();
+    match policy.decide(&Action::Execute { argv }) {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(deny) => {
+            let rule = deny.rule.unwrap_or_default();
+            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
+            Err(Failure::new(FailureKind::Configuration, message)
+                .hint("take the rule away, if it is meant to run"))
+        }
+    }
 }
 
 fn plan_failure(error: PlanError) -> Failure {
