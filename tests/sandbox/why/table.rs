@@ -282,6 +282,19 @@ fn every_row_is_true() {
     ] {
         assert_eq!(of(path.clone())["path"]["place"], place, "{path:?}");
     }
+    // What the host has at a private place is not what is found there, and a rule can show it.
+    for path in [
+        world.home.join(".ssh/id_ed25519"),
+        world.outside.join("other/file"),
+    ] {
+        let read = judged(of(path.clone()), "read");
+        assert_eq!(read["allowed"], false, "{read}");
+        assert!(
+            read["reason"].as_str().unwrap().contains("not there inside"),
+            "{read}"
+        );
+        assert_eq!(read["allow_with"], format!("--read {}", path.display()), "{read}");
+    }
     // Every denial has a reason, and a place that it rests on.
     for judged in answers
         .iter()
