@@ -17,7 +17,9 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
-            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_)) => panic!("{other:?}"),
+            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_) | Command::Agents(_)) => {
+                panic!("{other:?}")
+            }
         },
         Parsed::Text(text) => panic!("{text}"),
     }
