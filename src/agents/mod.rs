@@ -339,6 +339,7 @@ mod tests {
                 .iter()
                 .chain(&state.read)
                 .chain(&state.private)
+                .chain(&state.own)
                 .collect();
             paths.extend(state.merge.iter().map(|file| &file.path));
             let count = paths.len();
@@ -346,12 +347,25 @@ mod tests {
             paths.dedup();
             assert_eq!(paths.len(), count, "{name}");
             // What is shared may not hold what is kept apart: the inner bind would be reached through the outer one.
-            for shared in &state.share {
+            for shared in state.share.iter().chain(&state.own) {
                 assert!(
                     !paths
                         .iter()
                         .any(|path| *path != shared && path.as_path().starts_with(shared.as_path())),
                     "{shared}"
+                );
+            }
+            // Files come and go by rename, so they need a directory of the run's own around them.
+            for file in &state.merge {
+                let parent = file.path.as_path().parent().unwrap();
+                assert!(
+                    parent == Path::new("")
+                        || state
+                            .private
+                            .iter()
+                            .any(|path| parent.starts_with(path.as_path())),
+                    "{}",
+                    file.path
                 );
             }
             for entry in environment

@@ -231,7 +231,12 @@ fn extras(
                 .map(|path| path.within(home))
                 // The agent's own state, which gets its place by itself.
                 .filter(|path| {
-                    let state = [&agent.state.private, &agent.state.share, &agent.state.own];
+                    let state = [
+                        &agent.state.private,
+                        &agent.state.share,
+                        &agent.state.own,
+                        &agent.state.read,
+                    ];
                     let state = state.into_iter().flat_map(|paths| within(paths));
                     let merged = agent.state.merge.iter().map(|file| file.path.within(home));
                     !state.chain(merged).any(|own| path.starts_with(own))

@@ -238,6 +238,7 @@ fn usage_errors() {
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
       selftest  Try known escapes on this machine
+      agents    List the agents that are known, and what each is granted
       help      Print this message or the help of the given subcommand(s)
 
     Options:

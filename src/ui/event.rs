@@ -371,6 +371,7 @@ mod tests {
         ];
         insta::assert_snapshot!(events.map(shown).concat(), @r"
         09:08:07  session   20261123T090807006Z-aaaaaaaaaaaa (aca 0.1.0)
+                  agent     claude: `claude` is one of its programs
                   start     claude in /work/p: claude -p 'it'\''s \u{1b}[2Jgone' ''
                   plan      abcd
                   degraded  no cgroup
