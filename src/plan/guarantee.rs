@@ -142,6 +142,12 @@ pub(super) fn guarantees(
             remedy,
         );
         lose(
+            Guarantee::SecretsAbsent,
+            "masks over secrets that appear during the run, in a mount namespace that the program made before",
+            granted.clone(),
+            remedy,
+        );
+        lose(
             Guarantee::SurfaceSmall,
             "the filter of namespace and mount calls",
             granted,
