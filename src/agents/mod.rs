@@ -96,6 +96,9 @@ pub struct AgentState {
     pub own: Vec<HomePath>,
     /// Files and directories bound read-only when they exist on the host.
     pub read: Vec<HomePath>,
+    /// Files copied in at the start; what becomes of them inside is gone at the end. For settings that the client insists
+    /// on writing: it would stop at a file that it can't write.
+    pub copy: Vec<HomePath>,
     /// Files copied in at the start and merged back at the end.
     pub merge: Vec<MergedFile>,
 }
@@ -340,6 +343,7 @@ mod tests {
                 .chain(&state.read)
                 .chain(&state.private)
                 .chain(&state.own)
+                .chain(&state.copy)
                 .collect();
             paths.extend(state.merge.iter().map(|file| &file.path));
             let count = paths.len();
@@ -356,16 +360,12 @@ mod tests {
                 );
             }
             // Files come and go by rename, so they need a directory of the run's own around them.
-            for file in &state.merge {
-                let parent = file.path.as_path().parent().unwrap();
+            for path in state.merge.iter().map(|file| &file.path).chain(&state.copy) {
+                let parent = path.as_path().parent().unwrap();
+                let mut private = state.private.iter();
                 assert!(
-                    parent == Path::new("")
-                        || state
-                            .private
-                            .iter()
-                            .any(|path| parent.starts_with(path.as_path())),
-                    "{}",
-                    file.path
+                    parent == Path::new("") || private.any(|path| parent.starts_with(path.as_path())),
+                    "{path}"
                 );
             }
             for entry in environment

@@ -147,6 +147,7 @@ fn state_in_short(definition: &AgentDefinition) -> String {
         (state.share.len(), "shared"),
         (state.own.len(), "own"),
         (state.merge.len(), "merged"),
+        (state.copy.len(), "copied"),
         (state.read.len(), "read"),
     ]
     .iter()
@@ -246,6 +247,11 @@ fn in_full(agent: &Known) -> String {
         "merged",
         "copied in, carried back when the run ends",
         merged.collect(),
+    );
+    part(
+        "copied",
+        "copied in; what becomes of it inside is gone at the end",
+        texts(&state.copy),
     );
     part(
         "read",

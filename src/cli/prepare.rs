@@ -255,9 +255,11 @@ fn extras(
                 .state
                 .merge
                 .iter()
-                .map(|file| StateCopy {
-                    at: file.path.within(home),
-                    content: small_file(&kept_at(agent, file, home, places)),
+                .map(|file| (file.path.within(home), kept_at(agent, file, home, places)))
+                .chain(within(&agent.state.copy).into_iter().map(|at| (at.clone(), at)))
+                .map(|(at, from)| StateCopy {
+                    content: small_file(&from),
+                    at,
                 })
                 .collect(),
             private: within(&agent.state.private),

@@ -36,7 +36,7 @@ pub struct AgentNeeds {
     pub share: Vec<PathBuf>,
     /// Parts of its state and of its installation, read-only where they exist.
     pub read: Vec<PathBuf>,
-    /// State files that are copied in; carried back at the end.
+    /// Files that are copied in; which of them are carried back at the end is not the plan's business.
     pub files: Vec<StateCopy>,
     /// Plain directories of the private home.
     pub private: Vec<PathBuf>,

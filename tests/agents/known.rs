@@ -279,6 +279,13 @@ fn state_is_kept() {
             read.push_str(&format!("; grep -o kept ~/'{}'", file.path));
         }
         let flags = ["--agent", name, "--net", "none"];
+        // In a real home there is a place for it where the client's directories are.
+        let host = ["--agent", name, "--net", "none", "--home", "host"];
+        let client_was_there = World::new();
+        for path in state.private.iter().chain(&state.own) {
+            client_was_there.directory(path.within(&client_was_there.home));
+        }
+        client_was_there.run(&host, &write).ok();
         world.run(&flags, &write).ok();
         let count = state.share.len() + state.own.len() + state.merge.iter().filter(|file| file.own).count();
         assert!(count > 0, "{name} keeps nothing");
@@ -287,11 +294,15 @@ fn state_is_kept() {
             vec!["kept"; count].join("\n"),
             "{name}"
         );
-        for path in &state.share {
-            assert!(path.within(&world.home).join("f").is_file(), "{name}: {path}");
-        }
-        for path in &state.own {
-            assert!(!path.within(&world.home).join("f").exists(), "{name}: {path}");
+        let read_in_a_real_home = client_was_there.run(&host, &read);
+        assert_eq!(read_in_a_real_home.ok(), vec!["kept"; count].join("\n"), "{name}");
+        for world in [&world, &client_was_there] {
+            for path in &state.share {
+                assert!(path.within(&world.home).join("f").is_file(), "{name}: {path}");
+            }
+            for path in &state.own {
+                assert!(!path.within(&world.home).join("f").exists(), "{name}: {path}");
+            }
         }
         let other = if name == "codex" { "goose" } else { "codex" };
         let seen = world.run(
@@ -299,6 +310,35 @@ fn state_is_kept() {
             "grep -rl kept ~ 2>/dev/null; true",
         );
         assert_eq!(seen.ok(), "", "{name}'s state is seen by {other}");
+    }
+}
+
+/// Settings that a client insists on writing are a copy: changed inside, and never outside.
+#[test]
+fn copied_settings_may_be_written_and_stay() {
+    for name in known() {
+        let copies = agents::load(name).unwrap().state.copy;
+        let world = World::new();
+        let mut script = String::from("true");
+        for path in &copies {
+            world.file(path.within(&world.home), "the user's\n");
+            // In place, and by rename as most clients do it.
+            script.push_str(&format!(
+                "; cd ~; cat '{path}'; echo inside >> '{path}' && sed -i 's/inside/renamed/' '{path}' && tail -1 '{path}'"
+            ));
+        }
+        let flags = ["--agent", name, "--net", "none"];
+        let expected = vec!["the user's\nrenamed"; copies.len()].join("\n");
+        assert_eq!(world.run(&flags, &script).ok(), expected, "{name}");
+        for path in &copies {
+            let text = fs::read_to_string(path.within(&world.home)).unwrap();
+            assert_eq!(text, "the user's\n", "{name}: {path}");
+        }
+        assert_eq!(
+            world.run(&flags, &script).ok(),
+            expected,
+            "{name}: a later run begins anew"
+        );
     }
 }
 
