@@ -1,6 +1,7 @@
 //! Codex CLI, with its own sandbox and without.
 
 use crate::npm::{Client, Package};
+use crate::support::World;
 use serde_json::Value;
 
 const CODEX: Package = Package {
@@ -153,12 +154,7 @@ fn stored_credentials_and_settings_are_used_and_kept() {
     let home = client.world.home.clone();
     let world = &client.world;
     let auth = world.file(home.join(".codex/auth.json"), r#"{"OPENAI_API_KEY":"stored"}"#);
-    let settings = format!(
-        "model_provider = \"model\"\nmodel = \"gpt-5-codex\"\n[model_providers.model]\nname = \"model\"\n\
-         base_url = \"http://model.test/v1\"\nwire_api = \"responses\"\nenv_key = \"OPENAI_API_KEY\"\n[projects.\"{}\"]\n\
-         trust_level = \"trusted\"\n",
-        world.project.display()
-    );
+    let settings = trusting(world);
     let file = world.file(home.join(".codex/config.toml"), &settings);
     world.directory(home.join(".codex/skills"));
     let prompt = Client::prompt(
@@ -181,4 +177,22 @@ fn stored_credentials_and_settings_are_used_and_kept() {
     assert_eq!(read(&file), settings);
     assert_eq!(client.left_in(".codex/skills"), [] as [String; 0]);
     assert!(!home.join(".codex/hooks.json").exists());
+}
+
+/// Settings with the model as the provider, and the project trusted.
+fn trusting(world: &World) -> String {
+    format!(
+        "model_provider = \"model\"\nmodel = \"gpt-5-codex\"\n[model_providers.model]\nname = \"model\"\n\
+         base_url = \"http://model.test/v1\"\nwire_api = \"responses\"\nenv_key = \"OPENAI_API_KEY\"\n[projects.\"{}\"]\n\
+         trust_level = \"trusted\"\n",
+        world.project.display()
+    )
+}
+
+#[test]
+fn its_full_screen_works() {
+    let Some(client) = client() else { return };
+    let world = &client.world;
+    world.file(world.home.join(".codex/config.toml"), trusting(world));
+    client.works_on_a_full_screen(&ELSEWHERE, &[], "Ask Codex", "/quit");
 }

@@ -50,3 +50,15 @@ fn settings_that_want_a_container_are_overruled() {
     assert!(client.run(&[], &arguments).ok().contains("done"));
     client.run(&["--own-sandbox", "keep"], &arguments).refused();
 }
+
+#[test]
+fn its_full_screen_works() {
+    let Some(client) = client() else { return };
+    let world = &client.world;
+    let trusted = serde_json::json!({ world.project.to_str().unwrap(): "TRUST_FOLDER" });
+    world.file(
+        world.home.join(".gemini/trustedFolders.json"),
+        trusted.to_string(),
+    );
+    client.works_on_a_full_screen(&[], &["-y"], "Type your message", "/quit");
+}

@@ -1,7 +1,8 @@
 //! Clients that npm installs: where they are, and how one is run in a world of its own against the model.
 
 use crate::model::Model;
-use crate::support::{Ran, World, host_path, skip};
+use crate::screen::Screen;
+use crate::support::{Ran, World, has, host_path, skip};
 use aca::agents::AgentDefinition;
 use serde_json::Value;
 use std::fs;
@@ -191,6 +192,28 @@ impl Client {
             let dev = ["github.com", "api.github.com", "registry.npmjs.org"].contains(&name.as_str());
             assert!(named || dev || name == "model.test", "it asks for {name}");
         }
+    }
+
+    /// The full screen: drawing, keys, a command of the tool, and an exit.
+    pub(crate) fn works_on_a_full_screen(
+        &self,
+        flags: &[&str],
+        arguments: &[&str],
+        begins: &str,
+        quit: &str,
+    ) {
+        if !has("tmux") {
+            return;
+        }
+        let command = self.command(flags, arguments);
+        let screen = Screen::start(&self.world, &command);
+        screen.shows(begins);
+        screen.enters("RUN: echo ACA=$ACA > made; printf done-%d 42", "done-42");
+        screen.shows("ANSWER");
+        let made = self.world.project.join("made");
+        assert_eq!(fs::read_to_string(made).unwrap(), "ACA=1\n");
+        screen.enters(quit, "Pane is dead (status 0");
+        assert_eq!(self.denials(), [] as [Value; 0]);
     }
 
     /// What the host's home holds below a directory.

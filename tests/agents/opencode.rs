@@ -65,3 +65,9 @@ fn credentials_go_back_without_what_names_an_address() {
         json!({ "anthropic": { "type": "oauth", "refresh": "new", "access": "b", "expires": 2 } })
     );
 }
+
+#[test]
+fn its_full_screen_works() {
+    let Some(client) = client() else { return };
+    client.works_on_a_full_screen(&[], &[], "Ask anything", "/exit");
+}
