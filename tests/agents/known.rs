@@ -490,11 +490,11 @@ fn the_price_of_an_own_sandbox_is_in_the_plan() {
     // Another program under the agent's name gets no arguments of the agent's.
     let other = plan(&["--own-sandbox", "off", "--agent", "codex", "--", "sh", "-c", "x"]);
     assert_eq!(words(&other), ["sh", "-c", "x"]);
+    // Nothing is granted for one that is off from the start.
     let cursor = plan(&["cursor-agent", "-p", "x"]);
-    assert_eq!(
-        words(&cursor),
-        ["cursor-agent", "--sandbox", "disabled", "-p", "x"]
-    );
+    assert_eq!(words(&cursor), ["cursor-agent", "-p", "x"]);
+    assert_eq!(cursor["grants"], serde_json::json!([]));
+    assert_eq!(cursor["own_sandbox"]["choice"], "off");
     // The user's file decides for its agent, a flag over it.
     let file = world.file(
         world.home.join(".config/aca/config.toml"),
