@@ -8,7 +8,7 @@ use crate::ui;
 use crate::ui::sanitize;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Version of the JSON form.
@@ -23,8 +23,8 @@ struct Printed<'a> {
 /// One agent, and where it is.
 #[derive(Serialize)]
 struct Known {
-    /// Programs of its that are found in `PATH`.
-    installed: Vec<PathBuf>,
+    /// Programs of its that are found in `PATH`, as text (lossy).
+    installed: Vec<String>,
     definition: AgentDefinition,
 }
 
@@ -46,6 +46,7 @@ pub fn execute(args: &AgentsArgs) -> Result<ExitCode, Failure> {
             .iter()
             .flat_map(|command| std::env::split_paths(&path).map(move |directory| directory.join(command)))
             .filter(|program| is_program(program))
+            .map(|program| program.to_string_lossy().into_owned())
             .collect();
         known.push(Known {
             installed,
@@ -95,10 +96,10 @@ fn table(known: &[Known]) -> String {
         .iter()
         .map(|agent| {
             let definition = &agent.definition;
-            let (state, environment) = (&definition.state, &definition.environment);
+            let environment = &definition.environment;
             let where_it_is = agent.installed.first().map_or_else(
                 || "not in PATH".to_owned(),
-                |path| sanitize::line(&path.to_string_lossy()).into_owned(),
+                |path| sanitize::line(path).into_owned(),
             );
             [
                 definition.name.clone(),
@@ -112,13 +113,6 @@ fn table(known: &[Known]) -> String {
                     .to_owned(),
                 where_it_is,
             ]
-            .map(|cell| {
-                if cell.is_empty() && state.read.is_empty() {
-                    "-".into()
-                } else {
-                    cell
-                }
-            })
         })
         .collect();
     let head = ["AGENT", "STATE", "HOSTS", "VARIABLES", "OWN SANDBOX", "INSTALLED"].map(String::from);
@@ -173,14 +167,7 @@ fn in_full(agent: &Known) -> String {
     let texts = |paths: &[crate::presets::HomePath]| paths.iter().map(|path| format!("~/{path}")).collect();
     let hosts = |hosts: &[crate::policy::HostPattern]| hosts.iter().map(ToString::to_string).collect();
     part("programs", "what starts it", definition.commands.clone());
-    let installed = agent.installed.iter();
-    part(
-        "installed",
-        "found in PATH",
-        installed
-            .map(|path| path.to_string_lossy().into_owned())
-            .collect(),
-    );
+    part("installed", "found in PATH", agent.installed.clone());
     if let Some(own) = &definition.own_sandbox {
         let mut lines = vec![
             own.what.clone(),
