@@ -28,6 +28,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show what happened in a session
     Log(LogArgs),
+    /// List the sessions, newest first
+    Sessions(SessionsArgs),
     /// Try known escapes on this machine
     Selftest(SelftestArgs),
 }
@@ -98,6 +100,32 @@ pub struct LogArgs {
     /// Only what was denied
     #[arg(long)]
     pub denied: bool,
+    /// Go on as it happens, until the session ends
+    #[arg(long)]
+    pub follow: bool,
+    /// Show nothing, but check that the log is as it was written; exit status 1 when it isn't
+    #[arg(long, conflicts_with_all = ["json", "denied", "follow"])]
+    pub verify: bool,
+    /// With `--verify`: every log
+    #[arg(long, requires = "verify", conflicts_with = "session")]
+    pub all: bool,
+}
+
+/// Arguments of `aca sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SessionsArgs {
+    /// Print JSON, a line a session
+    #[arg(long)]
+    pub json: bool,
+    /// Only those of the project that holds this directory
+    #[arg(long)]
+    pub project: bool,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "20", value_parser = value::count)]
+    pub limit: u64,
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
 }
 
 /// Flags that refine the policy of one run. They win over every file.
@@ -235,7 +263,7 @@ impl Command {
         let (run, name) = match self {
             Self::Run(run) => (run, "run"),
             Self::Plan(plan) => (&mut plan.run, "plan"),
-            Self::Doctor(_) | Self::Log(_) | Self::Selftest(_) => return Ok(()),
+            Self::Doctor(_) | Self::Log(_) | Self::Sessions(_) | Self::Selftest(_) => return Ok(()),
         };
         // The words are the end of argv, and nothing of aca's stands among them.
         let before = argv

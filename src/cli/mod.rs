@@ -9,6 +9,7 @@ mod prepare;
 mod project;
 pub mod run;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -80,5 +81,6 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Sessions(args) => sessions::execute(&args),
     }
 }

@@ -20,6 +20,7 @@ mod protect;
 mod read;
 mod root;
 mod selftest;
+mod sessions;
 mod shell;
 mod state;
 mod surface;
