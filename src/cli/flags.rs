@@ -30,6 +30,8 @@ pub enum Command {
     Log(LogArgs),
     /// List the sessions, newest first
     Sessions(SessionsArgs),
+    /// Turn the settings of another sandbox into a configuration
+    Import(ImportArgs),
     /// Try known escapes on this machine
     Selftest(SelftestArgs),
 }
@@ -111,6 +113,55 @@ pub struct LogArgs {
     pub all: bool,
 }
 
+/// Arguments of `aca import`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "What can't be carried over is listed on standard error. Where that is a restriction, the exit status is 1 \
+                  and nothing is written, unless --lenient is given."
+)]
+pub struct ImportArgs {
+    /// Whose settings they are.
+    #[command(subcommand)]
+    pub dialect: Dialect,
+}
+
+/// Whose settings `aca import` reads.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Dialect {
+    /// sandbox-runtime's
+    Srt {
+        /// The file, such as `~/.srt-settings.json`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How.
+        #[command(flatten)]
+        how: ImportFlags,
+    },
+    /// Claude Code's
+    Claude {
+        /// The files; `~/.claude/settings.json` if left out
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Also those of the project that holds this directory
+        #[arg(long)]
+        project: bool,
+        /// How.
+        #[command(flatten)]
+        how: ImportFlags,
+    },
+}
+
+/// Flags of `aca import`, whatever the dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImportFlags {
+    /// Write to a new file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Go on without the restrictions that can't be carried over
+    #[arg(long)]
+    pub lenient: bool,
+}
+
 /// Arguments of `aca sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct SessionsArgs {
@@ -131,7 +182,7 @@ pub struct SessionsArgs {
 /// Flags that refine the policy of one run. They win over every file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct RunFlags {
-    /// What may be reached: none, agent (its own hosts), dev (also package registries and git hosts), open
+    /// What may be reached: none, listed (what is allowed by name), agent (its own hosts), dev (also package registries and git hosts), open
     #[arg(long, value_name = "PRESET", value_parser = value::network_preset)]
     pub net: Option<NetworkPreset>,
     /// Allow a host: `host`, `*.host` (sub-domains), `**.host` (and itself); ports 80 and 443 unless one is given
@@ -179,6 +230,9 @@ pub struct RunFlags {
     /// Configuration file instead of the user's
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Settings of sandbox-runtime instead of the user's configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub srt_settings: Option<PathBuf>,
     /// Treat the command as this agent
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
@@ -263,7 +317,9 @@ impl Command {
         let (run, name) = match self {
             Self::Run(run) => (run, "run"),
             Self::Plan(plan) => (&mut plan.run, "plan"),
-            Self::Doctor(_) | Self::Log(_) | Self::Sessions(_) | Self::Selftest(_) => return Ok(()),
+            Self::Doctor(_) | Self::Import(_) | Self::Log(_) | Self::Sessions(_) | Self::Selftest(_) => {
+                return Ok(());
+            }
         };
         // The words are the end of argv, and nothing of aca's stands among them.
         let before = argv

@@ -3,6 +3,7 @@
 mod attempts;
 pub mod doctor;
 pub mod flags;
+pub mod import;
 pub mod log;
 pub mod plan;
 mod prepare;
@@ -81,6 +82,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Sessions(args) => sessions::execute(&args),
     }
 }

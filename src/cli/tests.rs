@@ -17,7 +17,11 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
-            other @ (Command::Doctor(_) | Command::Log(_) | Command::Sessions(_) | Command::Selftest(_)) => {
+            other @ (Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Log(_)
+            | Command::Sessions(_)
+            | Command::Selftest(_)) => {
                 panic!("{other:?}")
             }
         },
@@ -268,6 +272,7 @@ fn usage_errors() {
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
       sessions  List the sessions, newest first
+      import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
       help      Print this message or the help of the given subcommand(s)
 
@@ -299,7 +304,7 @@ fn usage_errors() {
 
     hint: did you mean `--allow`?
     --- aca run --net opne x
-    error: `--net`: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `--net`: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
 
     hint: did you mean `open`?
     --- aca run --net

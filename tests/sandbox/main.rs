@@ -22,6 +22,7 @@ mod root;
 mod selftest;
 mod sessions;
 mod shell;
+mod srt;
 mod state;
 mod surface;
 mod terminal;
