@@ -22,16 +22,17 @@ pub fn execute(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let ambient = Ambient::read().map_err(|error| Failure::new(FailureKind::Machine, error))?;
     // Where there is no project, relative paths are those of this directory.
     let found = Project::find(&ambient.directory, &ambient.home);
-    let (project, how) = match &args.dialect {
-        Dialect::Claude {
-            project: true, how, ..
-        } => (found.map_err(project_failure)?.root, how),
-        Dialect::Srt { how, .. } | Dialect::Claude { how, .. } => (
-            found.map_or_else(|_| ambient.directory.clone(), |project| project.root),
-            how,
-        ),
+    let (how, needs_project) = match &args.dialect {
+        Dialect::Claude { project, how, .. } => (how, *project),
+        Dialect::Srt { how, .. } => (how, false),
     };
-    let (imported, title) = with_surroundings(&ambient, &project, |surroundings| match &args.dialect {
+    let (project, extra) = match found {
+        Ok(project) => (project.root, project.extra_writable),
+        Err(error) if needs_project => return Err(project_failure(error)),
+        Err(_) => (ambient.directory.clone(), Vec::new()),
+    };
+    let place = (project.as_path(), extra.as_slice());
+    let (imported, title) = with_surroundings(&ambient, place, |surroundings| match &args.dialect {
         Dialect::Srt { file, .. } => {
             let source = import::read_source(ambient.directory.join(file))?;
             let title = format!("sandbox-runtime's settings in {}", source.path.display());
@@ -105,10 +106,10 @@ fn claude_files(
     }
 }
 
-/// Does something with what of this machine settings are about.
+/// Does something with what of this machine settings are about; `project` is its root, and what is writable with it.
 pub(super) fn with_surroundings<T>(
     ambient: &Ambient,
-    project: &Path,
+    (project, extra): (&Path, &[PathBuf]),
     import: impl FnOnce(&Surroundings<'_>) -> Result<T, ConfigError>,
 ) -> Result<T, Failure> {
     let look = |path: &Path| facts::real(path).ok();
@@ -128,6 +129,7 @@ pub(super) fn with_surroundings<T>(
         home: &ambient.home,
         current: &ambient.directory,
         project,
+        extra,
         look: &look,
         visible,
         tools,

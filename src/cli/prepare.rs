@@ -85,9 +85,12 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
     let file = match &args.flags.srt_settings {
         None => file,
-        Some(path) => Some(with_surroundings(&ambient, &project.root, |surroundings| {
-            config::import::run_under_srt(ambient.directory.join(path), surroundings)
-        })?),
+        Some(path) => {
+            let place = (project.root.as_path(), project.extra_writable.as_slice());
+            Some(with_surroundings(&ambient, place, |surroundings| {
+                config::import::run_under_srt(ambient.directory.join(path), surroundings)
+            })?)
+        }
     };
     let bases = Bases {
         home: &ambient.home,

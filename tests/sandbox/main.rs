@@ -13,6 +13,7 @@ mod command;
 mod environment;
 mod escapes;
 mod git;
+mod import;
 mod jobs;
 mod lifecycle;
 mod process;

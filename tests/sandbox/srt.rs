@@ -542,6 +542,26 @@ fn a_directory_above_the_project_that_can_not_be_read() {
 }
 
 #[test]
+fn the_repository_of_a_linked_work_tree_is_written_when_it_is_named() {
+    let world = World::with_repository();
+    let tree = world.home.join("tree");
+    world.git(&world.project, &["worktree", "add", "-q", tree.to_str().unwrap()]);
+    let commit = |lists: &Value| {
+        let settings = save(&world, &files(lists));
+        let script = "echo x > new && git add new && git commit -q -m new";
+        let output = world
+            .aca(&["run", "--srt-settings", &settings, "--", "sh", "-c", script])
+            .current_dir(&tree)
+            .output()
+            .unwrap();
+        Ran::from_output(&output)
+    };
+    commit(&json!({"allowWrite": ["."]})).refused();
+    let main = world.project.join(".git");
+    commit(&json!({"allowWrite": [".", main]})).ok();
+}
+
+#[test]
 fn the_network_is_what_the_lists_say() {
     let world = World::new();
     let plan = |settings: &Value| -> Value {

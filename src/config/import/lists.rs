@@ -168,12 +168,7 @@ impl Translation<'_> {
             let instead = Some("write the paths out");
             return Some(("a pattern opens nothing in aca".into(), instead));
         }
-        // aca has its own of these, which can be read and written.
-        let own = ["/tmp", "/var/tmp", "/dev", "/proc", "/run", "/private/tmp"];
-        let is_ours = own.iter().any(|own| path.starts_with(own))
-            && !path.starts_with(self.surroundings.project)
-            && !path.starts_with(self.surroundings.home);
-        if is_ours && (list == List::AllowWrite || path.components().count() <= 2) {
+        if self.is_of_the_sandbox(path) && (list == List::AllowWrite || path.components().count() <= 2) {
             return Some((
                 "inside, this place is the sandbox's own, and the host's isn't shared".into(),
                 None,
@@ -230,6 +225,12 @@ impl Translation<'_> {
         points.push((self.surroundings.project.to_owned(), Base::Current));
         points.extend(
             self.surroundings
+                .extra
+                .iter()
+                .map(|path| (path.clone(), Base::Root)),
+        );
+        points.extend(
+            self.surroundings
                 .visible
                 .iter()
                 .map(|path| (path.clone(), Base::Root)),
@@ -260,7 +261,10 @@ impl Translation<'_> {
         let holding = self.holding(path);
         // What a pattern finds is opened again by its own name alone.
         let found = wanted != Access::Hide && self.is_found(path);
-        if wanted == holding && !found {
+        // What a list closes is written down, also where nothing of it is seen as things are.
+        let closed =
+            wanted == Access::Hide && place.is_some() && self.nearest_rule(path) != Some(Access::Hide);
+        if wanted == holding && !found && !closed {
             return;
         }
         let place = place.unwrap_or_else(|| self.ground.place.clone());
@@ -289,7 +293,7 @@ impl Translation<'_> {
                 );
                 return;
             }
-            if !self.is_visible(path) {
+            if !self.is_visible(path) && (self.is_of_the_sandbox(path) || !closed) {
                 return;
             }
         }
@@ -469,10 +473,10 @@ impl Translation<'_> {
         if let Some((_, place)) = deepest(&self.lists.closed) {
             return (Access::Hide, Some(place));
         }
-        if self.secrets.iter().any(|secret| path.starts_with(secret)) {
-            return (Access::Hide, None);
-        }
         let denied = deepest(&self.lists.deny_read);
+        if self.secrets.iter().any(|secret| path.starts_with(secret)) {
+            return (Access::Hide, denied.map(|(_, place)| place));
+        }
         let allowed = deepest(&self.lists.allow_read);
         let granted = deepest(&self.lists.allow_write);
         if let Some((deny, place)) = &denied {
@@ -483,13 +487,15 @@ impl Translation<'_> {
                 return (Access::Hide, Some(place.clone()));
             }
         }
+        // A private home has nothing that isn't named: a deny of writing must not show it.
+        if allowed.is_none() && granted.is_none() && self.is_absent(path) {
+            return (Access::Hide, None);
+        }
         let kept = deepest(&self.lists.deny_write);
         match (kept, granted) {
             (Some((_, place)), _) => (Access::Read, Some(place)),
             (None, Some((_, place))) => (Access::Write, Some(place)),
-            (None, None)
-                if self.ground.project == Access::Write && path.starts_with(self.surroundings.project) =>
-            {
+            (None, None) if self.ground.project == Access::Write && self.is_of_the_project(path) => {
                 (Access::Write, None)
             }
             (None, None) => (Access::Read, allowed.map(|(_, place)| place)),
@@ -529,7 +535,7 @@ impl Translation<'_> {
         {
             return access;
         }
-        if path.starts_with(self.surroundings.project) {
+        if self.is_of_the_project(path) {
             return Access::Write;
         }
         let tool = self.surroundings.tools.iter().any(|tool| path.starts_with(tool));
@@ -538,6 +544,33 @@ impl Translation<'_> {
             return Access::Hide;
         }
         Access::Read
+    }
+
+    /// Whether it is writable unless a rule says otherwise.
+    fn is_of_the_project(&self, path: &Path) -> bool {
+        let mut roots = self.surroundings.extra.iter();
+        path.starts_with(self.surroundings.project) || roots.any(|root| path.starts_with(root))
+    }
+
+    /// Whether it is of the host's home where that isn't seen.
+    fn is_absent(&self, path: &Path) -> bool {
+        let mut tools = self.surroundings.tools.iter();
+        self.home == Home::Private
+            && path.starts_with(self.surroundings.home)
+            && !self.is_of_the_project(path)
+            && !tools.any(|tool| path.starts_with(tool))
+    }
+
+    fn nearest_rule(&self, path: &Path) -> Option<Access> {
+        path.ancestors().find_map(|above| self.rules.get(above).copied())
+    }
+
+    /// Whether aca has a place of its own there, which can be read and written.
+    fn is_of_the_sandbox(&self, path: &Path) -> bool {
+        let own = ["/tmp", "/var/tmp", "/dev", "/proc", "/run", "/private/tmp"];
+        own.iter().any(|own| path.starts_with(own))
+            && !path.starts_with(self.surroundings.project)
+            && !path.starts_with(self.surroundings.home)
     }
 
     /// Whether there is something to hide.

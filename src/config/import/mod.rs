@@ -12,6 +12,8 @@ mod lists;
 mod reader;
 mod reading;
 mod srt;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use claude::{ClaudeFile, Scope, claude};
@@ -32,6 +34,8 @@ pub struct Surroundings<'a> {
     pub current: &'a Path,
     /// The project.
     pub project: &'a Path,
+    /// What is writable with it: the repository of a linked work tree.
+    pub extra: &'a [PathBuf],
     /// What a path is without symbolic links; `None` where nothing is.
     pub look: &'a dyn Fn(&Path) -> Option<PathBuf>,
     /// What of the host is seen inside besides home and project.
