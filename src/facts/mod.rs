@@ -18,6 +18,7 @@ mod paths;
 mod project;
 mod refusal;
 mod walk;
+mod walk_shared;
 mod walker;
 
 pub(crate) use again::{look_again, look_at};

@@ -15,6 +15,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Bytes that are asked for at once (getdents64(2)).
 const LIST_BYTES: usize = 64 << 10;
@@ -111,14 +113,16 @@ pub(super) struct Walker<'a> {
     /// The directory that is being looked at, relative to the root.
     pub(super) path: Vec<u8>,
     buffer: Vec<MaybeUninit<u8>>,
-    roaming: bool,
+    pub(super) roaming: bool,
     pub(super) device: Option<u64>,
     /// Set while a link is followed: no second one is.
-    in_alias: bool,
+    pub(super) in_alias: bool,
     /// Directories that are looked after already: not gone into.
     pub(super) known: Option<&'a dyn Fn(&Path) -> bool>,
     /// Files that were compared with the history.
-    compared: usize,
+    pub(super) compared: usize,
+    /// Two threads walk; shared by both.
+    pub(super) two_at_work: Arc<AtomicBool>,
 }
 
 impl<'a> Walker<'a> {
@@ -138,6 +142,7 @@ impl<'a> Walker<'a> {
             in_alias: false,
             known: None,
             compared: 0,
+            two_at_work: Arc::default(),
         }
     }
 
@@ -180,18 +185,31 @@ impl<'a> Walker<'a> {
             self.git_directory(directory, RepositoryKind::Bare)?;
         }
         let plain = context.plain_below();
-        let length = self.path.len();
-        for child in children {
-            self.push(child.name.to_bytes());
-            if self.known.is_some_and(|known| known(&self.here())) {
-                self.path.truncate(length);
-                continue;
-            }
-            let entered = self.enter(directory, &child.name, child.context.as_ref().unwrap_or(&plain));
-            self.path.truncate(length);
-            entered?;
+        if self.is_shared(&children) {
+            return self.share(directory, &children, &plain);
+        }
+        for child in &children {
+            self.child(directory, child, &plain)?;
         }
         Ok(())
+    }
+
+    /// Goes into one directory of a level.
+    pub(super) fn child(
+        &mut self,
+        directory: &OwnedFd,
+        child: &Child,
+        plain: &Context,
+    ) -> Result<(), WalkError> {
+        let length = self.path.len();
+        self.push(child.name.to_bytes());
+        let entered = if self.known.is_some_and(|known| known(&self.here())) {
+            Ok(())
+        } else {
+            self.enter(directory, &child.name, child.context.as_ref().unwrap_or(plain))
+        };
+        self.path.truncate(length);
+        entered
     }
 
     fn list(

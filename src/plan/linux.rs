@@ -6,12 +6,20 @@
 use super::{Closed, Entry, Identity, Kind, Plan, View};
 use crate::policy::{Capture, Grant, NetworkPreset};
 use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// Port inside to which all TCP is redirected.
 pub const CAPTURE_PORT: u16 = 15001;
 /// Port inside to which DNS questions are redirected.
 pub const DNS_PORT: u16 = 15053;
+/// The addresses of `lo` beside its own: those of the proxies inside.
+pub const OWN_ADDRESSES: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(198, 18, 255, 254),
+    Ipv6Addr::new(0xfd61, 0x6361, 0, 0, 0, 0, 0, 1),
+);
+/// Ports of the proxies inside: those that squid and most SOCKS servers have.
+pub const PROXY_PORTS: [u16; 2] = [3128, 1080];
 
 /// All that the stage needs; it reads nothing else.
 ///

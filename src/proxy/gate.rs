@@ -30,7 +30,7 @@ impl Target {
     }
 
     /// Whether a host that was sent means this target.
-    fn is(&self, host: &str) -> bool {
+    pub(super) fn is(&self, host: &str) -> bool {
         match self {
             Self::Name(name, _) => host.parse::<Name>().is_ok_and(|host| host == *name),
             Self::Address(address) => host
@@ -59,6 +59,17 @@ impl Proxy {
             return Err(refusal("it was not going anywhere: the sandbox's own address"));
         }
         Ok(Target::Address((address, going.port()).into()))
+    }
+
+    /// What a host means that was asked of one of the proxies inside.
+    pub(super) fn target_of(&self, host: &str, port: u16) -> Result<Target, Deny> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.target((address, port).into());
+        }
+        match host.parse::<Name>() {
+            Ok(name) => Ok(Target::Name(name, port)),
+            Err(why) => Err(refusal(&format!("what was asked for is no host name: {why}"))),
+        }
     }
 
     /// Whether the policy lets a connection go there.
@@ -128,10 +139,11 @@ pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
 
 /// Whether a request is for the target.
 pub(super) fn request_fits(target: &Target, request: &Request) -> Result<(), Deny> {
-    if request.is_connect {
+    if request.connect.is_some() {
         return Err(refusal("CONNECT asks for a tunnel to another host"));
     }
-    match [Some(&request.host), request.target_host.as_ref()]
+    let absolute = request.absolute.as_ref().map(|absolute| &absolute.authority.host);
+    match [Some(&request.host), absolute]
         .into_iter()
         .flatten()
         .find(|host| !target.is(host))

@@ -14,6 +14,7 @@ mod denial;
 mod destination;
 mod dial;
 mod dns;
+mod explicit;
 mod first_bytes;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -26,6 +27,7 @@ mod record;
 mod relay;
 mod requests;
 mod resolve;
+mod socks;
 mod splice;
 mod tls;
 mod told;

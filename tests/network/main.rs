@@ -9,6 +9,7 @@ mod support;
 
 mod addresses;
 mod clients;
+mod explicit;
 mod hostile;
 mod load;
 mod names;
