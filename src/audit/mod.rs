@@ -7,6 +7,8 @@
 mod chain;
 mod find;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod lock;
 mod log;
 pub mod read;

@@ -6,6 +6,7 @@ use crate::config::ConfigError;
 use crate::config::import::{self, ClaudeFile, Imported, Left, Loss, Scope, Surroundings};
 use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
+use crate::policy::Origin;
 use crate::presets;
 use crate::ui::{self, sanitize};
 use std::io::Write as _;
@@ -49,6 +50,9 @@ pub fn execute(args: &ImportArgs) -> Result<ExitCode, Failure> {
         }
     })?;
     told(&imported);
+    if needs_project {
+        note_grants(&imported, &project);
+    }
     let lost = imported.lost_restrictions().count();
     if lost > 0 && !how.lenient {
         ui::write_error(&format!(
@@ -151,6 +155,20 @@ fn told(imported: &Imported) {
         if let Some(instead) = &left.instead {
             ui::write_error(&format!("  hint: {}\n", sanitize::line(instead)));
         }
+    }
+}
+
+/// What a project's own files allow was chosen by whoever wrote the project.
+fn note_grants(imported: &Imported, project: &Path) {
+    let own = imported.entries.iter().filter(|entry| {
+        let of_project = matches!(&entry.origin, Origin::File { path, .. } if path.starts_with(project));
+        of_project && entry.setting.allows()
+    });
+    match own.count() {
+        0 => {}
+        count => ui::write_error(&format!(
+            "note: the project's own files allow something in {count} of these entries: read those before you use them\n"
+        )),
     }
 }
 

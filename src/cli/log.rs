@@ -118,6 +118,9 @@ fn verdict(id: &SessionId, verified: &Verified) -> String {
     if verified.more_faults > 0 {
         lines.push(format!("{} lines more are wrong", verified.more_faults));
     }
+    if verified.events == 0 {
+        lines.push("there is no event in it".into());
+    }
     if !verified.ended && !verified.running {
         lines.push(
             "it has no end: the run was killed, the disk was full, or lines were cut off at the end".into(),

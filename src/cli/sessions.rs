@@ -83,3 +83,61 @@ fn json(rows: &[Row]) -> Result<String, Failure> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Log, SessionId};
+    use crate::supervise::Event;
+    use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+    use std::mem::MaybeUninit;
+
+    #[test]
+    fn of_ten_thousand_only_those_that_are_shown_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = folder.path().join("aca/sessions");
+        let mut written = Vec::new();
+        for count in 0..10_000_u16 {
+            let [high, low] = count.to_be_bytes();
+            let time = "2026-11-23T09:08:07Z".parse().unwrap();
+            let id = SessionId::new(time, [high, low, 0, 0, 0, 0]);
+            let start = Event::SessionStart {
+                session: id.to_string(),
+                version: String::new(),
+                agent: "generic".into(),
+                argv: vec![],
+                project: if count == 17 { "/p".into() } else { "/q".into() },
+                plan_hash: String::new(),
+                degraded: vec![],
+            };
+            if count == 17 || count >= 9_990 {
+                written.push(Log::begin(&sessions, &id, start).unwrap());
+            } else {
+                std::fs::create_dir_all(&sessions).unwrap();
+                std::fs::write(sessions.join(format!("{id}.jsonl")), "").unwrap();
+            }
+        }
+        drop(written);
+        let watch = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        add_watch(&watch, &sessions, WatchFlags::OPEN).unwrap();
+        let listed = rows(&sessions, None, 3).unwrap();
+        let ids: Vec<_> = listed.iter().map(|(id, _)| id.as_str()).collect();
+        assert!(
+            ids[0].ends_with("-270f00000000") && ids[2].ends_with("-270d00000000"),
+            "{ids:?}"
+        );
+        assert!(listed.iter().all(|(_, summary)| summary.is_ok()));
+        let mut buffer = [MaybeUninit::uninit(); 64 << 10];
+        let mut reader = Reader::new(&watch, &mut buffer);
+        let mut opened = Vec::new();
+        while let Ok(event) = reader.next() {
+            opened.extend(event.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+        opened.sort();
+        opened.dedup();
+        assert_eq!(opened.len(), 3, "{opened:?}");
+        // A project's are looked for among all.
+        let of_project = rows(&sessions, Some(&"/p".into()), 3).unwrap();
+        assert_eq!(of_project.len(), 1);
+    }
+}

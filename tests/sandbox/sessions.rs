@@ -158,6 +158,24 @@ fn followed_until_the_session_ends() {
 }
 
 #[test]
+fn follow_ends_with_its_reader() {
+    let world = World::new();
+    let mut shell = Shell::start(&world, &[]);
+    shell.ask("true").ok();
+    let mut follow = world
+        .aca(&["log", "--follow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(follow.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    // The session goes on.
+    assert!(follow.wait().unwrap().success());
+    shell.ask("true").ok();
+}
+
+#[test]
 fn what_was_changed_is_named_and_keeps_nothing_else_from_being_shown() {
     let world = World::new();
     world.run(&[], "/bin/true");

@@ -610,6 +610,34 @@ fn the_network_is_what_the_lists_say() {
 }
 
 #[test]
+fn the_settings_themselves_stay_as_they_are() {
+    let world = World::new();
+    let text = files(&json!({"allowWrite": ["."]})).to_string();
+    let path = world.file("conf/srt.json", &text);
+    let ran = world.run(
+        &["--srt-settings", "conf/srt.json"],
+        "echo {} > conf/srt.json; mv conf away; rm -f conf/srt.json; echo x > conf/new && echo wrote",
+    );
+    assert_eq!(ran.out, "wrote\n", "{ran:?}");
+    assert_eq!(fs::read_to_string(path).unwrap(), text);
+}
+
+#[test]
+fn what_the_host_runs_is_not_opened_by_an_import() {
+    let world = World::new();
+    world.file("../.bashrc", "alt");
+    world.file("../data/.env", "geheim");
+    let lists = json!({"allowWrite": ["~/.bashrc", "~/data/.env", "~/data"], "allowRead": ["~/data/.env"]});
+    let ran = both(
+        &world,
+        &lists,
+        "echo evil >> ~/.bashrc; cat ~/data/.env; echo x > ~/data/.env; echo x > ~/data/x && echo wrote",
+    );
+    assert_eq!(ran.out, "wrote\n", "{ran:?}");
+    assert_eq!(fs::read_to_string(world.home.join(".bashrc")).unwrap(), "alt");
+}
+
+#[test]
 fn bad_settings_are_refused_with_their_place() {
     let world = World::new();
     let path = world.outside.join("srt.json");

@@ -596,10 +596,7 @@ impl Translation<'_> {
             return true;
         }
         // The rows on git directories are relative to one.
-        let Ok(below) = path.strip_prefix(self.surroundings.project) else {
-            return false;
-        };
-        let names = names(below);
+        let names = names(self.within(path));
         (0..names.len()).any(|at| {
             let (above, below) = names.split_at(at);
             above.last().is_some_and(|name| name.ends_with(b".git"))
@@ -610,12 +607,17 @@ impl Translation<'_> {
         })
     }
 
-    /// Whether the path, or a directory above it in the project, is one of the rows'.
+    /// The part of a path that its project, its home or the root holds.
+    fn within<'p>(&self, path: &'p Path) -> &'p Path {
+        let (project, home) = (self.surroundings.project, self.surroundings.home);
+        path.strip_prefix(project)
+            .or_else(|_| path.strip_prefix(home))
+            .unwrap_or(path)
+    }
+
+    /// Whether the path, or a directory above it in the project or the home, is one of the rows'.
     fn is_in_tree(&self, rows: &[TreeRule], path: &Path) -> bool {
-        let Ok(below) = path.strip_prefix(self.surroundings.project) else {
-            return false;
-        };
-        let names = names(below);
+        let names = names(self.within(path));
         (1..=names.len()).any(|length| {
             let part = names.get(..length).unwrap_or_default();
             // Rows match at any depth.

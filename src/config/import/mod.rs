@@ -7,6 +7,8 @@
 //! Nothing here looks at the machine beyond reading the file; what paths are is asked of [`Surroundings::look`].
 
 mod claude;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod json;
 mod lists;
 mod reader;
@@ -88,6 +90,18 @@ pub enum Setting {
     Set(EnvironmentEntry),
     /// `grants`.
     Grant(Grant),
+}
+
+impl Setting {
+    /// Whether it opens something.
+    #[must_use]
+    pub const fn allows(&self) -> bool {
+        match self {
+            Self::Preset(_) | Self::Deny(_) | Self::Home(_) => false,
+            Self::Allow(_) | Self::Set(_) | Self::Grant(_) => true,
+            Self::Path { access, .. } => matches!(access, Access::Write),
+        }
+    }
 }
 
 /// Something that isn't carried over.

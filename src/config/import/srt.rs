@@ -5,7 +5,7 @@
 //! secrets and its protection of what the host runs later stay on top.
 
 use super::json::{self, Node};
-use super::lists::{self, Base, Ground, Lists};
+use super::lists::{self, Base, Ground, Lists, Named};
 use super::reader::{Effect, Reader, Roots};
 use super::reading::Reading;
 use super::{Imported, Loss, Setting, Surroundings, layer, read_source};
@@ -68,6 +68,15 @@ const FILES: &[&str] = &[
 /// # Errors
 /// No such file, or one that srt wouldn't take either.
 pub fn srt(source: &Source, surroundings: &Surroundings<'_>) -> Result<Imported, ConfigError> {
+    read(source, surroundings, None)
+}
+
+/// `kept` is a file that can't be written inside, whatever the lists say.
+fn read(
+    source: &Source,
+    surroundings: &Surroundings<'_>,
+    kept: Option<PathBuf>,
+) -> Result<Imported, ConfigError> {
     let document = json::parse(source)?;
     let mut reading = Reading {
         reader: Reader { source },
@@ -80,6 +89,7 @@ pub fn srt(source: &Source, surroundings: &Surroundings<'_>) -> Result<Imported,
         lists: Lists::default(),
     };
     let files = reading.top(&document)?;
+    reading.default_places(&document);
     let ground = Ground {
         home: Home::Host,
         project: match files {
@@ -88,10 +98,18 @@ pub fn srt(source: &Source, surroundings: &Surroundings<'_>) -> Result<Imported,
         },
         place: reading.reader.place("filesystem", &document.span),
     };
-    let lists = match files {
+    let mut lists = match files {
         Files::Ruled => reading.lists,
         Files::Free => Lists::default(),
     };
+    if let Some(path) = kept {
+        lists.deny_write.push(Named {
+            path,
+            pattern: None,
+            base: Base::Root,
+            place: reading.reader.place("the settings", &document.span),
+        });
+    }
     let mut imported = reading.imported;
     lists::add(lists, &ground, surroundings, &mut imported)?;
     Ok(imported)
@@ -103,7 +121,9 @@ pub fn srt(source: &Source, surroundings: &Surroundings<'_>) -> Result<Imported,
 /// As [`srt`], and a restriction that can't be enforced as it is written.
 pub fn run_under_srt(path: PathBuf, surroundings: &Surroundings<'_>) -> Result<FileLayer, ConfigError> {
     let source = read_source(path)?;
-    let imported = srt(&source, surroundings)?;
+    // In the project, what runs could change what the next run is held by.
+    let kept = (surroundings.look)(&source.path).filter(|real| real.starts_with(surroundings.project));
+    let imported = read(&source, surroundings, kept)?;
     if let Some(lost) = imported.lost_restrictions().next() {
         let problem = Problem::Unenforced {
             what: lost.what.clone(),
@@ -132,7 +152,31 @@ enum Files {
     Free,
 }
 
+/// Places in the home that srt lets be written unasked, where they are and can be read.
+const DEFAULT_PLACES: [&str; 2] = [".npm/_logs", ".claude/debug"];
+
 impl Reading<'_> {
+    fn default_places(&mut self, document: &Node) {
+        for place in DEFAULT_PLACES {
+            let path = self.surroundings.home.join(place);
+            let denied = self
+                .lists
+                .deny_read
+                .iter()
+                .any(|named| path.starts_with(&named.path));
+            let is_there = (self.surroundings.look)(&path).is_some_and(|real| real == path);
+            if is_there && !denied {
+                let place = self.reader.place("srt's default", &document.span);
+                self.lists.allow_write.push(Named {
+                    path,
+                    pattern: None,
+                    base: Base::Home,
+                    place,
+                });
+            }
+        }
+    }
+
     fn top(&mut self, document: &Node) -> Result<Files, ConfigError> {
         let mut files = Files::Ruled;
         let members = self.reader.table("the settings", document)?;

@@ -1,8 +1,9 @@
 //! What lists come to, against the other sandbox's own words; and both dialects as text.
 
 use super::*;
-use crate::config::Source;
-use crate::policy::PathRule;
+use crate::agents;
+use crate::config::{Bases, Source, merge};
+use crate::policy::{Action, PathRule, Policy, Verdict};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -193,6 +194,67 @@ fn shown(imported: &Imported) -> String {
     text
 }
 
+/// The policy that a run of an agent has under srt's file.
+fn policy(agent: &str, network: &serde_json::Value) -> Policy {
+    let text = json!({
+        "network": network, "filesystem": {"denyRead": [], "allowWrite": ["."], "denyWrite": []},
+    });
+    let source = source("/s.json", text.to_string());
+    let imported = srt(&source, &surroundings(&there)).unwrap();
+    let file = layer(source, imported.settings());
+    let bases = Bases {
+        home: Path::new(HOME),
+        project: Path::new(PROJECT),
+        current: Path::new(PROJECT),
+    };
+    merge(
+        &agents::load(agent).unwrap(),
+        Some(&file),
+        &Settings::default(),
+        bases,
+    )
+    .unwrap()
+}
+
+#[test]
+fn hosts_are_those_of_the_lists_for_every_agent() {
+    let allows = |policy: &Policy, name: &str, port| {
+        let name = name.parse().unwrap();
+        matches!(policy.decide(&Action::Connect { name, port }), Verdict::Allow(_))
+    };
+    for agent in agents::names() {
+        let lists =
+            json!({"allowedDomains": ["a.test", "*.b.test:443"], "deniedDomains": ["x.b.test", "*:22"]});
+        let policy = policy(agent, &lists);
+        for (name, port, allowed) in [
+            ("a.test", 443, true),
+            ("a.test", 8443, true),
+            ("a.test", 22, false),
+            ("sub.a.test", 443, false),
+            ("c.b.test", 443, true),
+            ("c.b.test", 80, false),
+            ("b.test", 443, false),
+            ("x.b.test", 443, false),
+            ("api.anthropic.com", 443, false),
+            ("registry.npmjs.org", 443, false),
+            ("github.com", 443, false),
+        ] {
+            assert_eq!(allows(&policy, name, port), allowed, "{agent}: {name}:{port}");
+        }
+    }
+    // No host is no network (CVE-2025-66479), also where every host is denied.
+    for lists in [
+        json!({"allowedDomains": [], "deniedDomains": []}),
+        json!({"allowedDomains": ["a.test"], "deniedDomains": ["*"]}),
+    ] {
+        let policy = policy("claude", &lists);
+        assert!(!allows(&policy, "a.test", 443) && !allows(&policy, "api.anthropic.com", 443));
+        let address = "192.0.2.1".parse().unwrap();
+        let verdict = policy.decide(&Action::ConnectAddress { address, port: 443 });
+        assert!(matches!(verdict, Verdict::Deny(_)));
+    }
+}
+
 #[test]
 fn srt_s_file_as_text() {
     let text = r#"{
@@ -245,6 +307,8 @@ fn srt_s_file_as_text() {
     ]
     write = [
       "~/data", # filesystem.allowWrite[1], line 11
+      "~/.claude/debug", # srt's default, line 1
+      "~/.npm/_logs", # srt's default, line 1
     ]
     hide = [
       "~/.ssh", # filesystem.denyRead[0], line 9
@@ -308,39 +372,39 @@ fn claude_code_s_files_as_text() {
     # Not carried over: sandbox.network.allowUnixSocket: no such key is known: a restriction may be misspelt
 
     [network]
-    preset = "agent" # sandbox, line 1
+    preset = "agent" # sandbox, /home/u/.claude/settings.json:1
     allow = [
-      "docs.rs", # permissions.allow[3] `WebFetch(domain:docs.rs)`, line 5
-      "registry.test:*", # sandbox.network.allowedDomains[0], line 4
+      "docs.rs", # permissions.allow[3] `WebFetch(domain:docs.rs)`, /home/u/.claude/settings.json:5
+      "registry.test:*", # sandbox.network.allowedDomains[0], /home/u/p/.claude/settings.json:4
     ]
     deny = [
-      "*.evil.test", # permissions.deny[4] `WebFetch(domain:*.evil.test)`, line 6
+      "*.evil.test", # permissions.deny[4] `WebFetch(domain:*.evil.test)`, /home/u/.claude/settings.json:6
     ]
 
     [files]
-    home = "private" # sandbox, line 1
+    home = "private" # sandbox, /home/u/.claude/settings.json:1
     read = [
-      "~/.zshrc", # permissions.allow[0] `Read(~/.zshrc)`, line 5
-      "/srv/build/out", # sandbox.filesystem.denyWrite[0], line 5
-      "./migrations", # permissions.deny[0] `Edit(/migrations/**)`, line 2
-      "./migrations/**", # permissions.deny[0] `Edit(/migrations/**)`, line 2
+      "~/.zshrc", # permissions.allow[0] `Read(~/.zshrc)`, /home/u/.claude/settings.json:5
+      "/srv/build/out", # sandbox.filesystem.denyWrite[0], /home/u/p/.claude/settings.json:5
+      "./migrations", # permissions.deny[0] `Edit(/migrations/**)`, /home/u/p/.claude/settings.json:2
+      "./migrations/**", # permissions.deny[0] `Edit(/migrations/**)`, /home/u/p/.claude/settings.json:2
     ]
     write = [
-      "/srv/build", # sandbox.filesystem.allowWrite[0], line 5
-      "/srv/data", # permissions.allow[1] `Edit(//srv/data/**)`, line 5
-      "/home/u/other", # permissions.additionalDirectories[0], line 8
-      "~/.claude/src", # permissions.allow[2] `Edit(/src/**)`, line 5
+      "/srv/build", # sandbox.filesystem.allowWrite[0], /home/u/p/.claude/settings.json:5
+      "/srv/data", # permissions.allow[1] `Edit(//srv/data/**)`, /home/u/.claude/settings.json:5
+      "/home/u/other", # permissions.additionalDirectories[0], /home/u/.claude/settings.json:8
+      "~/.claude/src", # permissions.allow[2] `Edit(/src/**)`, /home/u/.claude/settings.json:5
     ]
     hide = [
-      "/etc/secret", # permissions.deny[1] `Read(//etc/secret/**)`, line 6
-      "./private", # sandbox.filesystem.denyRead[0], line 5
-      "./**/.envrc", # permissions.deny[0] `Read(.envrc)`, line 6
-      "./**/secrets", # permissions.deny[3] `Read(secrets/)`, line 6
-      "./config/*.pem", # permissions.deny[1] `Read(./config/*.pem)`, line 2
+      "/etc/secret", # permissions.deny[1] `Read(//etc/secret/**)`, /home/u/.claude/settings.json:6
+      "./private", # sandbox.filesystem.denyRead[0], /home/u/p/.claude/settings.json:5
+      "./**/.envrc", # permissions.deny[0] `Read(.envrc)`, /home/u/.claude/settings.json:6
+      "./**/secrets", # permissions.deny[3] `Read(secrets/)`, /home/u/.claude/settings.json:6
+      "./config/*.pem", # permissions.deny[1] `Read(./config/*.pem)`, /home/u/p/.claude/settings.json:2
     ]
 
     [environment.set]
-    A = "1" # env.A, line 3
+    A = "1" # env.A, /home/u/.claude/settings.json:3
     Nothing: model: it isn't about the sandbox: Claude Code reads it itself
     Permission: env.LD_PRELOAD: `LD_PRELOAD` makes the dynamic loader run other code in every program, so it never goes inside
     Permission: permissions.allow[4] `Bash(npm run test:*)`: aca has no rules on commands: what a command reaches is what files and network allow

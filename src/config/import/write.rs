@@ -44,6 +44,13 @@ fn text(imported: &Imported, title: &str) -> String {
             sanitize::line(&left.why)
         ));
     }
+    // Of one file the line says enough.
+    let mut files: Vec<&Origin> = imported.entries.iter().map(|entry| &entry.origin).collect();
+    files.dedup_by_key(|origin| match origin {
+        Origin::File { path, .. } => Some(path.clone()),
+        Origin::BuiltIn(_) | Origin::Flag(_) => None,
+    });
+    let several = files.len() > 1;
     let pick = |wanted: &dyn Fn(&Setting) -> Option<String>| -> Vec<(String, &Entry)> {
         let entries = imported.entries.iter();
         entries
@@ -64,7 +71,7 @@ fn text(imported: &Imported, title: &str) -> String {
         };
         Some(quoted(grant.word()))
     });
-    list(&mut text, "grants", &grants);
+    list(&mut text, "grants", &grants, several);
     text.push_str("\n[network]\n");
     for (word, entry) in pick(&|setting| {
         let Setting::Preset(preset) = setting else {
@@ -72,7 +79,7 @@ fn text(imported: &Imported, title: &str) -> String {
         };
         Some(quoted(preset.word()))
     }) {
-        text.push_str(&format!("preset = {word} {}\n", comment(entry)));
+        text.push_str(&format!("preset = {word} {}\n", comment(entry, several)));
     }
     list(
         &mut text,
@@ -83,6 +90,7 @@ fn text(imported: &Imported, title: &str) -> String {
             };
             Some(quoted(&host.to_string()))
         }),
+        several,
     );
     list(
         &mut text,
@@ -93,6 +101,7 @@ fn text(imported: &Imported, title: &str) -> String {
             };
             Some(quoted(&host.to_string()))
         }),
+        several,
     );
     text.push_str("\n[files]\n");
     for (word, entry) in pick(&|setting| {
@@ -101,14 +110,14 @@ fn text(imported: &Imported, title: &str) -> String {
         };
         Some(quoted(home_word(*home)))
     }) {
-        text.push_str(&format!("home = {word} {}\n", comment(entry)));
+        text.push_str(&format!("home = {word} {}\n", comment(entry, several)));
     }
     for (key, access) in [
         ("read", Access::Read),
         ("write", Access::Write),
         ("hide", Access::Hide),
     ] {
-        list(&mut text, key, &path(access));
+        list(&mut text, key, &path(access), several);
     }
     let variables = pick(&|setting| {
         let Setting::Set(EnvironmentEntry::Set { name, value }) = setting else {
@@ -119,25 +128,28 @@ fn text(imported: &Imported, title: &str) -> String {
     if !variables.is_empty() {
         text.push_str("\n[environment.set]\n");
         for (line, entry) in variables {
-            text.push_str(&format!("{line} {}\n", comment(entry)));
+            text.push_str(&format!("{line} {}\n", comment(entry, several)));
         }
     }
     text
 }
 
-fn list(text: &mut String, key: &str, entries: &[(String, &Entry)]) {
+fn list(text: &mut String, key: &str, entries: &[(String, &Entry)], several: bool) {
     if entries.is_empty() {
         return;
     }
     text.push_str(&format!("{key} = [\n"));
     for (value, entry) in entries {
-        text.push_str(&format!("  {value}, {}\n", comment(entry)));
+        text.push_str(&format!("  {value}, {}\n", comment(entry, several)));
     }
     text.push_str("]\n");
 }
 
-fn comment(entry: &Entry) -> String {
+fn comment(entry: &Entry, several: bool) -> String {
     let line = match &entry.origin {
+        Origin::File { path, line, .. } if several => {
+            format!(", {}:{line}", sanitize::line(&path.display().to_string()))
+        }
         Origin::File { line, .. } => format!(", line {line}"),
         Origin::BuiltIn(_) | Origin::Flag(_) => String::new(),
     };
