@@ -1,6 +1,7 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
 use super::RunArgs;
+use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
 use crate::agents::{self, AgentDefinition, MergedFile};
 use crate::config::{self, Bases, Places};
@@ -44,7 +45,11 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let (agent, why) = agent(args)?;
-    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
+    let file = match args.flags.srt_settings {
+        // They stand in its place, once the project is known.
+        Some(_) => None,
+        None => config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?,
+    };
     Ok(Beginning {
         ambient,
         places,
@@ -99,6 +104,15 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
+    let file = match &args.flags.srt_settings {
+        None => file,
+        Some(path) => {
+            let place = (project.root.as_path(), project.extra_writable.as_slice());
+            Some(with_surroundings(&ambient, place, |surroundings| {
+                config::import::run_under_srt(ambient.directory.join(path), surroundings)
+            })?)
+        }
+    };
     let bases = Bases {
         home: &ambient.home,
         project: &project.root,

@@ -34,7 +34,13 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
     for rule in policy.paths.iter().filter(|rule| is_walked(rule, &project.root)) {
-        let pattern = PathPattern::beneath(&project.root, &rule.path)
+        // A path that is no pattern may hold what patterns don't know, such as `[id]`.
+        let read = if is_glob(rule) {
+            PathPattern::beneath
+        } else {
+            PathPattern::literal
+        };
+        let pattern = read(&project.root, &rule.path)
             .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
         patterns.push(UserPattern {
             pattern,
@@ -73,13 +79,12 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
 
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
 fn is_walked(rule: &PathRule, root: &Path) -> bool {
-    let glob = rule
-        .path
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'));
-    rule.path.starts_with(root) && rule.path != root && (glob || rule.access == Access::Hide)
+    rule.path.starts_with(root) && rule.path != root && (is_glob(rule) || rule.access == Access::Hide)
+}
+
+fn is_glob(rule: &PathRule) -> bool {
+    let path = rule.path.as_os_str().as_encoded_bytes();
+    path.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 impl Looked {

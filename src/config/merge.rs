@@ -257,7 +257,7 @@ fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolic
 /// What the preset allows: each holds those before it.
 fn built_in_hosts(agent: &AgentDefinition, preset: NetworkPreset) -> Result<Vec<HostRule>, ConfigError> {
     let mut rules = Vec::new();
-    if preset == NetworkPreset::None {
+    if matches!(preset, NetworkPreset::None | NetworkPreset::Listed) {
         return Ok(rules);
     }
     rules.extend(

@@ -5,6 +5,7 @@
 
 mod error;
 mod excerpt;
+pub mod import;
 pub mod layer;
 mod load;
 mod merge;

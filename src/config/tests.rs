@@ -228,7 +228,7 @@ fn faults_of_a_file() {
     2 | preset = true
       |          ^^^^
     --- an unknown word
-    error: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
      --> c.toml:2:10
       |
     2 | preset = "opne"

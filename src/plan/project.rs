@@ -13,8 +13,17 @@ pub(super) fn add(
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
-    root(rules, facts, needs, entries);
     let mut inner = Vec::new();
+    // Beneath a directory that is hidden the project is put back, as other parts of it are.
+    let hidden = |rule: &PathRule| {
+        rule.access == Access::Hide && rule.path != needs.root && needs.root.starts_with(&rule.path)
+    };
+    let outer = if rules.iter().any(hidden) {
+        &mut inner
+    } else {
+        &mut *entries
+    };
+    root(rules, facts, needs, outer);
     protections(rules, needs, &mut inner);
     for (at, kind, origin) in &needs.masks {
         // A rule that hides a directory of which another one shows a part stands for itself, below.

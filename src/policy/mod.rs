@@ -136,6 +136,8 @@ pub struct NetworkPolicy {
 pub enum NetworkPreset {
     /// Nothing: no listener, no DNS.
     None,
+    /// What rules name, and nothing else.
+    Listed,
     /// The agent's own API hosts.
     Agent,
     /// The agent's, package registries and git hosts: the default.

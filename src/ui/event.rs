@@ -206,7 +206,7 @@ const fn protocol_word(protocol: Protocol) -> &'static str {
 }
 
 /// Arguments as a shell would take them.
-fn quoted(argv: &[String]) -> String {
+pub(super) fn quoted(argv: &[String]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     let words = argv.iter().map(|word| {
         if !word.is_empty() && word.bytes().all(plain) {
@@ -218,7 +218,7 @@ fn quoted(argv: &[String]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn duration(milliseconds: u64) -> String {
+pub(super) fn duration(milliseconds: u64) -> String {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     match seconds {
         0 => format!("{rest} ms"),
