@@ -14,6 +14,7 @@ pub mod selftest;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -86,5 +87,6 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Sessions(args) => sessions::execute(&args),
+        Command::Why(args) => why::execute(&args),
     }
 }

@@ -138,7 +138,7 @@ fn faults_of_a_file() {
     1 | alow = []
       | ^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown key in a table
     error: unknown key `alow` in [network]
      --> c.toml:3:1
@@ -170,7 +170,7 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `own_sandbox`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
     --- an agent's key at the top
     error: unknown key `own_sandbox`
      --> c.toml:1:1
@@ -178,7 +178,7 @@ fn faults_of_a_file() {
     1 | own_sandbox = "off"
       | ^^^^^^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown word for an own sandbox
     error: `of` is none of `keep`, `off`
      --> c.toml:2:15
@@ -551,7 +551,7 @@ fn every_rule_keeps_its_place() {
     )
     .unwrap();
     let place = |host: &str, port| match connect(&policy, host, port) {
-        Verdict::Allow(origin) => origin.to_string(),
+        Verdict::Allow(allow) => allow.origin.to_string(),
         Verdict::Deny(deny) => panic!("{deny:?}"),
     };
     assert_eq!(place("b.test", 443), "/home/u/.config/aca/config.toml:4:3");
