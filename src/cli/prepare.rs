@@ -10,7 +10,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{
     AgentNeeds, Cache, Extras, OwnSandboxPlan, Plan, PlanError, ProjectNeeds, Shown, StateCopy,
 };
-use crate::policy::{Home, OwnSandbox, Policy};
+use crate::policy::{Action, Home, OwnSandbox, Policy, Verdict};
 use crate::presets;
 use crate::supervise::state::StateFile;
 use std::collections::BTreeSet;
@@ -144,6 +144,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         state,
         looked,
     })
+}
+
+/// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.
+pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
+    let argv = argv.to_vec();
+    match policy.decide(&Action::Execute { argv }) {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(deny) => {
+            let rule = deny.rule.unwrap_or_default();
+            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
+            Err(Failure::new(FailureKind::Configuration, message)
+                .hint("take the rule away, if it is meant to run"))
+        }
+    }
 }
 
 fn plan_failure(error: PlanError) -> Failure {

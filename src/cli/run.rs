@@ -1,13 +1,12 @@
 //! `aca run`: a command in the sandbox, from its arguments to its exit.
 
 use super::RunArgs;
-use super::prepare::{begin, prepare};
+use super::prepare::{begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::policy::{Action, Policy, Verdict};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, TrustChange};
@@ -15,7 +14,6 @@ use crate::sys::process::{Disposition, set_disposition};
 use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
-use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,20 +68,6 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         Finished::Ended(Ending::Exited(code)) => Ok(ExitCode::from(u8::try_from(code & 0xff).unwrap_or(255))),
         Finished::Ended(Ending::Signaled(signal)) => Ok(ExitCode::from(end_alike(signal))),
         Finished::NotExecuted(errno) => Err(not_executed(&command, errno)),
-    }
-}
-
-/// Rules on commands are about the command that is started here: what it starts is bound by the sandbox.
-fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
-    let argv = argv.to_vec();
-    match policy.decide(&Action::Execute { argv }) {
-        Verdict::Allow(_) => Ok(()),
-        Verdict::Deny(deny) => {
-            let rule = deny.rule.unwrap_or_default();
-            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
-            Err(Failure::new(FailureKind::Configuration, message)
-                .hint("take the rule away, if it is meant to run"))
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The answer, for people and as JSON.
 
 use crate::failure::{Failure, FailureKind};
-use crate::policy::{Change, Verdict};
+use crate::policy::{Change, Origin, Verdict};
 use crate::ui::sanitize;
 use serde::Serialize;
 
@@ -57,6 +57,11 @@ pub(super) struct Judged {
     pub(super) allow_with: Option<String>,
     /// The same as lines of the configuration file.
     pub(super) allow_line: Option<String>,
+    /// No flag wins over the rule, which is the user's: it has to go.
+    pub(super) remove_rule: bool,
+    /// Whether a rule of the user's decided.
+    #[serde(skip)]
+    users: bool,
 }
 
 /// A rule that came close.
@@ -169,6 +174,8 @@ impl Judged {
                 nearest: None,
                 allow_with: None,
                 allow_line: None,
+                remove_rule: false,
+                users: is_users(&allow.origin),
             },
             Verdict::Deny(deny) => Self {
                 action,
@@ -180,6 +187,8 @@ impl Judged {
                 nearest: None,
                 allow_with: deny.allow_with.clone(),
                 allow_line: deny.allow_line.as_deref().map(str::to_owned),
+                remove_rule: deny.allow_with.is_none() && is_users(&deny.origin),
+                users: is_users(&deny.origin),
             },
         }
     }
@@ -189,6 +198,7 @@ impl Judged {
         Self {
             rule: None,
             origin: origin.to_owned(),
+            users: false,
             ..self.denied_there(reason)
         }
     }
@@ -197,6 +207,7 @@ impl Judged {
     pub(super) fn denied_there(mut self, reason: impl Into<String>) -> Self {
         self.allowed = false;
         self.reason = reason.into();
+        self.remove_rule = false;
         self
     }
 
@@ -204,6 +215,7 @@ impl Judged {
     pub(super) fn with(mut self, change: Option<&Change>) -> Self {
         self.allow_with = change.map(Change::flag);
         self.allow_line = change.and_then(Change::line);
+        self.remove_rule = !self.allowed && self.users && change.is_none();
         self
     }
 
@@ -221,6 +233,9 @@ impl Judged {
                 &format!("`{}` ({}): {}", miss.rule, miss.origin, miss.difference),
             );
         }
+        if self.remove_rule {
+            lines.add("to allow", "take that rule away: no flag wins over it");
+        }
         if let Some(flag) = &self.allow_with {
             lines.add("to allow", flag);
         }
@@ -229,6 +244,13 @@ impl Judged {
                 lines.add(if index == 0 { "or write" } else { "" }, line);
             }
         }
+    }
+}
+
+const fn is_users(origin: &Origin) -> bool {
+    match origin {
+        Origin::File { .. } | Origin::Flag(_) => true,
+        Origin::BuiltIn(_) => false,
     }
 }
 

@@ -307,4 +307,21 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        /// Whatever is typed is one thing or a failure; what is taken for a host is one whole text.
+        #[test]
+        fn any_text_is_read(text in "[a-z0-9.:/@\\[\\]%~ -]{0,24}") {
+            let taken = read(OsStr::new(&text), Path::new("/nonexistent"), Path::new("/home/u"));
+            if let Ok(Taken { target: Target::Host(Host { to, port }), .. }) = taken {
+                proptest::prop_assert!(port > 0);
+                let shown = match to {
+                    To::Name(name) => name.to_string(),
+                    To::Address(address) => address.to_string(),
+                };
+                let again = read(OsStr::new(&shown), Path::new("/nonexistent"), Path::new("/home/u"));
+                proptest::prop_assert!(matches!(again, Ok(Taken { target: Target::Host(_), .. })), "{shown}");
+            }
+        }
+    }
 }

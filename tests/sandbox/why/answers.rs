@@ -115,6 +115,13 @@ fn rules_on_commands() {
             .unwrap()
             .ends_with("config.toml:2:9")
     );
+    assert_eq!(answer["judged"][0]["remove_rule"], true);
+    // A plan of what would not be started says so, too.
+    let planned = world
+        .aca(&["plan", "--", "git", "push", "--force"])
+        .output()
+        .unwrap();
+    assert_eq!(Ran::from_output(&planned).code, 125);
     let (code, answer) = explain(&["git", "push", "origin", "--force"]);
     assert_eq!(
         (code, &answer["judged"][0]["nearest"]["rule"]),
@@ -211,7 +218,11 @@ fn odd_names() {
     let resolved = answer["path"]["resolved"].as_str().unwrap();
     assert_eq!(aca::policy::path_text::read(resolved).unwrap(), hidden);
     // One flag doesn't win over the other on the same path, so none is advised.
-    assert_eq!(super::judged(&answer, "read")["allow_with"], Value::Null);
+    let read = super::judged(&answer, "read");
+    assert_eq!(
+        (&read["allow_with"], &read["remove_rule"]),
+        (&Value::Null, &true.into())
+    );
     let long = "x".repeat(5000) + "/y";
     for word in ["", "a b:80", "http://", &long] {
         let output = world.aca(&["why", word]).output().unwrap();
