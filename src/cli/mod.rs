@@ -1,5 +1,6 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+mod agent_needs;
 pub mod agents;
 mod attempts;
 pub mod doctor;
