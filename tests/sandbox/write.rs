@@ -180,6 +180,21 @@ fn w16_the_way_to_a_protected_file_can_not_be_renamed() {
 }
 
 #[test]
+fn w16_the_way_to_what_a_rule_keeps_can_not_be_renamed() {
+    let world = World::new();
+    world.file("a/b/c", "host");
+    let ran = world.run(
+        &["--read", "a/b"],
+        "mv a e; rm -rf a; mkdir -p a/b; echo x > a/b/c; echo x > a/new && cat a/b/c",
+    );
+    assert_eq!(ran.out, "host", "{ran:?}");
+    assert_eq!(
+        fs::read_to_string(world.project.join("a/b/c")).unwrap(),
+        "host"
+    );
+}
+
+#[test]
 fn w17_a_glob_holds_for_what_appears() {
     let world = World::new();
     let mut shell = Shell::start(&world, &["--hide", "**/*.geh"]);
