@@ -19,6 +19,7 @@ fn start(session: &str) -> Event {
         session: session.into(),
         version: "0.1.0".into(),
         agent: "generic".into(),
+        agent_why: String::new(),
         argv: vec!["true".into()],
         project: "/home/u/p".into(),
         plan_hash: "abcd".into(),

@@ -8,7 +8,7 @@ use crate::{
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
-    policy::{Grant, Home, HostPattern, Limits, NetworkPreset, Origin},
+    policy::{Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox},
 };
 use clap::{
     Args, Subcommand,
@@ -34,6 +34,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Try known escapes on this machine
     Selftest(SelftestArgs),
+    /// List the agents that are known, and what each is granted
+    Agents(AgentsArgs),
 }
 
 /// Arguments of `aca run`.
@@ -89,6 +91,16 @@ pub struct SelftestArgs {
     /// Only makes the attempts, where it stands; the bait as JSON. The self-test starts itself with it.
     #[arg(long, hide = true, value_name = "BAIT")]
     pub attempt: Option<String>,
+}
+
+/// Arguments of `aca agents`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AgentsArgs {
+    /// One agent, in full; all of them in short if left out
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `aca log`.
@@ -236,6 +248,9 @@ pub struct RunFlags {
     /// Treat the command as this agent
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// What becomes of the agent's own sandbox: keep (grants it nested user namespaces), off
+    #[arg(long, value_name = "WHAT", value_parser = value::own_sandbox)]
+    pub own_sandbox: Option<OwnSandbox>,
 }
 
 impl RunFlags {
@@ -295,6 +310,9 @@ impl RunFlags {
                 open_files: None,
                 cpu_percent: self.cpu,
             },
+            own_sandbox: self
+                .own_sandbox
+                .map(|choice| flagged("--own-sandbox", choice.word(), choice)),
         }
     }
 }
@@ -317,7 +335,12 @@ impl Command {
         let (run, name) = match self {
             Self::Run(run) => (run, "run"),
             Self::Plan(plan) => (&mut plan.run, "plan"),
-            Self::Doctor(_) | Self::Import(_) | Self::Log(_) | Self::Sessions(_) | Self::Selftest(_) => {
+            Self::Agents(_)
+            | Self::Doctor(_)
+            | Self::Import(_)
+            | Self::Log(_)
+            | Self::Sessions(_)
+            | Self::Selftest(_) => {
                 return Ok(());
             }
         };

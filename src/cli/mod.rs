@@ -1,5 +1,6 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+pub mod agents;
 mod attempts;
 pub mod doctor;
 pub mod flags;
@@ -82,6 +83,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Sessions(args) => sessions::execute(&args),
     }

@@ -3,15 +3,18 @@
 use super::RunArgs;
 use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
-use crate::agents::{self, AgentDefinition};
+use crate::agents::{self, AgentDefinition, MergedFile};
 use crate::config::{self, Bases, Places};
 use crate::facts::{self, Ambient, Facts, Project};
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
-use crate::policy::{Home, Policy};
+use crate::plan::{
+    AgentNeeds, Cache, Extras, OwnSandboxPlan, Plan, PlanError, ProjectNeeds, Shown, StateCopy,
+};
+use crate::policy::{Home, OwnSandbox, Policy};
 use crate::presets;
 use crate::supervise::state::StateFile;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -30,6 +33,7 @@ pub(super) struct Beginning {
     ambient: Ambient,
     places: Places,
     agent: AgentDefinition,
+    why: String,
     file: Option<config::FileLayer>,
 }
 
@@ -40,7 +44,7 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
             .hint("go to a directory that exists, and see that HOME is one")
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
-    let agent = agent(args)?;
+    let (agent, why) = agent(args)?;
     let file = match args.flags.srt_settings {
         // They stand in its place, once the project is known.
         Some(_) => None,
@@ -50,23 +54,39 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
         ambient,
         places,
         agent,
+        why,
         file,
     })
 }
 
-/// The definition of the agent that the words name.
-fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
-    let named = match &args.flags.agent {
-        Some(name) => name.as_str(),
-        None if args.after_separator => agents::GENERIC,
-        None => args
-            .words
-            .first()
-            .and_then(|word| agents::name_of_command(word))
-            .unwrap_or(agents::GENERIC),
+/// The definition of the agent that the words name, and why it is that one.
+fn agent(args: &RunArgs) -> Result<(AgentDefinition, String), Failure> {
+    let word = args.words.first().map(OsString::as_os_str).unwrap_or_default();
+    let shown = word.to_string_lossy();
+    let (name, why) = if let Some(name) = &args.flags.agent {
+        (name.as_str(), format!("`--agent {name}`"))
+    } else if args.after_separator {
+        (
+            agents::GENERIC,
+            "what follows `--` is a command, whatever its name".to_owned(),
+        )
+    } else if let Some(name) = agents::name_of_command(word) {
+        (name, format!("`{shown}` is one of its programs"))
+    } else if word.as_encoded_bytes().contains(&b'/') {
+        (
+            agents::GENERIC,
+            "a path is never taken for an agent: `--agent NAME` says so".to_owned(),
+        )
+    } else {
+        (
+            agents::GENERIC,
+            format!("no known agent has a program `{shown}`: `aca agents` lists them"),
+        )
     };
-    agents::load(named)
-        .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
+    let agent = agents::load(name).map_err(|error| {
+        Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command")
+    })?;
+    Ok((agent, why))
 }
 
 /// Looks at the project and the machine, and makes the plan.
@@ -75,6 +95,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         ambient,
         places,
         agent,
+        why,
         file,
     } = beginning;
     let start = args
@@ -100,7 +121,8 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases)?;
     let looked = look(project, &policy)?;
     let needs = looked.needs();
-    let extras = extras(args, &ambient, &places, &agent, &policy)?;
+    let mut extras = extras(args, &ambient, &places, &agent, &policy)?;
+    extras.agent.why = why;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let question = facts::Question {
         paths: interesting(&policy, &needs, &extras),
@@ -112,7 +134,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         limits,
     };
     let facts = facts::probe(ambient, question);
-    let state = state_files(&agent, &facts, &extras);
+    let state = state_files(&agent, &facts, &extras, &places);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
         hidden: extras.home_secrets,
@@ -155,14 +177,16 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
         paths.extend(extras.agent.private.iter().cloned());
+        paths.extend(extras.agent.own.iter().map(|own| own.at.clone()));
     }
     paths
 }
 
 /// The directories above those that are made if they are missing: one of them may be a link.
 fn above(extras: &Extras) -> BTreeSet<PathBuf> {
-    let made = extras.caches.iter().map(|cache| &cache.store);
-    made.chain(&extras.agent.share)
+    let made = extras.caches.iter().chain(&extras.agent.own);
+    made.map(|cache| &cache.store)
+        .chain(&extras.agent.share)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)
@@ -221,9 +245,13 @@ fn extras(
                 .map(|path| path.within(home))
                 // The agent's own state, which gets its place by itself.
                 .filter(|path| {
-                    let state = within(&agent.state.private)
-                        .into_iter()
-                        .chain(within(&agent.state.share));
+                    let state = [
+                        &agent.state.private,
+                        &agent.state.share,
+                        &agent.state.own,
+                        &agent.state.read,
+                    ];
+                    let state = state.into_iter().flat_map(|paths| within(paths));
                     let merged = agent.state.merge.iter().map(|file| file.path.within(home));
                     !state.chain(merged).any(|own| path.starts_with(own))
                 })
@@ -234,21 +262,78 @@ fn extras(
         own: places.own().into(),
         agent: AgentNeeds {
             name: agent.name.clone(),
+            why: String::new(),
             share: within(&agent.state.share),
             read,
             files: agent
                 .state
                 .merge
                 .iter()
-                .map(|file| StateCopy {
-                    at: file.path.within(home),
-                    content: small_file(&file.path.within(home)),
+                .map(|file| (file.path.within(home), kept_at(agent, file, home, places)))
+                .chain(within(&agent.state.copy).into_iter().map(|at| (at.clone(), at)))
+                .map(|(at, from)| StateCopy {
+                    content: small_file(&from),
+                    at,
                 })
                 .collect(),
             private: within(&agent.state.private),
-            nested_sandbox: agent.nested_sandbox,
+            own: agent
+                .state
+                .own
+                .iter()
+                .map(|path| Cache {
+                    at: path.within(home),
+                    store: path.within(&store_of(agent, places)),
+                })
+                .collect(),
+            own_sandbox: own_sandbox(args, agent, policy),
         },
-        argv: args.words.clone(),
+        argv: argv(args, agent, policy),
+    })
+}
+
+/// Where what an agent keeps for sandboxes alone lies.
+fn store_of(agent: &AgentDefinition, places: &Places) -> PathBuf {
+    places.stores().join("agents").join(&agent.name)
+}
+
+/// Where a state file comes from and goes back to.
+fn kept_at(agent: &AgentDefinition, file: &MergedFile, home: &Path, places: &Places) -> PathBuf {
+    if file.own {
+        file.path.within(&store_of(agent, places))
+    } else {
+        file.path.within(home)
+    }
+}
+
+/// What switches the agent's own sandbox off on the command line; nothing when the first word is no program of its.
+fn added(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Vec<String> {
+    let word = args.words.first().map(OsString::as_os_str).unwrap_or_default();
+    match &agent.own_sandbox {
+        Some(own) if policy.own_sandbox == Some(OwnSandbox::Off) && agent.is_program(word) => {
+            own.off.arguments.clone()
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn argv(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Vec<OsString> {
+    let mut argv = args.words.clone();
+    let behind_program = argv.len().min(1);
+    let added = added(args, agent, policy).into_iter().map(OsString::from);
+    argv.splice(behind_program..behind_program, added);
+    argv
+}
+
+fn own_sandbox(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Option<OwnSandboxPlan> {
+    let (own, choice) = (agent.own_sandbox.as_ref()?, policy.own_sandbox?);
+    let variables = own.off.environment.keys().filter(|_| choice == OwnSandbox::Off);
+    Some(OwnSandboxPlan {
+        choice,
+        what: own.what.clone(),
+        why: own.why.clone(),
+        arguments: added(args, agent, policy),
+        variables: variables.cloned().collect(),
     })
 }
 
@@ -277,15 +362,16 @@ fn small_file(path: &Path) -> Option<Vec<u8>> {
     small.then(|| std::fs::read(path).ok()).flatten()
 }
 
-fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<StateFile> {
+fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras, places: &Places) -> Vec<StateFile> {
     let home = &facts.ambient.home;
     agent
         .state
         .merge
         .iter()
-        .map(|file| StateFile {
+        .map(|file| (file, kept_at(agent, file, home, places)))
+        .map(|(file, host)| StateFile {
             // The file is replaced by rename, and a link of the user's stays one.
-            host: facts::real(&file.path.within(home)).unwrap_or_else(|_| file.path.within(home)),
+            host: facts::real(&host).unwrap_or(host),
             below_home: file.path.as_path().to_owned(),
             start: extras
                 .agent

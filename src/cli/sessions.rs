@@ -105,6 +105,7 @@ mod tests {
                 session: id.to_string(),
                 version: String::new(),
                 agent: "generic".into(),
+                agent_why: String::new(),
                 argv: vec![],
                 project: if count == 17 { "/p".into() } else { "/q".into() },
                 plan_hash: String::new(),

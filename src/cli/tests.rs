@@ -17,7 +17,8 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
-            other @ (Command::Doctor(_)
+            other @ (Command::Agents(_)
+            | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
@@ -274,6 +275,7 @@ fn usage_errors() {
       sessions  List the sessions, newest first
       import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
+      agents    List the agents that are known, and what each is granted
       help      Print this message or the help of the given subcommand(s)
 
     Options:

@@ -119,6 +119,9 @@ pub enum Problem {
     /// A right to write nearly everything.
     #[error("`{}` holds the home: writing there would reach all that is kept from the command", .0.display())]
     WriteTooWide(PathBuf),
+    /// A sandbox of the agent's own that it doesn't have.
+    #[error("`{0}` brings no sandbox of its own that could be kept")]
+    NoOwnSandbox(String),
     /// No JSON.
     #[error("not valid JSON: {message}")]
     Json {
@@ -174,6 +177,9 @@ impl Problem {
             Self::Value(error) => error.remedy().into_iter().collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
+            Self::NoOwnSandbox(_) => {
+                vec!["`--grant nested-userns` is what a sandbox of any command inside needs".into()]
+            }
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
             Self::Unenforced { instead, .. } => instead.iter().cloned().collect(),
             Self::Missing(_) => vec!["write it, empty if nothing is meant".into()],

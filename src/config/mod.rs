@@ -23,4 +23,5 @@ pub use layer::{FileLayer, Settings};
 pub use load::load;
 pub use merge::{Bases, merge};
 pub use places::Places;
+pub(crate) use suggest::nearest;
 pub use value::FixedAddress;

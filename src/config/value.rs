@@ -1,7 +1,7 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
 use super::suggest;
-use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset};
+use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset, OwnSandbox};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -127,6 +127,18 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
         other => Err(word(other, &["auto", "redirect", "ports"])),
+    }
+}
+
+/// `keep` or `off`.
+///
+/// # Errors
+/// Any other word.
+pub fn own_sandbox(text: &str) -> Result<OwnSandbox, ValueError> {
+    match text {
+        "keep" => Ok(OwnSandbox::Keep),
+        "off" => Ok(OwnSandbox::Off),
+        other => Err(word(other, &["keep", "off"])),
     }
 }
 

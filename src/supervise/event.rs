@@ -34,6 +34,9 @@ pub enum Event {
         version: String,
         /// The agent's name, `generic` for a plain command.
         agent: String,
+        /// Why it is that one, in words.
+        #[serde(default)]
+        agent_why: String,
         /// The command inside, as text (lossy).
         argv: Vec<String>,
         /// The project's directory.

@@ -40,6 +40,7 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             session,
             version,
             agent,
+            agent_why,
             argv,
             project,
             plan_hash,
@@ -53,6 +54,9 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ),
                 ("plan", plan_hash.clone()),
             ];
+            if !agent_why.is_empty() {
+                parts.insert(1, ("agent", format!("{agent}: {agent_why}")));
+            }
             parts.extend(degraded.iter().map(|lost| ("degraded", lost.clone())));
             parts
         }
@@ -293,6 +297,7 @@ mod tests {
                 session: "20261123T090807006Z-aaaaaaaaaaaa".into(),
                 version: "0.1.0".into(),
                 agent: "claude".into(),
+                agent_why: "`claude` is one of its programs".into(),
                 argv: vec![
                     "claude".into(),
                     "-p".into(),
@@ -366,6 +371,7 @@ mod tests {
         ];
         insta::assert_snapshot!(events.map(shown).concat(), @r"
         09:08:07  session   20261123T090807006Z-aaaaaaaaaaaa (aca 0.1.0)
+                  agent     claude: `claude` is one of its programs
                   start     claude in /work/p: claude -p 'it'\''s \u{1b}[2Jgone' ''
                   plan      abcd
                   degraded  no cgroup
