@@ -122,6 +122,7 @@ fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {
         access(pin) == Access::Write
+            && needs.roots().any(|root| pin.starts_with(root))
             && !needs.roots().any(|root| root == pin)
             && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
     });
@@ -151,7 +152,11 @@ fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
 
 /// The directories strictly between a writable root and `path`.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let Some(root) = needs.roots().find(|root| path.starts_with(root)) else {
+    // A root has nothing between itself and itself: what is above it is the host's.
+    let Some(root) = needs
+        .roots()
+        .find(|root| path.starts_with(root) && path != root.as_path())
+    else {
         return Vec::new();
     };
     path.ancestors()
