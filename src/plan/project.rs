@@ -31,7 +31,7 @@ pub(super) fn add(
         &mut *entries
     };
     root(rules, facts, needs, outer);
-    protections(rules, needs, &mut inner);
+    protections(rules, facts, needs, &mut inner);
     for (at, kind, origin) in &needs.masks {
         // A rule that hides a directory of which another one shows a part stands for itself, below.
         if is_named(rules, at) || is_hollow(rules, at) {
@@ -146,7 +146,7 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
 
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
 /// take the protection away together with the name.
-fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
+fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
     let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
     let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
@@ -174,6 +174,12 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     for pin in &needs.pins {
         pins.insert(pin.clone());
         pins.extend(between(pin, needs));
+    }
+    // A rule of the user's too would hold for the old place alone.
+    for rule in rules.iter().filter(|rule| rule.access == Access::Read) {
+        if let Some(fact) = facts.paths.get(&rule.path) {
+            pins.extend(between(&fact.real, needs));
+        }
     }
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {

@@ -186,6 +186,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn any_permission_rule_has_an_answer(
+        rules in prop::collection::vec(
+            r"(Read|Edit|Write|Bash|WebFetch|mcp__x|)[(]?(domain:)?(~|//|/|[.]/)?[a-z/.*?\[\]{}!\\ #é\n]{0,10}[)]?", 0..4
+        ),
+        answer in prop::sample::select(vec!["allow", "deny", "ask"]),
+    ) {
+        let text = json!({"permissions": {answer: rules}}).to_string();
+        let file = ClaudeFile { source: source("/home/u/.claude/settings.json", text), scope: Scope::User };
+        if let Ok(imported) = claude(&[file], &surroundings(&there)) {
+            prop_assert!(toml(&imported, "").is_ok(), "{:#?}", imported);
+            // None that asks is carried over, and none that denies is dropped without a word.
+            if answer != "allow" {
+                // A way to what is kept is made a place of its own, where all can be written already.
+                let is_a_way = |setting: &Setting| {
+                    matches!(setting, Setting::Path { path, .. } if path.to_string().starts_with(PROJECT))
+                };
+                let mut entries = imported.entries.iter();
+                let kept = entries.any(|entry| entry.setting.allows() && !is_a_way(&entry.setting));
+                prop_assert!(!kept, "{:#?}", imported.entries);
+            }
+            if answer == "ask" {
+                prop_assert_eq!(imported.lost_restrictions().count(), rules.len());
+            }
+        }
+    }
+}
+
 /// The configuration and, below it, what isn't carried over.
 fn shown(imported: &Imported) -> String {
     let mut text = toml(imported, "T").unwrap();
