@@ -5,14 +5,17 @@ pub mod agents;
 mod attempts;
 pub mod doctor;
 pub mod flags;
+pub mod import;
 pub mod log;
 pub mod plan;
 mod prepare;
 mod project;
 pub mod run;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -83,5 +86,8 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
         Command::Agents(args) => agents::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Sessions(args) => sessions::execute(&args),
+        Command::Why(args) => why::execute(&args),
     }
 }

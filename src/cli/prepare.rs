@@ -1,5 +1,6 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
+use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
 use super::{RunArgs, agent_needs};
 use crate::agents::AgentDefinition;
@@ -7,10 +8,11 @@ use crate::config::{self, Bases, Places};
 use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Cache, Extras, Plan, PlanError, ProjectNeeds, Shown};
-use crate::policy::{Home, Policy};
+use crate::policy::{Action, Home, Policy, Verdict};
 use crate::presets;
 use crate::supervise::state::StateFile;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -41,7 +43,11 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let (agent, why) = agent_needs::chosen(args)?;
-    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
+    let file = match args.flags.srt_settings {
+        // They stand in its place, once the project is known.
+        Some(_) => None,
+        None => config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?,
+    };
     Ok(Beginning {
         ambient,
         places,
@@ -66,6 +72,15 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
+    let file = match &args.flags.srt_settings {
+        None => file,
+        Some(path) => {
+            let place = (project.root.as_path(), project.extra_writable.as_slice());
+            Some(with_surroundings(&ambient, place, |surroundings| {
+                config::import::run_under_srt(ambient.directory.join(path), surroundings)
+            })?)
+        }
+    };
     let bases = Bases {
         home: &ambient.home,
         project: &project.root,
@@ -97,6 +112,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         state,
         looked,
     })
+}
+
+/// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.
+pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
+    let argv = argv.to_vec();
+    match policy.decide(&Action::Execute { argv }) {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(deny) => {
+            let rule = deny.rule.unwrap_or_default();
+            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
+            Err(Failure::new(FailureKind::Configuration, message)
+                .hint("take the rule away, if it is meant to run"))
+        }
+    }
 }
 
 fn plan_failure(error: PlanError) -> Failure {

@@ -5,13 +5,14 @@
 
 mod error;
 mod excerpt;
+pub mod import;
 pub mod layer;
 mod load;
 mod merge;
 pub mod path;
 mod places;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 pub mod value;

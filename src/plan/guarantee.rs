@@ -198,7 +198,7 @@ pub(super) fn guarantees(
     };
     let network = match network.preset {
         NetworkPreset::None => vec![Mechanism::NetworkNamespace],
-        NetworkPreset::Agent | NetworkPreset::Dev | NetworkPreset::Open => {
+        NetworkPreset::Listed | NetworkPreset::Agent | NetworkPreset::Dev | NetworkPreset::Open => {
             vec![Mechanism::NetworkNamespace, Mechanism::Gate]
         }
     };
