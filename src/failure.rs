@@ -125,9 +125,10 @@ impl From<ConfigError> for Failure {
             ConfigError::InFlag { problem, .. } => (problem.hints(), None),
             ConfigError::Agent(_) => return Self::new(FailureKind::Usage, error),
             ConfigError::Preset(_) => return Self::new(FailureKind::Internal, error),
-            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => {
-                (Vec::new(), None)
-            }
+            ConfigError::Read { .. }
+            | ConfigError::Directory(_)
+            | ConfigError::NotAFile(_)
+            | ConfigError::TooLarge { .. } => (Vec::new(), None),
         };
         let failure = Self {
             hints,

@@ -1,14 +1,18 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+mod agent_needs;
+pub mod agents;
 mod attempts;
 pub mod doctor;
 pub mod flags;
+pub mod import;
 pub mod log;
 pub mod plan;
 mod prepare;
 mod project;
 pub mod run;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 pub mod why;
@@ -81,6 +85,9 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Agents(args) => agents::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Sessions(args) => sessions::execute(&args),
         Command::Why(args) => why::execute(&args),
     }
 }

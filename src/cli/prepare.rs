@@ -1,12 +1,13 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
-use super::RunArgs;
+use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
-use crate::agents::{self, AgentDefinition};
+use super::{RunArgs, agent_needs};
+use crate::agents::AgentDefinition;
 use crate::config::{self, Bases, Places};
-use crate::facts::{self, Ambient, Facts, Project};
+use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
+use crate::plan::{Cache, Extras, Plan, PlanError, ProjectNeeds, Shown};
 use crate::policy::{Action, Home, Policy, Verdict};
 use crate::presets;
 use crate::supervise::state::StateFile;
@@ -30,6 +31,7 @@ pub(super) struct Beginning {
     ambient: Ambient,
     places: Places,
     agent: AgentDefinition,
+    why: String,
     file: Option<config::FileLayer>,
 }
 
@@ -40,29 +42,19 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
             .hint("go to a directory that exists, and see that HOME is one")
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
-    let agent = agent(args)?;
-    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
+    let (agent, why) = agent_needs::chosen(args)?;
+    let file = match args.flags.srt_settings {
+        // They stand in its place, once the project is known.
+        Some(_) => None,
+        None => config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?,
+    };
     Ok(Beginning {
         ambient,
         places,
         agent,
+        why,
         file,
     })
-}
-
-/// The definition of the agent that the words name.
-fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
-    let named = match &args.flags.agent {
-        Some(name) => name.as_str(),
-        None if args.after_separator => agents::GENERIC,
-        None => args
-            .words
-            .first()
-            .and_then(|word| agents::name_of_command(word))
-            .unwrap_or(agents::GENERIC),
-    };
-    agents::load(named)
-        .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
 }
 
 /// Looks at the project and the machine, and makes the plan.
@@ -71,6 +63,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         ambient,
         places,
         agent,
+        why,
         file,
     } = beginning;
     let start = args
@@ -79,6 +72,15 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
+    let file = match &args.flags.srt_settings {
+        None => file,
+        Some(path) => {
+            let place = (project.root.as_path(), project.extra_writable.as_slice());
+            Some(with_surroundings(&ambient, place, |surroundings| {
+                config::import::run_under_srt(ambient.directory.join(path), surroundings)
+            })?)
+        }
+    };
     let bases = Bases {
         home: &ambient.home,
         project: &project.root,
@@ -87,7 +89,8 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases)?;
     let looked = look(project, &policy)?;
     let needs = looked.needs();
-    let extras = extras(args, &ambient, &places, &agent, &policy)?;
+    let mut extras = extras(args, &ambient, &places, &agent, &policy)?;
+    extras.agent.why = why;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let question = facts::Question {
         paths: interesting(&policy, &needs, &extras),
@@ -99,7 +102,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         limits,
     };
     let facts = facts::probe(ambient, question);
-    let state = state_files(&agent, &facts, &extras);
+    let state = agent_needs::state_files(&agent, &facts, &extras, &places);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
         hidden: extras.home_secrets,
@@ -156,14 +159,16 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
         paths.extend(extras.agent.private.iter().cloned());
+        paths.extend(extras.agent.own.iter().map(|own| own.at.clone()));
     }
     paths
 }
 
 /// The directories above those that are made if they are missing: one of them may be a link.
 fn above(extras: &Extras) -> BTreeSet<PathBuf> {
-    let made = extras.caches.iter().map(|cache| &cache.store);
-    made.chain(&extras.agent.share)
+    let made = extras.caches.iter().chain(&extras.agent.own);
+    made.map(|cache| &cache.store)
+        .chain(&extras.agent.share)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)
@@ -181,9 +186,6 @@ fn extras(
     let home = &ambient.home;
     let toolchains = presets::toolchains().map_err(wrong)?;
     let system = presets::system().map_err(wrong)?;
-    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
-        paths.iter().map(|path| path.within(home)).collect()
-    };
     let caches: Vec<Cache> = toolchains
         .cache_places(home, &ambient.environment)
         .into_iter()
@@ -192,8 +194,6 @@ fn extras(
             store: places.stores().join(cache.store),
         })
         .collect();
-    let mut read = within(&agent.state.read);
-    read.extend(within(&agent.install.roots));
     Ok(Extras {
         system: system
             .show
@@ -221,35 +221,14 @@ fn extras(
                 .flat_map(|row| &row.paths)
                 .map(|path| path.within(home))
                 // The agent's own state, which gets its place by itself.
-                .filter(|path| {
-                    let state = within(&agent.state.private)
-                        .into_iter()
-                        .chain(within(&agent.state.share));
-                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
-                    !state.chain(merged).any(|own| path.starts_with(own))
-                })
+                .filter(|path| !agent_needs::is_state(agent, home, path))
                 .collect()
         } else {
             Vec::new()
         },
         own: places.own().into(),
-        agent: AgentNeeds {
-            name: agent.name.clone(),
-            share: within(&agent.state.share),
-            read,
-            files: agent
-                .state
-                .merge
-                .iter()
-                .map(|file| StateCopy {
-                    at: file.path.within(home),
-                    content: small_file(&file.path.within(home)),
-                })
-                .collect(),
-            private: within(&agent.state.private),
-            nested_sandbox: agent.nested_sandbox,
-        },
-        argv: args.words.clone(),
+        agent: agent_needs::needs(args, agent, policy, home, places),
+        argv: agent_needs::argv(args, agent, policy),
     })
 }
 
@@ -268,34 +247,5 @@ fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .flat_map(|entry| around_caches(entry, caches))
-        .collect()
-}
-
-/// A state file's content; nothing when it isn't there, isn't a file or is too large.
-fn small_file(path: &Path) -> Option<Vec<u8>> {
-    let metadata = std::fs::metadata(path).ok()?;
-    let small = metadata.is_file() && metadata.len() <= u64::try_from(agents::MAX_STATE_BYTES).unwrap_or(0);
-    small.then(|| std::fs::read(path).ok()).flatten()
-}
-
-fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<StateFile> {
-    let home = &facts.ambient.home;
-    agent
-        .state
-        .merge
-        .iter()
-        .map(|file| StateFile {
-            // The file is replaced by rename, and a link of the user's stays one.
-            host: facts::real(&file.path.within(home)).unwrap_or_else(|_| file.path.within(home)),
-            below_home: file.path.as_path().to_owned(),
-            start: extras
-                .agent
-                .files
-                .iter()
-                .find(|copy| copy.at == file.path.within(home))
-                .and_then(|copy| copy.content.clone()),
-            format: file.format,
-            host_keeps: file.host_keeps.clone(),
-        })
         .collect()
 }

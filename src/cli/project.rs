@@ -34,7 +34,13 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
     for rule in policy.paths.iter().filter(|rule| is_walked(rule, &project.root)) {
-        let pattern = PathPattern::beneath(&project.root, &rule.path)
+        // A path that is no pattern may hold what patterns don't know, such as `[id]`.
+        let read = if is_glob(&rule.path) {
+            PathPattern::beneath
+        } else {
+            PathPattern::literal
+        };
+        let pattern = read(&project.root, &rule.path)
             .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
         patterns.push(UserPattern {
             pattern,

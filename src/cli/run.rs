@@ -143,7 +143,13 @@ fn refuse_directories() -> Result<(), Failure> {
 fn not_executed(command: &str, errno: i32) -> Failure {
     let kind = crate::supervise::run::not_executed(errno);
     if kind == FailureKind::NotFound {
-        return Failure::new(kind, format!("`{command}` was not found inside the sandbox"))
+        let failure = Failure::new(kind, format!("`{command}` was not found inside the sandbox"));
+        let near = crate::config::nearest(command, crate::agents::commands());
+        let failure = match near {
+            Some(near) if near != command => failure.hint(format!("did you mean the agent `{near}`?")),
+            Some(_) | None => failure,
+        };
+        return failure
             .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another");
     }
     if errno == Errno::LIBACC.raw_os_error() {

@@ -1,7 +1,7 @@
 //! What arguments mean, and the text of every usage error.
 
 use super::*;
-use crate::cli::flags::{LogArgs, RunFlags};
+use crate::cli::flags::{LogArgs, RunFlags, SessionsArgs};
 use crate::policy::Access;
 use std::os::unix::ffi::OsStringExt;
 
@@ -18,7 +18,13 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
-            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_) | Command::Why(_)) => {
+            other @ (Command::Agents(_)
+            | Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Log(_)
+            | Command::Sessions(_)
+            | Command::Selftest(_)
+            | Command::Why(_)) => {
                 panic!("{other:?}")
             }
         },
@@ -73,8 +79,11 @@ fn what_why_is_asked_about() {
             Command::Why(args) => *args,
             other @ (Command::Run(_)
             | Command::Plan(_)
+            | Command::Agents(_)
             | Command::Doctor(_)
+            | Command::Import(_)
             | Command::Log(_)
+            | Command::Sessions(_)
             | Command::Selftest(_)) => panic!("{other:?}"),
         },
         Parsed::Text(text) => panic!("{text}"),
@@ -205,9 +214,38 @@ fn log_takes_a_session() {
         Command::Log(LogArgs {
             session: Some("2026".into()),
             json: true,
-            denied: true
+            denied: true,
+            follow: false,
+            verify: false,
+            all: false,
         })
     );
+}
+
+#[test]
+fn sessions_have_a_limit() {
+    let limits = |words: &[&str]| {
+        let Parsed::Args(args) = parsed(words).unwrap() else {
+            panic!()
+        };
+        let Command::Sessions(SessionsArgs { limit, all, .. }) = args.command else {
+            panic!()
+        };
+        (limit, all)
+    };
+    assert_eq!(limits(&["sessions"]), (20, false));
+    assert_eq!(limits(&["sessions", "--limit", "3", "--project"]), (3, false));
+    assert!(limits(&["sessions", "--all", "--json"]).1);
+    for words in [
+        &["sessions", "--all", "--limit", "3"][..],
+        &["sessions", "--limit", "0"],
+        &["log", "--all"],
+        &["log", "--verify", "--all", "2026"],
+        &["log", "--verify", "--follow"],
+        &["log", "--verify", "--json"],
+    ] {
+        assert_eq!(parsed(words).unwrap_err().kind(), FailureKind::Usage, "{words:?}");
+    }
 }
 
 #[test]
@@ -218,6 +256,7 @@ fn help_and_version_are_text() {
         &["run", "--help"],
         &["plan", "-h"],
         &["log", "--help"],
+        &["sessions", "--help"],
     ] {
         let Parsed::Text(text) = parsed(words).unwrap() else {
             panic!("{words:?}")
@@ -268,7 +307,10 @@ fn usage_errors() {
       plan      Print what a run would do, without doing it
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
+      sessions  List the sessions, newest first
+      import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
+      agents    List the agents that are known, and what each is granted
       why       Explain one decision: of a path, a host, a command, or an event of a session
       help      Print this message or the help of the given subcommand(s)
 
@@ -300,7 +342,7 @@ fn usage_errors() {
 
     hint: did you mean `--allow`?
     --- aca run --net opne x
-    error: `--net`: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `--net`: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
 
     hint: did you mean `open`?
     --- aca run --net

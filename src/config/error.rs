@@ -22,6 +22,9 @@ pub enum ConfigError {
     /// No file.
     #[error("the configuration file {} is a directory", .0.display())]
     Directory(PathBuf),
+    /// No file, but a pipe, a socket or a device.
+    #[error("{} is no regular file", .0.display())]
+    NotAFile(PathBuf),
     /// Too big to be meant.
     #[error("the configuration file {} is larger than {} bytes", path.display(), limit)]
     TooLarge {
@@ -119,6 +122,42 @@ pub enum Problem {
     /// A right to write nearly everything.
     #[error("`{}` holds the home: writing there would reach all that is kept from the command", .0.display())]
     WriteTooWide(PathBuf),
+    /// A sandbox of the agent's own that it doesn't have.
+    #[error("`{0}` brings no sandbox of its own that could be kept")]
+    NoOwnSandbox(String),
+    /// No JSON.
+    #[error("not valid JSON: {message}")]
+    Json {
+        /// What the parser says.
+        message: String,
+    },
+    /// Nested deeper than settings are.
+    #[error("nested more than {0} deep")]
+    TooDeep(usize),
+    /// A key that is there twice.
+    #[error("the key `{0}` is there twice: which one counts would hang on who reads it")]
+    Twice(String),
+    /// A key that must be there.
+    #[error("`{0}` is missing")]
+    Missing(String),
+    /// A value that the program whose settings they are doesn't take either.
+    #[error("`{what}` is refused: {why}")]
+    Refused {
+        /// As written.
+        what: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A restriction of another program's settings that would be lost.
+    #[error("{what} can't be enforced as it is written: {why}")]
+    Unenforced {
+        /// The key, with the value where that says more.
+        what: String,
+        /// Why not.
+        why: String,
+        /// What to do.
+        instead: Option<String>,
+    },
     /// Hosts for a network that is off.
     #[error("it has no effect: the network is off ({0})")]
     NetworkOff(Origin),
@@ -141,8 +180,17 @@ impl Problem {
             Self::Value(error) => error.remedy().into_iter().collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
+            Self::NoOwnSandbox(_) => {
+                vec!["`--grant nested-userns` is what a sandbox of any command inside needs".into()]
+            }
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
+            Self::Unenforced { instead, .. } => instead.iter().cloned().collect(),
+            Self::Missing(_) => vec!["write it, empty if nothing is meant".into()],
             Self::Syntax { .. }
+            | Self::Json { .. }
+            | Self::TooDeep(_)
+            | Self::Twice(_)
+            | Self::Refused { .. }
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)

@@ -5,7 +5,9 @@ use super::{
     path::WrittenPath,
     value::{EnvironmentEntry, FixedAddress},
 };
-use crate::policy::{Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin};
+use crate::policy::{
+    Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
+};
 use std::collections::BTreeMap;
 
 /// A value and where it was written.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub grants: Vec<Located<Grant>>,
     /// `[limits]`.
     pub limits: Limits,
+    /// `own_sandbox`, in an agent's section only.
+    pub own_sandbox: Option<Located<OwnSandbox>>,
 }
 
 /// A configuration file that was read.

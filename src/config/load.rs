@@ -1,6 +1,7 @@
 //! Reads the one configuration file.
 
 use super::{ConfigError, FileLayer, Places, Source, error::Problem, schema};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::{
     fs::File,
     io::{self, Read},
@@ -28,6 +29,30 @@ pub fn load(places: &Places, explicit: Option<&Path>) -> Result<Option<FileLayer
     }
 }
 
+/// Reads a file that may be anything: without waiting for the other end of a pipe.
+///
+/// # Errors
+/// As [`load`], and what is no regular file.
+pub(super) fn read_regular(path: PathBuf) -> Result<Source, ConfigError> {
+    let failed = |errno: rustix::io::Errno| ConfigError::Read {
+        path: path.clone(),
+        source: errno.into(),
+    };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(failed)?;
+    let status = rustix::fs::fstat(&file).map_err(failed)?;
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => text(path.clone(), contents(&path, file.into())?),
+        FileType::Directory => Err(ConfigError::Directory(path)),
+        FileType::Symlink
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Err(ConfigError::NotAFile(path)),
+    }
+}
+
 fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = |source| ConfigError::Read {
         path: path.to_owned(),
@@ -37,6 +62,14 @@ fn bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(ConfigError::Directory(path.to_owned()));
     }
+    contents(path, file)
+}
+
+fn contents(path: &Path, file: File) -> Result<Vec<u8>, ConfigError> {
+    let failed = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {

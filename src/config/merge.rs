@@ -12,7 +12,7 @@ use crate::{
     agents::AgentDefinition,
     policy::{
         Access, Capture, CommandRule, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy,
-        NetworkPreset, Origin, PathRule, Place, Policy, ResolveOverride,
+        NetworkPreset, Origin, OwnSandbox, PathRule, Place, Policy, ResolveOverride,
     },
     presets,
 };
@@ -53,12 +53,13 @@ pub fn merge(
         settings: flags,
         source: None,
     });
+    let own_sandbox = own_sandbox(agent, &layers)?;
     Ok(Policy {
         home: last(&layers, |settings| settings.home.as_ref()).map_or(Home::Private, |home| home.value),
         paths: paths(&layers, bases)?,
         commands: commands(&layers),
         network: network(agent, &layers)?,
-        environment: environment(agent, &layers)?,
+        environment: environment(agent, own_sandbox, &layers, bases.home)?,
         grants: {
             let mut grants: Vec<_> = layers
                 .iter()
@@ -72,7 +73,24 @@ pub fn merge(
         limits: layers.iter().fold(Limits::default(), |below, layer| {
             limits(&below, &layer.settings.limits)
         }),
+        own_sandbox,
     })
+}
+
+/// What is done with the agent's own sandbox; to switch off what isn't there is no fault.
+fn own_sandbox(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<Option<OwnSandbox>, ConfigError> {
+    let Some(own) = &agent.own_sandbox else {
+        for layer in layers {
+            if let Some(asked) = &layer.settings.own_sandbox
+                && asked.value == OwnSandbox::Keep
+            {
+                return Err(layer.fault(&asked.origin, Problem::NoOwnSandbox(agent.name.clone())));
+            }
+        }
+        return Ok(None);
+    };
+    let asked = last(layers, |settings| settings.own_sandbox.as_ref());
+    Ok(Some(asked.map_or(own.default, |asked| asked.value)))
 }
 
 struct Layer<'a> {
@@ -253,7 +271,7 @@ fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolic
 /// What the preset allows: each holds those before it.
 fn built_in_hosts(agent: &AgentDefinition, preset: NetworkPreset) -> Result<Vec<HostRule>, ConfigError> {
     let mut rules = Vec::new();
-    if preset == NetworkPreset::None {
+    if matches!(preset, NetworkPreset::None | NetworkPreset::Listed) {
         return Ok(rules);
     }
     rules.extend(
@@ -293,7 +311,12 @@ fn agent_file(agent: &AgentDefinition) -> Origin {
     Origin::BuiltIn(format!("agents/{}.toml", agent.name))
 }
 
-fn environment(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<EnvironmentPolicy, ConfigError> {
+fn environment(
+    agent: &AgentDefinition,
+    own_sandbox: Option<OwnSandbox>,
+    layers: &[Layer<'_>],
+    home: &Path,
+) -> Result<EnvironmentPolicy, ConfigError> {
     let built_in = presets::environment()?;
     let names = |groups: Vec<presets::VariableGroup>| {
         groups
@@ -307,12 +330,25 @@ fn environment(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<Environm
         never: names(built_in.never),
     };
     policy.keep.extend(agent.environment.keep.iter().cloned());
+    let off = agent
+        .own_sandbox
+        .iter()
+        .filter(|_| own_sandbox == Some(OwnSandbox::Off))
+        .flat_map(|own| &own.off.environment);
     policy.set.extend(
         agent
             .environment
             .set
             .iter()
-            .map(|(name, value)| (name.clone(), value.clone())),
+            .chain(off)
+            .filter_map(|(name, value)| {
+                let value = match value.strip_prefix("~/") {
+                    // A policy holds text: in a home that is none the agent does without.
+                    Some(below) => home.join(below).into_os_string().into_string().ok()?,
+                    None => value.clone(),
+                };
+                Some((name.clone(), value))
+            }),
     );
     for entry in layers.iter().flat_map(|layer| &layer.settings.environment) {
         // The later word on a variable counts, whether it keeps or sets.

@@ -5,6 +5,7 @@
 
 mod error;
 mod excerpt;
+pub mod import;
 pub mod layer;
 mod load;
 mod merge;
@@ -22,4 +23,5 @@ pub use layer::{FileLayer, Settings};
 pub use load::load;
 pub use merge::{Bases, merge};
 pub use places::Places;
+pub(crate) use suggest::nearest;
 pub use value::FixedAddress;

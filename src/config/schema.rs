@@ -20,7 +20,15 @@ use toml::{
 type Key<'t> = Spanned<DeString<'t>>;
 type Item<'t> = Spanned<DeValue<'t>>;
 
-const SECTION: &[&str] = &["network", "environment", "files", "commands", "grants", "limits"];
+const SECTION: &[&str] = &[
+    "network",
+    "environment",
+    "files",
+    "commands",
+    "grants",
+    "limits",
+    "own_sandbox",
+];
 const TOP: &[&str] = &[
     "network",
     "environment",
@@ -123,6 +131,9 @@ impl Reader<'_> {
                 for (key, item) in self.table(&table, item)? {
                     self.limits(&mut settings.limits, &table, key, item)?;
                 }
+            }
+            "own_sandbox" if known.contains(&"own_sandbox") => {
+                settings.own_sandbox = Some(self.word("own_sandbox", item, value::own_sandbox)?);
             }
             _ => return Err(self.unknown_key(key, within, known)),
         }

@@ -4,9 +4,16 @@ use super::*;
 use crate::{
     agents,
     failure::Failure,
-    policy::{Access, Action, Deny, Grant, Home, NetworkPreset, Origin, PathRule, Policy, Verdict},
+    policy::{
+        Access, Action, Deny, Grant, Home, NetworkPreset, Origin, OwnSandbox, PathRule, Policy, Verdict,
+    },
 };
-use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    os::unix::{ffi::OsStringExt, fs::PermissionsExt},
+    path::{Path, PathBuf},
+};
 
 fn parsed(text: &str) -> FileLayer {
     schema::read(Source {
@@ -75,6 +82,11 @@ fn faults_of_a_file() {
             "unknown key in an agent's section",
         ),
         ("[agents.claude.agents]", "agents do not nest"),
+        ("own_sandbox = \"off\"", "an agent's key at the top"),
+        (
+            "[agents.codex]\nown_sandbox = \"of\"",
+            "unknown word for an own sandbox",
+        ),
         ("[agents.cluade]", "unknown agent"),
         ("[agents]\nvim = {}", "unknown agent, nothing near"),
         ("network = 1", "a number for a table"),
@@ -158,7 +170,23 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
+    --- an agent's key at the top
+    error: unknown key `own_sandbox`
+     --> c.toml:1:1
+      |
+    1 | own_sandbox = "off"
+      | ^^^^^^^^^^^
+
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
+    --- unknown word for an own sandbox
+    error: `of` is none of `keep`, `off`
+     --> c.toml:2:15
+      |
+    2 | own_sandbox = "of"
+      |               ^^^^
+
+    hint: did you mean `off`?
     --- unknown agent
     error: there is no agent `cluade`
      --> c.toml:1:9
@@ -174,7 +202,7 @@ fn faults_of_a_file() {
     2 | vim = {}
       | ^^^
 
-    hint: known agents: `claude`, `generic`
+    hint: known agents: `aider`, `amp`, `claude`, `cline`, `codex`, `copilot`, `cursor-agent`, `gemini`, `goose`, `opencode`, `generic`
     --- a number for a table
     error: `network` must be a table, not an integer
      --> c.toml:1:11
@@ -200,7 +228,7 @@ fn faults_of_a_file() {
     2 | preset = true
       |          ^^^^
     --- an unknown word
-    error: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
      --> c.toml:2:10
       |
     2 | preset = "opne"
@@ -355,7 +383,7 @@ fn faults_of_a_file() {
 /// Every message that comes up when layers meet.
 #[test]
 fn faults_of_a_merge() {
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 10] = [
         (
             "[files]\nwrite = [\"src\", \"**/*.o\"]",
             &[],
@@ -384,6 +412,12 @@ fn faults_of_a_merge() {
             &["--resolve", "a.test=::1"],
             "hosts for no network, by file",
         ),
+        (
+            "[agents.generic]\nown_sandbox = \"keep\"",
+            &[],
+            "a sandbox that isn't there",
+        ),
+        ("", &["--own-sandbox", "keep"], "the same by flag"),
     ];
     let mut all = String::new();
     for (file, words, what) in cases {
@@ -429,6 +463,18 @@ fn faults_of_a_merge() {
     error: flag --resolve a.test=::1: it has no effect: the network is off (/home/u/.config/aca/config.toml:2:10)
 
     hint: choose a preset as well: `--net agent`
+    --- a sandbox that isn't there
+    error: `generic` brings no sandbox of its own that could be kept
+     --> /home/u/.config/aca/config.toml:2:15
+      |
+    2 | own_sandbox = "keep"
+      |               ^^^^^^
+
+    hint: `--grant nested-userns` is what a sandbox of any command inside needs
+    --- the same by flag
+    error: flag --own-sandbox keep: `generic` brings no sandbox of its own that could be kept
+
+    hint: `--grant nested-userns` is what a sandbox of any command inside needs
     "#);
 }
 
@@ -705,4 +751,64 @@ fn a_later_fixed_address_replaces_the_earlier() {
         ("::1".to_owned(), Some(81))
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
+}
+
+#[test]
+fn an_own_sandbox_is_what_the_latest_layer_says() {
+    let off = "[agents.codex]\nown_sandbox = \"off\"";
+    for (agent, file, words, expected) in [
+        ("codex", "", &[][..], Some(OwnSandbox::Keep)),
+        ("codex", off, &[], Some(OwnSandbox::Off)),
+        ("codex", off, &["--own-sandbox", "keep"], Some(OwnSandbox::Keep)),
+        ("gemini", off, &[], Some(OwnSandbox::Off)),
+        ("generic", off, &[], None),
+        // To switch off what isn't there is no fault.
+        ("generic", "", &["--own-sandbox", "off"], None),
+    ] {
+        assert_eq!(
+            merged(agent, file, words).unwrap().own_sandbox,
+            expected,
+            "{agent} {file} {words:?}"
+        );
+    }
+    // What switches it off is set then and only then, and the user's word on it counts.
+    let set = |words: &[&str]| {
+        let policy = merged("gemini", "", words).unwrap();
+        let variable = policy
+            .environment
+            .set
+            .into_iter()
+            .find(|(name, _)| name == "GEMINI_SANDBOX");
+        variable.map(|(_, value)| value)
+    };
+    assert_eq!(set(&[]).as_deref(), Some("false"));
+    assert_eq!(set(&["--own-sandbox", "keep"]), None);
+    assert_eq!(
+        set(&["--env", "GEMINI_SANDBOX=docker"]).as_deref(),
+        Some("docker")
+    );
+}
+
+#[test]
+fn a_variable_of_an_agent_may_be_a_path_in_the_home() {
+    let policy = merged("codex", "", &[]).unwrap();
+    let set: Vec<(&str, &str)> = policy
+        .environment
+        .set
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(set, [("CODEX_SQLITE_HOME", "/home/u/.codex/sqlite")]);
+    // A path that a policy can't hold isn't set, rather than set to something else.
+    let odd = PathBuf::from(OsString::from_vec(b"/home/\xff".to_vec()));
+    let policy = merge(
+        &agents::load("codex").unwrap(),
+        None,
+        &flags(&[]),
+        Bases {
+            home: &odd,
+            ..bases()
+        },
+    );
+    assert_eq!(policy.unwrap().environment.set, []);
 }

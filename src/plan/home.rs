@@ -191,27 +191,41 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
 
 fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     let agent = &extras.agent;
-    for path in &agent.private {
+    // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
+    let has_place = |path: &Path| {
+        home == Home::Private
+            || facts.paths.get(path).is_some()
+            || agent.share.iter().any(|shared| shared.starts_with(path))
+    };
+    for path in agent.private.iter().filter(|path| has_place(path)) {
         entries.push(match home {
             Home::Private => Entry::Directory {
                 at: path.clone(),
                 mode: 0o700,
             },
-            // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
-            Home::Host
-                if facts.paths.get(path).is_some()
-                    || agent.share.iter().any(|shared| shared.starts_with(path)) =>
-            {
-                Entry::Scratch {
-                    at: path.clone(),
-                    size_bytes: SIZE_BYTES,
-                    mode: 0o700,
-                    place: Place::Private,
-                    origin: agent_file(&agent.name),
-                }
-            }
-            Home::Host => continue,
+            Home::Host => Entry::Scratch {
+                at: path.clone(),
+                size_bytes: SIZE_BYTES,
+                mode: 0o700,
+                place: Place::Private,
+                origin: agent_file(&agent.name),
+            },
         });
+    }
+    for own in &agent.own {
+        let mut private = agent.private.iter();
+        if has_place(&own.at) || private.any(|path| own.at.starts_with(path) && has_place(path)) {
+            entries.push(Entry::Grant {
+                source: real_place(facts, &own.store),
+                at: own.at.clone(),
+                kind: Kind::Directory,
+                identity: None,
+                own: true,
+                why: format!("state of {} in sandboxes, not the host's", agent.name),
+                place: Place::AgentStore,
+                origin: agent_file(&agent.name),
+            });
+        }
     }
     for path in &agent.share {
         entries.push(Entry::Grant {

@@ -1,7 +1,8 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
 use crate::facts::Kind;
-use crate::policy::{Origin, Place};
+use crate::policy::{Origin, OwnSandbox, Place};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -44,16 +45,35 @@ pub struct Cache {
 pub struct AgentNeeds {
     /// Its name.
     pub name: String,
+    /// Why it is that one, in words.
+    pub why: String,
     /// Directories of its state, shared with the host, writable; made when missing.
     pub share: Vec<PathBuf>,
     /// Parts of its state and of its installation, read-only where they exist.
     pub read: Vec<PathBuf>,
-    /// State files that are copied in; carried back at the end.
+    /// Files that are copied in; which of them are carried back at the end is not the plan's business.
     pub files: Vec<StateCopy>,
     /// Plain directories of the private home.
     pub private: Vec<PathBuf>,
-    /// It brings its own sandbox.
-    pub nested_sandbox: bool,
+    /// Directories of its state that no client on the host uses.
+    pub own: Vec<Cache>,
+    /// The sandbox that it brings itself.
+    pub own_sandbox: Option<OwnSandboxPlan>,
+}
+
+/// What becomes of the sandbox that an agent brings itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSandboxPlan {
+    /// What is done with it.
+    pub choice: OwnSandbox,
+    /// What it is made of.
+    pub what: String,
+    /// Why it is so unless the user says otherwise.
+    pub why: String,
+    /// What was put behind the program's name on the command line.
+    pub arguments: Vec<String>,
+    /// Which variables were set.
+    pub variables: Vec<String>,
 }
 
 /// A file of the home that is copied in.

@@ -14,12 +14,12 @@ mod view;
 pub use crate::facts::{Identity, Kind};
 pub use effective::Seen;
 pub use guarantee::{Degraded, Guarantee, Mechanism};
-pub use input::{AgentNeeds, Cache, Extras, Kept, ProjectNeeds, Shown, StateCopy};
+pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
-use crate::policy::{Capture, Grant, NetworkPreset, Origin, Place, Policy};
+use crate::policy::{Capture, Grant, NetworkPreset, Origin, OwnSandbox, Place, Policy};
 use linux::Resource;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStringExt;
@@ -33,6 +33,10 @@ const PROCESSES: u64 = 8192;
 pub struct Plan {
     /// The agent's name.
     pub agent: String,
+    /// Why it is that one, in words.
+    pub agent_why: String,
+    /// What becomes of the sandbox that the agent brings itself.
+    pub own_sandbox: Option<OwnSandboxPlan>,
     /// The project's root.
     pub project: PathBuf,
     /// The home directory inside.
@@ -133,7 +137,14 @@ pub fn plan(
     extras: &Extras,
 ) -> Result<Plan, PlanError> {
     let mut policy = policy.clone();
-    if extras.agent.nested_sandbox && !policy.grants.contains(&Grant::NestedUserns) {
+    let asked = policy.grants.contains(&Grant::NestedUserns);
+    let nested_for = extras
+        .agent
+        .own_sandbox
+        .as_ref()
+        .filter(|own| own.choice == OwnSandbox::Keep && !asked)
+        .map(|_| extras.agent.name.as_str());
+    if nested_for.is_some() {
         policy.grants.push(Grant::NestedUserns);
     }
     let mut entries = Vec::new();
@@ -178,9 +189,11 @@ pub fn plan(
             })
             .collect(),
     };
-    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network);
+    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     Ok(Plan {
         agent: extras.agent.name.clone(),
+        agent_why: extras.agent.why.clone(),
+        own_sandbox: extras.agent.own_sandbox.clone(),
         project: needs.root.clone(),
         home: facts.ambient.home.clone(),
         program: linux::Program {

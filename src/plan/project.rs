@@ -20,9 +20,18 @@ pub(super) fn add(
     for entry in entries.iter_mut() {
         open_up(entry, rules, &mut hollow);
     }
-    root(rules, facts, needs, entries);
     let mut inner = Vec::new();
-    protections(rules, needs, &mut inner);
+    // Beneath a directory that is hidden the project is put back, as other parts of it are.
+    let hidden = |rule: &PathRule| {
+        rule.access == Access::Hide && rule.path != needs.root && needs.root.starts_with(&rule.path)
+    };
+    let outer = if rules.iter().any(hidden) {
+        &mut inner
+    } else {
+        &mut *entries
+    };
+    root(rules, facts, needs, outer);
+    protections(rules, facts, needs, &mut inner);
     for (at, kind, origin) in &needs.masks {
         // A rule that hides a directory of which another one shows a part stands for itself, below.
         if is_named(rules, at) || is_hollow(rules, at) {
@@ -43,7 +52,12 @@ pub(super) fn add(
         open_up(entry, rules, &mut hollow);
     }
     // What a pattern finds in there is not named, and stays hidden.
-    let hidden = |at: &Path| hollow.iter().any(|hollow| at != hollow && at.starts_with(hollow));
+    let in_project = |hollow: &Path| needs.roots().any(|root| hollow.starts_with(root));
+    let hidden = |at: &Path| {
+        hollow
+            .iter()
+            .any(|hollow| in_project(hollow) && at != hollow && at.starts_with(hollow))
+    };
     inner.retain(|entry| !matches!(entry, Entry::Protect { at, .. } | Entry::Pin { at } if hidden(at)));
     for rule in rules {
         if is_glob(&rule.path) {
@@ -132,7 +146,7 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
 
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
 /// take the protection away together with the name.
-fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
+fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
     let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
     let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
@@ -160,6 +174,12 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     for pin in &needs.pins {
         pins.insert(pin.clone());
         pins.extend(between(pin, needs));
+    }
+    // A rule of the user's too would hold for the old place alone.
+    for rule in rules.iter().filter(|rule| rule.access == Access::Read) {
+        if let Some(fact) = facts.paths.get(&rule.path) {
+            pins.extend(between(&fact.real, needs));
+        }
     }
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {

@@ -46,6 +46,29 @@ pub struct Policy {
     pub grants: Vec<Grant>,
     /// Resource limits.
     pub limits: Limits,
+    /// What is done with the sandbox that the agent brings itself; `None` when it brings none.
+    pub own_sandbox: Option<OwnSandbox>,
+}
+
+/// What is done with the sandbox that an agent brings itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnSandbox {
+    /// It works inside: nested user namespaces are granted, at the price of [`Grant::NestedUserns`].
+    Keep,
+    /// It is switched off by the agent's own means, and nothing is granted for it.
+    Off,
+}
+
+impl OwnSandbox {
+    /// The word that stands for it in configuration and flags.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// Which home directory the program sees.
@@ -120,6 +143,8 @@ pub struct NetworkPolicy {
 pub enum NetworkPreset {
     /// Nothing: no listener, no DNS.
     None,
+    /// What rules name, and nothing else.
+    Listed,
     /// The agent's own API hosts.
     Agent,
     /// The agent's, package registries and git hosts: the default.

@@ -51,6 +51,8 @@ pub enum Place {
     Home,
     /// State of the agent, shared with the host.
     AgentState,
+    /// State of the agent that its sandboxes share, and the host's client never sees.
+    AgentStore,
     /// What of the agent's own isn't changed from inside.
     AgentOwn,
     /// A cache of aca's own.
@@ -81,6 +83,7 @@ impl Place {
             Self::ToolChain => "a tool chain, read-only",
             Self::Home => "the real home, read-only",
             Self::AgentState => "state of the agent, shared with the host",
+            Self::AgentStore => "state of the agent in sandboxes, not the host's",
             Self::AgentOwn => "the agent's own, read-only",
             Self::Cache => "a cache of aca's own, not the host's",
             Self::Private => "private to the run: empty at its start, gone at its end",

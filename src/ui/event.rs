@@ -44,6 +44,7 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             session,
             version,
             agent,
+            agent_why,
             argv,
             project,
             plan_hash,
@@ -57,6 +58,9 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ),
                 ("plan", plan_hash.clone()),
             ];
+            if !agent_why.is_empty() {
+                parts.insert(1, ("agent", format!("{agent}: {agent_why}")));
+            }
             parts.extend(degraded.iter().map(|lost| ("degraded", lost.clone())));
             parts
         }
@@ -206,7 +210,7 @@ const fn protocol_word(protocol: Protocol) -> &'static str {
 }
 
 /// Arguments as a shell would take them.
-fn quoted(argv: &[String]) -> String {
+pub(super) fn quoted(argv: &[String]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     let words = argv.iter().map(|word| {
         if !word.is_empty() && word.bytes().all(plain) {
@@ -218,7 +222,7 @@ fn quoted(argv: &[String]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn duration(milliseconds: u64) -> String {
+pub(super) fn duration(milliseconds: u64) -> String {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     match seconds {
         0 => format!("{rest} ms"),
@@ -298,6 +302,7 @@ mod tests {
                 session: "20261123T090807006Z-aaaaaaaaaaaa".into(),
                 version: "0.1.0".into(),
                 agent: "claude".into(),
+                agent_why: "`claude` is one of its programs".into(),
                 argv: vec![
                     "claude".into(),
                     "-p".into(),
@@ -371,6 +376,7 @@ mod tests {
         ];
         insta::assert_snapshot!(events.map(shown).concat(), @r"
         09:08:07  session   20261123T090807006Z-aaaaaaaaaaaa (aca 0.1.0)
+                  agent     claude: `claude` is one of its programs
                   start     claude in /work/p: claude -p 'it'\''s \u{1b}[2Jgone' ''
                   plan      abcd
                   degraded  no cgroup

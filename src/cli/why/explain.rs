@@ -232,6 +232,7 @@ mod tests {
                 session: "s".into(),
                 version: "0".into(),
                 agent: "generic".into(),
+                agent_why: "it is no known agent's".into(),
                 argv: vec![],
                 project: "/p".into(),
                 plan_hash: String::new(),

@@ -62,7 +62,8 @@ impl<'a> Asked<'a> {
         let rule = PathRule::nearest(&question.policy.paths, &resolved.path);
         // These are made where they are missing.
         let made = rule.is_some_and(|rule| {
-            rule.path == resolved.path && matches!(rule.place, Place::Cache | Place::AgentState)
+            rule.path == resolved.path
+                && matches!(rule.place, Place::Cache | Place::AgentState | Place::AgentStore)
         });
         Self {
             question,

@@ -2,7 +2,7 @@
 
 use super::explain::{Explanation, explain};
 use super::report::Answer;
-use crate::audit::read;
+use crate::audit::{open, read};
 use crate::cli::flags::WhyArgs;
 use crate::cli::log::find_failure;
 use crate::config::Places;
@@ -37,8 +37,9 @@ pub(super) fn answer(args: &WhyArgs, session: &str) -> Result<Answer, Failure> {
     let ambient = Ambient::read().map_err(|error| Failure::new(FailureKind::Machine, error))?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let prefix = Some(session).filter(|session| *session != LAST);
-    let (id, file) = read::open(&places.sessions(), prefix).map_err(find_failure)?;
-    let found = find(read::lines(file), number).map_err(|error| Failure::new(FailureKind::Machine, error))?;
+    let (id, file) = open(&places.sessions(), prefix).map_err(find_failure)?;
+    let found =
+        find(read::lines(file, &id), number).map_err(|error| Failure::new(FailureKind::Machine, error))?;
     match (found, number) {
         (Some((record, process)), _) => told(id.as_str(), &record, process.as_deref()),
         (None, Some(number)) => Err(usage(format!("session {id} has no event numbered {number}"))),

@@ -134,6 +134,7 @@ impl NetworkPreset {
     pub const fn word(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Listed => "listed",
             Self::Agent => "agent",
             Self::Dev => "dev",
             Self::Open => "open",
