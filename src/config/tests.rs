@@ -710,32 +710,6 @@ fn paths_have_their_base_and_the_later_layer_wins() {
 }
 
 #[test]
-fn rules_on_commands_add_up() {
-    let file = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
-    let denied = |agent: &str, command: &str| {
-        let argv = command.split(' ').map(Into::into).collect();
-        match merged(agent, file, &[])
-            .unwrap()
-            .decide(&Action::Execute { argv })
-        {
-            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
-            Verdict::Allow(_) => None,
-        }
-    };
-    let place = |line| format!("/home/u/.config/aca/config.toml:{line}:9");
-    assert_eq!(
-        denied("generic", "git push x"),
-        Some(("git push".into(), place(2)))
-    );
-    assert_eq!(
-        denied("claude", "git push x"),
-        Some(("git push".into(), place(2)))
-    );
-    assert_eq!(denied("claude", "/bin/rm -r x"), Some(("rm -r".into(), place(4))));
-    assert_eq!(denied("generic", "rm -r x"), None);
-}
-
-#[test]
 fn a_later_fixed_address_replaces_the_earlier() {
     let policy = merged(
         "generic",
