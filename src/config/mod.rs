@@ -3,6 +3,8 @@
 //! Layers are built in < the user's file < that file's section for the agent < flags. Every rule keeps the place where
 //! it was written. Nothing here looks at the machine beyond reading the one file.
 
+#[cfg(test)]
+mod agent_tests;
 mod error;
 mod excerpt;
 pub mod import;

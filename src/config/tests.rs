@@ -4,16 +4,9 @@ use super::*;
 use crate::{
     agents,
     failure::Failure,
-    policy::{
-        Access, Action, Deny, Grant, Home, NetworkPreset, Origin, OwnSandbox, PathRule, Policy, Verdict,
-    },
+    policy::{Access, Action, Deny, Grant, Home, NetworkPreset, Origin, PathRule, Policy, Verdict},
 };
-use std::{
-    ffi::OsString,
-    fmt::Write as _,
-    os::unix::{ffi::OsStringExt, fs::PermissionsExt},
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
 
 fn parsed(text: &str) -> FileLayer {
     schema::read(Source {
@@ -23,7 +16,7 @@ fn parsed(text: &str) -> FileLayer {
     .unwrap()
 }
 
-fn bases() -> Bases<'static> {
+pub(super) fn bases() -> Bases<'static> {
     Bases {
         home: Path::new("/home/u"),
         project: Path::new("/work/p"),
@@ -31,7 +24,7 @@ fn bases() -> Bases<'static> {
     }
 }
 
-fn flags(words: &[&str]) -> Settings {
+pub(super) fn flags(words: &[&str]) -> Settings {
     let argv: Vec<std::ffi::OsString> = ["aca", "run"]
         .iter()
         .chain(words)
@@ -47,7 +40,7 @@ fn flags(words: &[&str]) -> Settings {
     run.flags.settings()
 }
 
-fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
+pub(super) fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
     merge(
         &agents::load(agent).unwrap(),
         Some(&parsed(file)),
@@ -725,64 +718,4 @@ fn a_later_fixed_address_replaces_the_earlier() {
         ("::1".to_owned(), Some(81))
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
-}
-
-#[test]
-fn an_own_sandbox_is_what_the_latest_layer_says() {
-    let off = "[agents.codex]\nown_sandbox = \"off\"";
-    for (agent, file, words, expected) in [
-        ("codex", "", &[][..], Some(OwnSandbox::Keep)),
-        ("codex", off, &[], Some(OwnSandbox::Off)),
-        ("codex", off, &["--own-sandbox", "keep"], Some(OwnSandbox::Keep)),
-        ("gemini", off, &[], Some(OwnSandbox::Off)),
-        ("generic", off, &[], None),
-        // To switch off what isn't there is no fault.
-        ("generic", "", &["--own-sandbox", "off"], None),
-    ] {
-        assert_eq!(
-            merged(agent, file, words).unwrap().own_sandbox,
-            expected,
-            "{agent} {file} {words:?}"
-        );
-    }
-    // What switches it off is set then and only then, and the user's word on it counts.
-    let set = |words: &[&str]| {
-        let policy = merged("gemini", "", words).unwrap();
-        let variable = policy
-            .environment
-            .set
-            .into_iter()
-            .find(|(name, _)| name == "GEMINI_SANDBOX");
-        variable.map(|(_, value)| value)
-    };
-    assert_eq!(set(&[]).as_deref(), Some("false"));
-    assert_eq!(set(&["--own-sandbox", "keep"]), None);
-    assert_eq!(
-        set(&["--env", "GEMINI_SANDBOX=docker"]).as_deref(),
-        Some("docker")
-    );
-}
-
-#[test]
-fn a_variable_of_an_agent_may_be_a_path_in_the_home() {
-    let policy = merged("codex", "", &[]).unwrap();
-    let set: Vec<(&str, &str)> = policy
-        .environment
-        .set
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(set, [("CODEX_SQLITE_HOME", "/home/u/.codex/sqlite")]);
-    // A path that a policy can't hold isn't set, rather than set to something else.
-    let odd = PathBuf::from(OsString::from_vec(b"/home/\xff".to_vec()));
-    let policy = merge(
-        &agents::load("codex").unwrap(),
-        None,
-        &flags(&[]),
-        Bases {
-            home: &odd,
-            ..bases()
-        },
-    );
-    assert_eq!(policy.unwrap().environment.set, []);
 }
