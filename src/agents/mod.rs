@@ -2,7 +2,7 @@
 
 mod merge;
 
-pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole};
+pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole, parse_json};
 
 use crate::{
     policy::{HostPattern, OwnSandbox},

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(printed(true, true), format!("{}\n", LINES[1]));
         assert_eq!(
             printed(false, true),
-            "09:08:08  DENIED    [7] system call mount: EPERM\n"
+            "09:08:08  DENIED    #1 [7] system call mount: EPERM\n"
         );
         assert_eq!(printed(false, false).lines().count(), 2);
         assert_eq!(

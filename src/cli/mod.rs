@@ -1,5 +1,6 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+mod agent_needs;
 pub mod agents;
 mod attempts;
 pub mod doctor;
@@ -14,6 +15,7 @@ pub mod selftest;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -86,5 +88,6 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Sessions(args) => sessions::execute(&args),
+        Command::Why(args) => why::execute(&args),
     }
 }

@@ -1,16 +1,14 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
-use super::RunArgs;
 use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
-use crate::agents::{self, AgentDefinition, MergedFile};
+use super::{RunArgs, agent_needs};
+use crate::agents::AgentDefinition;
 use crate::config::{self, Bases, Places};
-use crate::facts::{self, Ambient, Facts, Project};
+use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{
-    AgentNeeds, Cache, Extras, OwnSandboxPlan, Plan, PlanError, ProjectNeeds, Shown, StateCopy,
-};
-use crate::policy::{Home, OwnSandbox, Policy};
+use crate::plan::{Cache, Extras, Plan, PlanError, ProjectNeeds, Shown};
+use crate::policy::{Action, Home, Policy, Verdict};
 use crate::presets;
 use crate::supervise::state::StateFile;
 use std::collections::BTreeSet;
@@ -44,7 +42,7 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
             .hint("go to a directory that exists, and see that HOME is one")
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
-    let (agent, why) = agent(args)?;
+    let (agent, why) = agent_needs::chosen(args)?;
     let file = match args.flags.srt_settings {
         // They stand in its place, once the project is known.
         Some(_) => None,
@@ -57,36 +55,6 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
         why,
         file,
     })
-}
-
-/// The definition of the agent that the words name, and why it is that one.
-fn agent(args: &RunArgs) -> Result<(AgentDefinition, String), Failure> {
-    let word = args.words.first().map(OsString::as_os_str).unwrap_or_default();
-    let shown = word.to_string_lossy();
-    let (name, why) = if let Some(name) = &args.flags.agent {
-        (name.as_str(), format!("`--agent {name}`"))
-    } else if args.after_separator {
-        (
-            agents::GENERIC,
-            "what follows `--` is a command, whatever its name".to_owned(),
-        )
-    } else if let Some(name) = agents::name_of_command(word) {
-        (name, format!("`{shown}` is one of its programs"))
-    } else if word.as_encoded_bytes().contains(&b'/') {
-        (
-            agents::GENERIC,
-            "a path is never taken for an agent: `--agent NAME` says so".to_owned(),
-        )
-    } else {
-        (
-            agents::GENERIC,
-            format!("no known agent has a program `{shown}`: `aca agents` lists them"),
-        )
-    };
-    let agent = agents::load(name).map_err(|error| {
-        Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command")
-    })?;
-    Ok((agent, why))
 }
 
 /// Looks at the project and the machine, and makes the plan.
@@ -134,7 +102,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         limits,
     };
     let facts = facts::probe(ambient, question);
-    let state = state_files(&agent, &facts, &extras, &places);
+    let state = agent_needs::state_files(&agent, &facts, &extras, &places);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
         hidden: extras.home_secrets,
@@ -144,6 +112,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         state,
         looked,
     })
+}
+
+/// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.
+pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
+    let argv = argv.to_vec();
+    match policy.decide(&Action::Execute { argv }) {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(deny) => {
+            let rule = deny.rule.unwrap_or_default();
+            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
+            Err(Failure::new(FailureKind::Configuration, message)
+                .hint("take the rule away, if it is meant to run"))
+        }
+    }
 }
 
 fn plan_failure(error: PlanError) -> Failure {
@@ -204,9 +186,6 @@ fn extras(
     let home = &ambient.home;
     let toolchains = presets::toolchains().map_err(wrong)?;
     let system = presets::system().map_err(wrong)?;
-    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
-        paths.iter().map(|path| path.within(home)).collect()
-    };
     let caches: Vec<Cache> = toolchains
         .cache_places(home, &ambient.environment)
         .into_iter()
@@ -215,8 +194,6 @@ fn extras(
             store: places.stores().join(cache.store),
         })
         .collect();
-    let mut read = within(&agent.state.read);
-    read.extend(within(&agent.install.roots));
     Ok(Extras {
         system: system
             .show
@@ -244,96 +221,14 @@ fn extras(
                 .flat_map(|row| &row.paths)
                 .map(|path| path.within(home))
                 // The agent's own state, which gets its place by itself.
-                .filter(|path| {
-                    let state = [
-                        &agent.state.private,
-                        &agent.state.share,
-                        &agent.state.own,
-                        &agent.state.read,
-                    ];
-                    let state = state.into_iter().flat_map(|paths| within(paths));
-                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
-                    !state.chain(merged).any(|own| path.starts_with(own))
-                })
+                .filter(|path| !agent_needs::is_state(agent, home, path))
                 .collect()
         } else {
             Vec::new()
         },
         own: places.own().into(),
-        agent: AgentNeeds {
-            name: agent.name.clone(),
-            why: String::new(),
-            share: within(&agent.state.share),
-            read,
-            files: agent
-                .state
-                .merge
-                .iter()
-                .map(|file| (file.path.within(home), kept_at(agent, file, home, places)))
-                .chain(within(&agent.state.copy).into_iter().map(|at| (at.clone(), at)))
-                .map(|(at, from)| StateCopy {
-                    content: small_file(&from),
-                    at,
-                })
-                .collect(),
-            private: within(&agent.state.private),
-            own: agent
-                .state
-                .own
-                .iter()
-                .map(|path| Cache {
-                    at: path.within(home),
-                    store: path.within(&store_of(agent, places)),
-                })
-                .collect(),
-            own_sandbox: own_sandbox(args, agent, policy),
-        },
-        argv: argv(args, agent, policy),
-    })
-}
-
-/// Where what an agent keeps for sandboxes alone lies.
-fn store_of(agent: &AgentDefinition, places: &Places) -> PathBuf {
-    places.stores().join("agents").join(&agent.name)
-}
-
-/// Where a state file comes from and goes back to.
-fn kept_at(agent: &AgentDefinition, file: &MergedFile, home: &Path, places: &Places) -> PathBuf {
-    if file.own {
-        file.path.within(&store_of(agent, places))
-    } else {
-        file.path.within(home)
-    }
-}
-
-/// What switches the agent's own sandbox off on the command line; nothing when the first word is no program of its.
-fn added(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Vec<String> {
-    let word = args.words.first().map(OsString::as_os_str).unwrap_or_default();
-    match &agent.own_sandbox {
-        Some(own) if policy.own_sandbox == Some(OwnSandbox::Off) && agent.is_program(word) => {
-            own.off.arguments.clone()
-        }
-        Some(_) | None => Vec::new(),
-    }
-}
-
-fn argv(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Vec<OsString> {
-    let mut argv = args.words.clone();
-    let behind_program = argv.len().min(1);
-    let added = added(args, agent, policy).into_iter().map(OsString::from);
-    argv.splice(behind_program..behind_program, added);
-    argv
-}
-
-fn own_sandbox(args: &RunArgs, agent: &AgentDefinition, policy: &Policy) -> Option<OwnSandboxPlan> {
-    let (own, choice) = (agent.own_sandbox.as_ref()?, policy.own_sandbox?);
-    let variables = own.off.environment.keys().filter(|_| choice == OwnSandbox::Off);
-    Some(OwnSandboxPlan {
-        choice,
-        what: own.what.clone(),
-        why: own.why.clone(),
-        arguments: added(args, agent, policy),
-        variables: variables.cloned().collect(),
+        agent: agent_needs::needs(args, agent, policy, home, places),
+        argv: agent_needs::argv(args, agent, policy),
     })
 }
 
@@ -352,35 +247,5 @@ fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .flat_map(|entry| around_caches(entry, caches))
-        .collect()
-}
-
-/// A state file's content; nothing when it isn't there, isn't a file or is too large.
-fn small_file(path: &Path) -> Option<Vec<u8>> {
-    let metadata = std::fs::metadata(path).ok()?;
-    let small = metadata.is_file() && metadata.len() <= u64::try_from(agents::MAX_STATE_BYTES).unwrap_or(0);
-    small.then(|| std::fs::read(path).ok()).flatten()
-}
-
-fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras, places: &Places) -> Vec<StateFile> {
-    let home = &facts.ambient.home;
-    agent
-        .state
-        .merge
-        .iter()
-        .map(|file| (file, kept_at(agent, file, home, places)))
-        .map(|(file, host)| StateFile {
-            // The file is replaced by rename, and a link of the user's stays one.
-            host: facts::real(&host).unwrap_or(host),
-            below_home: file.path.as_path().to_owned(),
-            start: extras
-                .agent
-                .files
-                .iter()
-                .find(|copy| copy.at == file.path.within(home))
-                .and_then(|copy| copy.content.clone()),
-            format: file.format,
-            host_keeps: file.host_keeps.clone(),
-        })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! `aca run`: a command in the sandbox, from its arguments to its exit.
 
 use super::RunArgs;
-use super::prepare::{begin, prepare};
+use super::prepare::{begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
@@ -31,6 +31,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let beginning = begin(args)?;
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
+    permitted(&prepared.policy, &args.words)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::flags::{LogArgs, RunFlags, SessionsArgs};
+use crate::policy::Access;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(words: &[&str]) -> Result<Parsed, Failure> {
@@ -22,7 +23,8 @@ fn run(words: &[&str]) -> RunArgs {
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
-            | Command::Selftest(_)) => {
+            | Command::Selftest(_)
+            | Command::Why(_)) => {
                 panic!("{other:?}")
             }
         },
@@ -68,6 +70,39 @@ fn the_first_word_ends_acas_flags() {
         assert_eq!(args.words, words, "{typed:?}");
         assert_eq!(args.after_separator, after_separator, "{typed:?}");
     }
+}
+
+#[test]
+fn what_why_is_asked_about() {
+    let why = |words: &[&str]| match parsed(words).unwrap() {
+        Parsed::Args(args) => match args.command {
+            Command::Why(args) => *args,
+            other @ (Command::Run(_)
+            | Command::Plan(_)
+            | Command::Agents(_)
+            | Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Log(_)
+            | Command::Sessions(_)
+            | Command::Selftest(_)) => panic!("{other:?}"),
+        },
+        Parsed::Text(text) => panic!("{text}"),
+    };
+    let args = why(&["why", "--net", "none", "a.test:80", "--json"]);
+    assert_eq!(
+        (args.json, args.target, args.wanted),
+        (true, vec!["a.test:80".into()], Access::Read)
+    );
+    assert_eq!(args.flags.net, Some(crate::policy::NetworkPreset::None));
+    let args = why(&["why", "--agent", "claude", "--", "git", "push", "--force"]);
+    assert_eq!(args.command, ["git", "push", "--force"]);
+    let args = why(&["why", "--for", "write", "--write", "/x", "./a"]);
+    assert_eq!((args.wanted, args.flags.write.len()), (Access::Write, 1));
+    let args = why(&["why", "--session", "2026", "7"]);
+    assert_eq!(
+        (args.session.as_deref(), args.target),
+        (Some("2026"), vec!["7".into()])
+    );
 }
 
 #[test]
@@ -276,6 +311,7 @@ fn usage_errors() {
       import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted
+      why       Explain one decision: of a path, a host, a command, or an event of a session
       help      Print this message or the help of the given subcommand(s)
 
     Options:

@@ -3,7 +3,7 @@
 use super::{excerpt::Excerpt, path::PathError, value::ValueError};
 use crate::{
     agents::AgentError,
-    policy::{HostPatternError, Origin},
+    policy::{CommandPatternError, HostPatternError, Origin},
     presets::PresetError,
 };
 use std::{io, path::PathBuf};
@@ -104,6 +104,9 @@ pub enum Problem {
     /// No host pattern.
     #[error("{0}")]
     Host(HostPatternError),
+    /// No rule on commands.
+    #[error("{0}")]
+    Command(CommandPatternError),
     /// No such value.
     #[error("{0}")]
     Value(ValueError),
@@ -191,6 +194,7 @@ impl Problem {
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)
+            | Self::Command(_)
             | Self::Path(_)
             | Self::GlobWrite(_)
             | Self::GlobOutside(_) => Vec::new(),

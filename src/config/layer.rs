@@ -5,7 +5,9 @@ use super::{
     path::WrittenPath,
     value::{EnvironmentEntry, FixedAddress},
 };
-use crate::policy::{Capture, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox};
+use crate::policy::{
+    Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
+};
 use std::collections::BTreeMap;
 
 /// A value and where it was written.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub hide: Vec<Located<WrittenPath>>,
     /// `[files] home`.
     pub home: Option<Located<Home>>,
+    /// `[commands] deny`.
+    pub deny_commands: Vec<Located<CommandPattern>>,
     /// `grants`.
     pub grants: Vec<Located<Grant>>,
     /// `[limits]`.

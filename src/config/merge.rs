@@ -11,8 +11,8 @@ use super::{
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Access, Capture, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy,
-        NetworkPreset, Origin, OwnSandbox, PathRule, Policy, ResolveOverride,
+        Access, Capture, CommandRule, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy,
+        NetworkPreset, Origin, OwnSandbox, PathRule, Place, Policy, ResolveOverride,
     },
     presets,
 };
@@ -57,6 +57,7 @@ pub fn merge(
     Ok(Policy {
         home: last(&layers, |settings| settings.home.as_ref()).map_or(Home::Private, |home| home.value),
         paths: paths(&layers, bases)?,
+        commands: commands(&layers),
         network: network(agent, &layers)?,
         environment: environment(agent, own_sandbox, &layers, bases.home)?,
         grants: {
@@ -156,6 +157,7 @@ fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, Config
                     path,
                     access,
                     origin: written.origin.clone(),
+                    place: Place::Rule,
                 });
             }
         }
@@ -164,6 +166,18 @@ fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, Config
         rules.append(&mut own);
     }
     Ok(rules)
+}
+
+/// They only deny, so they add up.
+fn commands(layers: &[Layer<'_>]) -> Vec<CommandRule> {
+    layers
+        .iter()
+        .flat_map(|layer| &layer.settings.deny_commands)
+        .map(|written| CommandRule {
+            pattern: written.value.clone(),
+            origin: written.origin.clone(),
+        })
+        .collect()
 }
 
 fn enforceable(

@@ -12,7 +12,7 @@ mod merge;
 pub mod path;
 mod places;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 pub mod value;

@@ -24,14 +24,24 @@ const SECTION: &[&str] = &[
     "network",
     "environment",
     "files",
+    "commands",
     "grants",
     "limits",
     "own_sandbox",
 ];
-const TOP: &[&str] = &["network", "environment", "files", "grants", "limits", "agents"];
+const TOP: &[&str] = &[
+    "network",
+    "environment",
+    "files",
+    "commands",
+    "grants",
+    "limits",
+    "agents",
+];
 const NETWORK: &[&str] = &["preset", "allow", "deny", "resolve", "capture"];
 const ENVIRONMENT: &[&str] = &["keep", "set"];
 const FILES: &[&str] = &["read", "write", "hide", "home"];
+const COMMANDS: &[&str] = &["deny"];
 const LIMITS: &[&str] = &["memory", "processes", "cpu", "file_size", "open_files"];
 
 /// Reads the text of a configuration file.
@@ -106,6 +116,11 @@ impl Reader<'_> {
             "files" => {
                 for (key, item) in self.table(&table, item)? {
                     self.files(settings, &table, key, item)?;
+                }
+            }
+            "commands" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.commands(settings, &table, key, item)?;
                 }
             }
             "grants" => {
@@ -197,6 +212,23 @@ impl Reader<'_> {
             "hide" => settings.hide = self.list("hide", item, path)?,
             "home" => settings.home = Some(self.word("home", item, value::home)?),
             _ => return Err(self.unknown_key(key, table, FILES)),
+        }
+        Ok(())
+    }
+
+    fn commands(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
+        match key.get_ref().as_ref() {
+            "deny" => {
+                settings.deny_commands =
+                    self.list("deny", item, |text| text.parse().map_err(Problem::Command))?
+            }
+            _ => return Err(self.unknown_key(key, table, COMMANDS)),
         }
         Ok(())
     }
@@ -351,6 +383,33 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn rules_on_commands_keep_their_place() {
+        let read = |list: &str| {
+            read(Source {
+                path: "c.toml".into(),
+                text: format!("[commands]\ndeny = [{list}]\n"),
+            })
+        };
+        let layer = read("'git push --force', 'terraform  destroy'").unwrap();
+        let [first, second] = layer.settings.deny_commands.as_slice() else {
+            panic!("{layer:?}")
+        };
+        assert_eq!(first.value.to_string(), "git push --force");
+        assert_eq!(second.value.to_string(), "terraform destroy");
+        assert_eq!(second.origin.to_string(), "c.toml:2:29");
+        let mut faults = String::new();
+        for list in [
+            "'git push *', '/usr/bin/git push'",
+            "'*'",
+            "'git push --force*'",
+            "'sh -c \"x\"'",
+        ] {
+            faults.push_str(&crate::failure::Failure::from(read(list).unwrap_err()).to_string());
+        }
+        insta::assert_snapshot!(faults);
+    }
+
     /// Every key of the tables is read: one that is listed and not matched would be an unknown key.
     #[test]
     fn every_known_key_is_read() {
@@ -358,6 +417,7 @@ mod tests {
             ("network", NETWORK),
             ("environment", ENVIRONMENT),
             ("files", FILES),
+            ("commands", COMMANDS),
             ("limits", LIMITS),
             ("agents.claude", SECTION),
         ];

@@ -138,7 +138,7 @@ fn faults_of_a_file() {
     1 | alow = []
       | ^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown key in a table
     error: unknown key `alow` in [network]
      --> c.toml:3:1
@@ -170,7 +170,7 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `own_sandbox`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
     --- an agent's key at the top
     error: unknown key `own_sandbox`
      --> c.toml:1:1
@@ -178,7 +178,7 @@ fn faults_of_a_file() {
     1 | own_sandbox = "off"
       | ^^^^^^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown word for an own sandbox
     error: `of` is none of `keep`, `off`
      --> c.toml:2:15
@@ -551,7 +551,7 @@ fn every_rule_keeps_its_place() {
     )
     .unwrap();
     let place = |host: &str, port| match connect(&policy, host, port) {
-        Verdict::Allow(origin) => origin.to_string(),
+        Verdict::Allow(allow) => allow.origin.to_string(),
         Verdict::Deny(deny) => panic!("{deny:?}"),
     };
     assert_eq!(place("b.test", 443), "/home/u/.config/aca/config.toml:4:3");
@@ -707,6 +707,32 @@ fn paths_have_their_base_and_the_later_layer_wins() {
             .iter()
             .any(|rule| rule.path == Path::new("/work/p/sub/*.key"))
     );
+}
+
+#[test]
+fn rules_on_commands_add_up() {
+    let file = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
+    let denied = |agent: &str, command: &str| {
+        let argv = command.split(' ').map(Into::into).collect();
+        match merged(agent, file, &[])
+            .unwrap()
+            .decide(&Action::Execute { argv })
+        {
+            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
+            Verdict::Allow(_) => None,
+        }
+    };
+    let place = |line| format!("/home/u/.config/aca/config.toml:{line}:9");
+    assert_eq!(
+        denied("generic", "git push x"),
+        Some(("git push".into(), place(2)))
+    );
+    assert_eq!(
+        denied("claude", "git push x"),
+        Some(("git push".into(), place(2)))
+    );
+    assert_eq!(denied("claude", "/bin/rm -r x"), Some(("rm -r".into(), place(4))));
+    assert_eq!(denied("generic", "rm -r x"), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
 use crate::facts::Kind;
-use crate::policy::{Origin, OwnSandbox};
+use crate::policy::{Origin, OwnSandbox, Place};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +13,21 @@ pub struct Shown {
     pub path: PathBuf,
     /// Why.
     pub why: String,
+}
+
+/// A path of the project that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Absolute.
+    pub path: PathBuf,
+    /// File or directory.
+    pub kind: Kind,
+    /// When the host would run it, or which rule of the user's wants it.
+    pub why: String,
+    /// What it is.
+    pub place: Place,
+    /// Which rule.
+    pub origin: Origin,
 }
 
 /// A cache of the private home, backed by a store of aca's own: never the host's, since what is poisoned there would
@@ -102,8 +117,8 @@ pub struct ProjectNeeds {
     pub granted: Vec<PathBuf>,
     /// Directories that can't be renamed away: git directories.
     pub pins: Vec<PathBuf>,
-    /// What stays as it is, and when the host would run it.
-    pub protect: Vec<(PathBuf, Kind, String)>,
+    /// What stays as it is.
+    pub protect: Vec<Kept>,
     /// Secrets.
     pub masks: Vec<(PathBuf, Kind, Origin)>,
     /// The built-in names of secrets in the syntax of gitignore(5).

@@ -1,5 +1,6 @@
 //! What will be done: pure data, made from policy and facts, printed, hashed, compared, and executed by the stage.
 
+mod effective;
 mod environment;
 mod guarantee;
 mod home;
@@ -11,13 +12,14 @@ mod system;
 mod view;
 
 pub use crate::facts::{Identity, Kind};
+pub use effective::Seen;
 pub use guarantee::{Degraded, Guarantee, Mechanism};
-pub use input::{AgentNeeds, Cache, Extras, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
+pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
-use crate::policy::{Capture, Grant, NetworkPreset, Origin, OwnSandbox, Policy};
+use crate::policy::{Capture, Grant, NetworkPreset, Origin, OwnSandbox, Place, Policy};
 use linux::Resource;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStringExt;
@@ -157,6 +159,7 @@ pub fn plan(
             entries.push(Entry::Mask {
                 at: fact.real.clone(),
                 kind: fact.kind,
+                place: Place::Own,
                 origin,
             });
         }

@@ -1,10 +1,13 @@
 //! The project and the paths that rules name: what is writable, what stays as it is, what can't be read.
 
-use super::{Entry, Kind, PlanError, ProjectNeeds};
+use super::{Entry, Kept, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, PathRule};
+use crate::policy::{Access, Origin, PathRule, Place, is_glob};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// Bytes that a hidden directory may hold: places for what is shown in it.
+const HOLLOW_BYTES: u64 = 1 << 20;
 
 /// Adds the project and the rules on paths, outer before inner.
 pub(super) fn add(
@@ -13,6 +16,10 @@ pub(super) fn add(
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
+    let mut hollow = Vec::new();
+    for entry in entries.iter_mut() {
+        open_up(entry, rules, &mut hollow);
+    }
     let mut inner = Vec::new();
     // Beneath a directory that is hidden the project is put back, as other parts of it are.
     let hidden = |rule: &PathRule| {
@@ -33,10 +40,25 @@ pub(super) fn add(
         inner.push(Entry::Mask {
             at: at.clone(),
             kind: *kind,
+            place: match origin {
+                Origin::BuiltIn(_) => Place::Secret,
+                Origin::File { .. } | Origin::Flag(_) if is_hidden_by_name(rules, at) => Place::Rule,
+                Origin::File { .. } | Origin::Flag(_) => Place::Pattern,
+            },
             origin: origin.clone(),
         });
     }
-    let mut hollow = Vec::new();
+    for entry in &mut inner {
+        open_up(entry, rules, &mut hollow);
+    }
+    // What a pattern finds in there is not named, and stays hidden.
+    let in_project = |hollow: &Path| needs.roots().any(|root| hollow.starts_with(root));
+    let hidden = |at: &Path| {
+        hollow
+            .iter()
+            .any(|hollow| in_project(hollow) && at != hollow && at.starts_with(hollow))
+    };
+    inner.retain(|entry| !matches!(entry, Entry::Protect { at, .. } | Entry::Pin { at } if hidden(at)));
     for rule in rules {
         if is_glob(&rule.path) {
             // The walk expanded it: what it found is among the masks and protections.
@@ -52,13 +74,47 @@ pub(super) fn add(
     Ok(())
 }
 
+/// A masked directory of which a rule shows a part: nothing can be put into a mask, so it becomes an empty place that is
+/// closed once those parts stand in it.
+fn open_up(entry: &mut Entry, rules: &[PathRule], hollow: &mut Vec<PathBuf>) {
+    let Entry::Mask {
+        at,
+        kind: Kind::Directory,
+        place,
+        origin,
+    } = entry
+    else {
+        return;
+    };
+    let shows =
+        |rule: &PathRule| rule.access != Access::Hide && rule.path != *at && rule.path.starts_with(&*at);
+    if rules.iter().any(|rule| shows(rule) && !is_glob(&rule.path)) {
+        hollow.push(at.clone());
+        *entry = Entry::Scratch {
+            at: at.clone(),
+            size_bytes: HOLLOW_BYTES,
+            mode: 0o755,
+            place: place.clone(),
+            origin: origin.clone(),
+        };
+    }
+}
+
 /// The project itself.
 fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
-    let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
+    let rule = PathRule::nearest(rules, &needs.root);
+    let access = rule.map_or(Access::Write, |rule| rule.access);
+    let origin = rule.map_or_else(|| Origin::BuiltIn("project".into()), |rule| rule.origin.clone());
+    let place = if rule.is_some() {
+        Place::Rule
+    } else {
+        Place::Project
+    };
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
     for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {
         let (source, at, kind) = (path.clone(), path.clone(), Kind::Directory);
+        let (place, origin) = (place.clone(), origin.clone());
         entries.push(if writable {
             let identity = if *path == needs.root {
                 identity
@@ -72,6 +128,8 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 identity,
                 own: false,
                 why: "the project".into(),
+                place,
+                origin,
             }
         } else {
             Entry::Show {
@@ -79,6 +137,8 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 at,
                 kind,
                 why: "the project, read-only by a rule".into(),
+                place,
+                origin,
             }
         });
     }
@@ -88,26 +148,28 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
 /// take the protection away together with the name.
 fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
     let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
-    let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
+    let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
-    wanted.sort_by_key(|(at, _, _)| at.components().count());
-    let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
+    wanted.sort_by_key(|wanted| wanted.path.components().count());
+    let mut kept: Vec<&Kept> = Vec::new();
     for protected in wanted {
-        let (at, _, _) = protected;
+        let at = &protected.path;
         // What is hidden must not be bound back by its protection.
         let out = is_named_writable(rules, at) || access(at) == Access::Hide;
-        if !out && !kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+        if !out && !kept.iter().any(|outer| at.starts_with(&outer.path)) {
             kept.push(protected);
         }
     }
     let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
-    for (at, kind, why) in &kept {
+    for keep in &kept {
         inner.push(Entry::Protect {
-            at: at.clone(),
-            kind: *kind,
-            why: why.clone(),
+            at: keep.path.clone(),
+            kind: keep.kind,
+            why: keep.why.clone(),
+            place: keep.place.clone(),
+            origin: keep.origin.clone(),
         });
-        pins.extend(between(at, needs));
+        pins.extend(between(&keep.path, needs));
     }
     for pin in &needs.pins {
         pins.insert(pin.clone());
@@ -124,9 +186,16 @@ fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &
         access(pin) == Access::Write
             && needs.roots().any(|root| pin.starts_with(root))
             && !needs.roots().any(|root| root == pin)
-            && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
+            && !kept.iter().any(|outer| pin.starts_with(&outer.path))
     });
     inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
+}
+
+/// A rule hides exactly this path, not as one that a pattern found.
+fn is_hidden_by_name(rules: &[PathRule], at: &Path) -> bool {
+    rules
+        .iter()
+        .any(|rule| rule.path == at && rule.access == Access::Hide)
 }
 
 /// A rule hides this path, and another one shows a part of it.
@@ -150,13 +219,10 @@ fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
     PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
-/// The directories strictly between a writable root and `path`.
+/// The directories strictly between a writable root and `path`; none for a root, above which nothing is the run's.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    // A root has nothing between itself and itself: what is above it is the host's.
-    let Some(root) = needs
-        .roots()
-        .find(|root| path.starts_with(root) && path != root.as_path())
-    else {
+    let holds = |root: &&PathBuf| path != root.as_path() && path.starts_with(root);
+    let Some(root) = needs.roots().find(holds) else {
         return Vec::new();
     };
     path.ancestors()
@@ -192,6 +258,7 @@ fn ruled(
         };
     };
     let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
+    let (place, origin) = (Place::Rule, rule.origin.clone());
     let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
     if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
         return Err(PlanError::LeadsOut {
@@ -214,36 +281,35 @@ fn ruled(
             identity: Some(fact.identity),
             own: false,
             why,
+            place,
+            origin,
         },
         Access::Read => Entry::Show {
             source: at.clone(),
             at,
             kind,
             why,
+            place,
+            origin,
         },
         Access::Hide if is_hollow(rules, &rule.path) && kind == Kind::Directory => {
             hollow.push(at.clone());
             Entry::Scratch {
                 at,
-                size_bytes: 1 << 20,
+                size_bytes: HOLLOW_BYTES,
                 mode: 0o755,
+                place,
+                origin,
             }
         }
         Access::Hide => Entry::Mask {
             at,
             kind,
-            origin: rule.origin.clone(),
+            place,
+            origin,
         },
     });
     Ok(())
-}
-
-/// Whether a path holds a glob.
-pub(super) fn is_glob(path: &Path) -> bool {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 const fn strictness(entry: &Entry) -> u8 {

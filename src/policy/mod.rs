@@ -4,6 +4,8 @@
 //! a file, a clock or the environment; `tests/layers.rs` holds that.
 
 mod action;
+mod change;
+mod command;
 mod decide;
 mod environment;
 mod host;
@@ -13,12 +15,14 @@ pub mod path_text;
 mod pattern;
 
 pub use action::{Action, Protocol};
-pub use decide::{Deny, Verdict};
+pub use change::Change;
+pub use command::{CommandPattern, CommandPatternError, CommandRule};
+pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
-pub(crate) use path::lossy_path;
-pub use path::{Access, PathRule};
+pub use path::{Access, PathRule, Place};
+pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +33,11 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 pub struct Policy {
     /// Which home the program sees.
     pub home: Home,
-    /// Path rules, in any order: the longest path wins, on a tie the stricter.
+    /// Path rules, in any order: the longest path wins, on a tie the stricter. As merged they are the user's; a plan
+    /// makes the effective ones of them, which say what is there inside.
     pub paths: Vec<PathRule>,
+    /// Rules on the command that is started.
+    pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,
     /// What of the environment is kept or set.

@@ -52,11 +52,8 @@ impl Proxy {
         if let Some(name) = self.leases().name_of(address) {
             return Ok(Target::Name(name.clone(), going.port()));
         }
-        if lease::is_synthetic(address) {
-            return Err(refusal("no name was asked for that has this address"));
-        }
-        if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-            return Err(refusal("it was not going anywhere: the sandbox's own address"));
+        if let Some(reason) = unreachable(address) {
+            return Err(refusal(reason));
         }
         Ok(Target::Address((address, going.port()).into()))
     }
@@ -88,6 +85,17 @@ impl Proxy {
             Verdict::Allow(_) => Ok(()),
             Verdict::Deny(deny) => Err(deny),
         }
+    }
+}
+
+/// Why nothing of the host's or of the network's is behind an address without a lease.
+pub(super) fn unreachable(address: IpAddr) -> Option<&'static str> {
+    if lease::is_synthetic(address) {
+        Some("no name was asked for that has this address")
+    } else if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+        Some("it was not going anywhere: the sandbox's own address")
+    } else {
+        None
     }
 }
 
@@ -174,8 +182,9 @@ pub(super) fn refusal(reason: &str) -> Deny {
     Deny {
         rule: None,
         origin: Origin::BuiltIn("network gate".into()),
-        reason: reason.to_owned(),
+        reason: reason.into(),
         allow_with: None,
+        allow_line: None,
         quiet: false,
     }
 }

@@ -21,7 +21,11 @@ pub fn lines(record: &Record, zone: &TimeZone) -> String {
         .strftime("%H:%M:%S")
         .to_string();
     let mut text = String::new();
-    for (index, (kind, what)) in parts(&record.event).into_iter().enumerate() {
+    for (index, (kind, mut what)) in parts(&record.event).into_iter().enumerate() {
+        if index == 0 && record.event.is_denial() {
+            // What `aca why --session ID SEQ` takes.
+            what.insert_str(0, &format!("#{} ", record.seq));
+        }
         let time = if index == 0 { time.as_str() } else { "        " };
         // Writing to a String can't fail.
         let _infallible = writeln!(
@@ -271,6 +275,7 @@ mod tests {
             }
             .into(),
             allow_with: rule.is_none().then(|| "--allow a.test:22".into()),
+            allow_line: None,
             quiet,
         }
     }
@@ -379,13 +384,13 @@ mod tests {
                   degraded  a second one
         09:08:07  process   [7] /usr/bin/git: git status
         09:08:07  lookup    a.test A
-        09:08:07  DENIED    lookup a.test A: no rule allows it (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  DENIED    #0 lookup a.test A: no rule allows it (/home/u/.config/aca/config.toml:3:9)
                             to allow it: --allow a.test:22
         09:08:07  quiet     lookup t.test A: denied by a rule `t.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, failed: connection refused
-        09:08:07  DENIED    connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
-        09:08:07  DENIED    [7] system call mount: EPERM, 3 times
+        09:08:07  DENIED    #0 connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit
         09:08:07  masked    /work/p/.env
         09:08:07  state     .claude.json was not kept: mcpServers is the host's

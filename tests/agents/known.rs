@@ -515,3 +515,22 @@ fn the_price_of_an_own_sandbox_is_in_the_plan() {
         "{refused:#?}"
     );
 }
+
+/// A file that begins with comments is merged as the rest; what it trusts stays the host's.
+#[test]
+fn settings_with_comments_are_merged() {
+    let world = World::new();
+    let file = world.file(
+        world.home.join(".copilot/config.json"),
+        "// User settings belong in settings.json.\n// This file is managed automatically.\n{ \"trustedFolders\": [] }\n",
+    );
+    let script = r#"f=~/.copilot/config.json; head -1 $f; printf '// x\n{ "trustedFolders": ["/"], "firstLaunchAt": "now" }' > $f"#;
+    let ran = world.run(&["--agent", "copilot", "--net", "none"], script);
+    assert_eq!(ran.ok(), "// User settings belong in settings.json.");
+    assert_eq!(ran.err, "");
+    let kept: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    assert_eq!(
+        kept,
+        serde_json::json!({ "trustedFolders": [], "firstLaunchAt": "now" })
+    );
+}

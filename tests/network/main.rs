@@ -17,6 +17,7 @@ mod ports;
 mod protocols;
 mod questions;
 mod servers;
+mod why;
 
 use support::World;
 

@@ -27,4 +27,5 @@ mod srt;
 mod state;
 mod surface;
 mod terminal;
+mod why;
 mod write;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::agents;
 use crate::config::{Bases, Source, merge};
-use crate::policy::{Action, PathRule, Policy, Verdict};
+use crate::policy::{Action, PathRule, Place, Policy, Verdict};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -57,6 +57,7 @@ fn rules(imported: &Imported) -> (Home, Vec<PathRule>) {
             path: written.value.to_string().trim_end_matches("/**").into(),
             access,
             origin: written.origin.clone(),
+            place: Place::Rule,
         }));
     }
     (settings.home.unwrap().value, rules)
