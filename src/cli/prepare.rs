@@ -153,6 +153,8 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
             .map(|shown| shown.path.clone()),
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
+    let files = extras.agent.files.iter().filter(|copy| copy.content.is_some());
+    paths.extend(files.map(|copy| copy.from.clone()));
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
     paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
     paths.extend(above(extras));

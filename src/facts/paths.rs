@@ -4,6 +4,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -36,6 +37,9 @@ pub struct PathFact {
     pub link: Option<PathBuf>,
     /// Which inode it leads to.
     pub identity: Identity,
+    /// Where the symbolic links on the way lie, each without links in its own path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<PathBuf>,
 }
 
 /// All that were looked at; what isn't in here isn't there.
@@ -67,6 +71,9 @@ impl Paths {
     }
 }
 
+/// Most symbolic links on the way to one path, as many as the kernel follows (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
 /// Most paths hold no symbolic link, and most of the built-in ones aren't there: one look-up tells both.
 fn look(path: &Path) -> Option<PathFact> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -86,6 +93,7 @@ fn look(path: &Path) -> Option<PathFact> {
                     device: status.st_dev,
                     inode: status.st_ino,
                 },
+                links: Vec::new(),
             })
         }
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => None,
@@ -119,7 +127,35 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
         real: real(path).ok()?,
         link,
         identity,
+        links: links_of(path)?,
     })
+}
+
+/// Where the symbolic links on the way to a path lie; `None` for a path that leads nowhere.
+fn links_of(path: &Path) -> Option<Vec<PathBuf>> {
+    let mut links = Vec::new();
+    let mut here = PathBuf::from("/");
+    let reversed = |path: &Path| -> Vec<OsString> { path.iter().rev().map(ToOwned::to_owned).collect() };
+    // What is still to be gone, the next name last.
+    let mut names = reversed(path);
+    while let Some(name) = names.pop() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        // A root leads back to the root, `.` nowhere.
+        here.push(name);
+        let Ok(target) = std::fs::read_link(&here) else {
+            continue;
+        };
+        links.push(here.clone());
+        if links.len() > LINKS_MAX {
+            return None;
+        }
+        here.pop();
+        names.extend(reversed(&target));
+    }
+    Some(links)
 }
 
 /// The path without symbolic links.

@@ -149,7 +149,7 @@ pub fn plan(
     }
     let mut entries = Vec::new();
     system::add(facts, extras, &policy.grants, &mut entries);
-    home::add(policy.home, facts, extras, needs, &mut entries);
+    home::add(policy.home, facts, extras, needs, &mut entries)?;
     project::add(&policy.paths, facts, needs, &mut entries)?;
     for own in &extras.own {
         if let Some(fact) = facts.paths.get(own)

@@ -15,6 +15,7 @@ mod escapes;
 mod git;
 mod import;
 mod jobs;
+mod led;
 mod lifecycle;
 mod process;
 mod protect;
