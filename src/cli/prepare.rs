@@ -132,6 +132,9 @@ fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
         PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
+        PlanError::OwnInside { .. } => {
+            "make that directory, so that it can be hidden, without links in the project; or let `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `XDG_DATA_HOME` name places outside"
+        }
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -171,6 +174,7 @@ fn above(extras: &Extras) -> BTreeSet<PathBuf> {
     let made = extras.caches.iter().chain(&extras.agent.own);
     made.map(|cache| &cache.store)
         .chain(&extras.agent.share)
+        .chain(&extras.own)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)

@@ -142,6 +142,11 @@ impl ProjectNeeds {
         self.roots().any(|root| path.starts_with(root))
     }
 
+    /// Whether a link on the way to a path lies in there.
+    pub(super) fn holds_link_of(&self, fact: &PathFact) -> bool {
+        fact.links.iter().any(|link| self.holds(link))
+    }
+
     /// Whether a path leads out of there over a link that lies in there: whatever ran there before could have made it.
     pub(super) fn leads_out(&self, fact: &PathFact) -> bool {
         // One that is granted besides may be so by that very path.

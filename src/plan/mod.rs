@@ -6,6 +6,7 @@ mod guarantee;
 mod home;
 mod input;
 pub mod linux;
+mod own;
 mod project;
 mod show;
 mod system;
@@ -110,6 +111,14 @@ pub enum PlanError {
         /// The rule.
         origin: Origin,
     },
+    /// What runs inside could write aca's own configuration or state.
+    #[error(
+        "aca's own directory {path} would be writable inside, or what leads to it: the next run would obey what is left there"
+    )]
+    OwnInside {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The working directory would not be visible.
     #[error("the current directory {directory} is not part of the project {project}")]
     Directory {
@@ -147,6 +156,7 @@ pub fn plan(
     if nested_for.is_some() {
         policy.grants.push(Grant::NestedUserns);
     }
+    let needs = &*own::pinned(facts, extras, needs)?;
     let mut entries = Vec::new();
     system::add(facts, extras, &policy.grants, &mut entries);
     home::add(policy.home, facts, extras, needs, &mut entries)?;

@@ -17,6 +17,7 @@ mod import;
 mod jobs;
 mod led;
 mod lifecycle;
+mod own;
 mod process;
 mod protect;
 mod read;
