@@ -1,7 +1,7 @@
 //! The project: the git work tree that holds the current directory, else the current directory itself.
 
 use super::Identity;
-use super::git::{GitError, GitLayout, layout};
+use super::git::{GitError, GitLayout, layout, neighbours};
 use super::paths::real;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +22,9 @@ pub struct Project {
     /// directory of a submodule.
     #[serde(with = "crate::policy::path_text::list")]
     pub extra_writable: Vec<PathBuf>,
+    /// Other work trees in those directories: hidden.
+    #[serde(default, with = "crate::policy::path_text::list")]
+    pub neighbours: Vec<PathBuf>,
 }
 
 /// Why there is no project here.
@@ -188,6 +191,11 @@ impl Project {
         for extra in &extra_writable {
             refuse(extra, &home)?;
         }
+        let neighbours = git
+            .as_ref()
+            .filter(|git| extra_writable.contains(&git.common_dir))
+            .map(|git| neighbours(&git.common_dir, &root))
+            .unwrap_or_default();
         let identity = Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -197,6 +205,7 @@ impl Project {
             identity,
             git,
             extra_writable,
+            neighbours,
         })
     }
 }
