@@ -32,13 +32,18 @@ pub struct PathFact {
     /// File or directory, behind symbolic links.
     pub kind: Kind,
     /// The path without symbolic links.
+    #[serde(with = "crate::policy::path_text")]
     pub real: PathBuf,
     /// What the path itself holds, when it is a symbolic link.
     pub link: Option<PathBuf>,
     /// Which inode it leads to.
     pub identity: Identity,
     /// Where the symbolic links on the way lie, each without links in its own path.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::policy::path_text::list"
+    )]
     pub links: Vec<PathBuf>,
 }
 

@@ -39,8 +39,10 @@ pub struct Plan {
     /// What becomes of the sandbox that the agent brings itself.
     pub own_sandbox: Option<OwnSandboxPlan>,
     /// The project's root.
+    #[serde(with = "crate::policy::path_text")]
     pub project: PathBuf,
     /// The home directory inside.
+    #[serde(with = "crate::policy::path_text")]
     pub home: PathBuf,
     /// The program.
     pub program: linux::Program,
@@ -49,6 +51,7 @@ pub struct Plan {
     /// The file system.
     pub view: View,
     /// What the walk of the project left out: nothing in there is masked or protected.
+    #[serde(with = "crate::policy::path_text::list")]
     pub not_walked: Vec<PathBuf>,
     /// The network.
     pub network: NetworkPlan,
@@ -83,6 +86,7 @@ pub struct NetworkPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupPlan {
     /// The group that it is made in.
+    #[serde(with = "crate::policy::path_text")]
     pub parent: PathBuf,
     /// File and value each, such as `memory.max`.
     pub settings: Vec<(String, String)>,

@@ -16,6 +16,7 @@ mod git;
 mod import;
 mod jobs;
 mod led;
+mod leftovers;
 mod lifecycle;
 mod own;
 mod process;
