@@ -1,5 +1,4 @@
 //! What a run leaves in aca's stores for a later one to stumble over.
-#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::support::{Ran, World};
 

@@ -1,6 +1,5 @@
 //! aca's own files where a project or a grant holds them: what runs inside must neither see nor leave any, since the next
 //! run obeys them.
-#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::support::{Ran, World};
 use std::os::unix::fs::symlink;
