@@ -107,7 +107,7 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {
         access(pin) == Access::Write
-            && !needs.roots().any(|root| root == pin)
+            && needs.roots().any(|root| pin.starts_with(root) && pin != root)
             && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
     });
     inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
@@ -134,9 +134,10 @@ fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
     PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
-/// The directories strictly between a writable root and `path`.
+/// The directories strictly between a writable root and `path`; none for a root itself, above which all is the host's.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let Some(root) = needs.roots().find(|root| path.starts_with(root)) else {
+    let beneath = |root: &&PathBuf| path.starts_with(root) && path != root.as_path();
+    let Some(root) = needs.roots().find(beneath) else {
         return Vec::new();
     };
     path.ancestors()
@@ -242,5 +243,30 @@ const fn strictness(entry: &Entry) -> u8 {
         | Entry::Sys
         | Entry::Devices { .. }
         | Entry::Terminal { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_lie_beneath_a_root() {
+        let needs = ProjectNeeds {
+            root: "/h/p".into(),
+            // The common directory of a linked work tree is a root, and has a pin.
+            extra_writable: vec!["/h/main/.git".into()],
+            pins: vec![
+                "/h/main/.git".into(),
+                "/h/p/a/b/.git".into(),
+                "/elsewhere/.git".into(),
+            ],
+            ..ProjectNeeds::default()
+        };
+        let mut entries = Vec::new();
+        protections(&[], &needs, &mut entries);
+        let pins: Vec<&Path> = entries.iter().map(Entry::at).collect();
+        let beneath = ["/h/p/a", "/h/p/a/b", "/h/p/a/b/.git"];
+        assert_eq!(pins, beneath.map(Path::new));
     }
 }
