@@ -1,6 +1,7 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
 mod attempts;
+pub mod config;
 pub mod doctor;
 pub mod flags;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod run;
 pub mod selftest;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -80,5 +82,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Config(args) => config::execute(&args),
+        Command::Trust(args) => trust::execute(&args),
     }
 }

@@ -27,6 +27,9 @@ struct Printed<'a> {
 /// What would keep the run from starting.
 pub fn execute(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let prepared = prepare(&args.run, begin(&args.run)?)?;
+    if let Some(waiting) = &prepared.waiting {
+        ui::write_error(&waiting.line());
+    }
     let plan = &prepared.plan;
     let text = if args.json {
         let printed = Printed {

@@ -3,13 +3,16 @@
 use super::RunArgs;
 use super::project::{Looked, look, project_failure};
 use crate::agents::{self, AgentDefinition};
-use crate::config::{self, Bases, Places};
+use crate::config::trust::Standing;
+use crate::config::{self, Bases, Layers, Merged, Places, Said};
 use crate::facts::{self, Ambient, Facts, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
 use crate::policy::{Home, Policy};
 use crate::presets;
+use crate::supervise::Event;
 use crate::supervise::state::StateFile;
+use crate::ui::sanitize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +25,8 @@ pub(super) struct Prepared {
     pub(super) looked: Looked,
     /// Secrets of the real home, where it is shown; not all of them are there.
     pub(super) hidden: Vec<PathBuf>,
+    /// What the project's file says and what doesn't count.
+    pub(super) waiting: Option<Waiting>,
 }
 
 /// What is known before the project is looked at.
@@ -29,7 +34,17 @@ pub(super) struct Beginning {
     ambient: Ambient,
     places: Places,
     agent: AgentDefinition,
-    file: Option<config::FileLayer>,
+    layers: Layers,
+}
+
+/// What the project's file says and what doesn't count.
+pub(super) struct Waiting {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What it says.
+    pub(super) said: Vec<Said>,
+    /// Whether the user trusted another content of it.
+    pub(super) changed: bool,
 }
 
 /// Reads the surroundings, the agent's file and the configuration: all that can be wrong cheaply.
@@ -40,12 +55,17 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let agent = agent(args)?;
-    let file = config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?;
+    let layers = Layers {
+        administrator: config::load_administrators()?,
+        user: config::load(&places, args.flags.config.as_deref())?,
+        project: None,
+        flags: args.flags.settings(),
+    };
     Ok(Beginning {
         ambient,
         places,
         agent,
-        file,
+        layers,
     })
 }
 
@@ -64,13 +84,24 @@ fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
         .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
 }
 
-/// Looks at the project and the machine, and makes the plan.
-pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
+/// What is wanted, and where.
+pub(super) struct Policed {
+    pub(super) ambient: Ambient,
+    pub(super) places: Places,
+    pub(super) agent: AgentDefinition,
+    pub(super) project: Project,
+    pub(super) layers: Layers,
+    pub(super) merged: Merged,
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Finds the project, reads its file, and merges all that is said.
+pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Failure> {
     let Beginning {
         ambient,
         places,
         agent,
-        file,
+        mut layers,
     } = beginning;
     let start = args
         .flags
@@ -78,12 +109,44 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
+    let file = config::load_projects(&places, &project.root)?;
+    let standing = file.as_ref().map(|file| file.standing);
+    layers.project = file.map(|file| file.layer);
     let bases = Bases {
         home: &ambient.home,
         project: &project.root,
         current: &ambient.directory,
     };
-    let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases)?;
+    let mut merged = config::merge(&agent, &layers, bases)?;
+    let said = std::mem::take(&mut merged.waiting);
+    let waiting = (!said.is_empty()).then(|| Waiting {
+        path: project.root.join(config::PROJECT_FILE),
+        said,
+        changed: standing == Some(Standing::Changed),
+    });
+    Ok(Policed {
+        ambient,
+        places,
+        agent,
+        project,
+        layers,
+        merged,
+        waiting,
+    })
+}
+
+/// Looks at the project and the machine, and makes the plan.
+pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
+    let Policed {
+        ambient,
+        places,
+        agent,
+        project,
+        merged,
+        waiting,
+        ..
+    } = police(args, beginning)?;
+    let policy = merged.policy;
     let looked = look(project, &policy)?;
     let needs = looked.needs();
     let extras = extras(args, &ambient, &places, &agent, &policy)?;
@@ -97,7 +160,15 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
             .collect(),
         limits,
     };
-    let facts = facts::probe(ambient, question);
+    let mut facts = facts::probe(ambient, question);
+    for own in &extras.own {
+        if facts.paths.get(own).is_none() {
+            // Where it would be.
+            for above in own.ancestors().skip(1) {
+                facts.paths.add(above.to_owned());
+            }
+        }
+    }
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
@@ -107,13 +178,62 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         places,
         state,
         looked,
+        waiting,
     })
 }
+
+impl Waiting {
+    /// The line before the start.
+    pub(super) fn line(&self) -> String {
+        let count = match self.said.len() {
+            1 => "1 setting of it waits".to_owned(),
+            count => format!("{count} settings of it wait"),
+        };
+        let why = if self.changed {
+            "changed since it was trusted"
+        } else {
+            "is not trusted"
+        };
+        let path = sanitize::line_within(&self.path.to_string_lossy(), 200);
+        format!("aca: {path} {why}: {count}; see `aca trust`\n")
+    }
+
+    /// The same for the log.
+    pub(super) fn event(&self) -> Event {
+        Event::SettingsWait {
+            path: self.path.clone(),
+            settings: self
+                .said
+                .iter()
+                .take(SETTINGS_TOLD)
+                .map(|said| sanitize::line_within(&said.to_string(), 200))
+                .collect(),
+            count: u64::try_from(self.said.len()).unwrap_or(u64::MAX),
+            changed: self.changed,
+        }
+    }
+}
+
+/// Most settings that the log names.
+const SETTINGS_TOLD: usize = 100;
 
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
         PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
+        PlanError::OwnLink { .. } => {
+            "keep aca's configuration and state out of what can be written inside: see XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_DATA_HOME"
+        }
+        PlanError::OwnShown { .. } => "take the rule away, or change to another project",
+        PlanError::Required { lost, required } => {
+            let (remedy, asked) = (
+                lost.remedy.clone(),
+                format!("or ask whoever wrote {}", required.origin),
+            );
+            return Failure::new(FailureKind::Configuration, error)
+                .hint(remedy)
+                .hint(asked);
+        }
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -217,6 +337,11 @@ fn extras(
         } else {
             Vec::new()
         },
+        own_links: places
+            .own()
+            .iter()
+            .flat_map(|own| facts::links_on_the_way(own))
+            .collect(),
         own: places.own().into(),
         agent: AgentNeeds {
             name: agent.name.clone(),

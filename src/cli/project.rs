@@ -33,7 +33,8 @@ pub(super) struct Looked {
 pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure> {
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
-    for rule in policy.paths.iter().filter(|rule| is_walked(rule, &project.root)) {
+    let walked = policy.paths.iter().filter(|rule| is_walked(rule, &project.root));
+    for rule in walked.chain(&policy.kept) {
         let pattern = PathPattern::beneath(&project.root, &rule.path)
             .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
         patterns.push(UserPattern {
@@ -160,8 +161,13 @@ impl Looked {
                 })
                 .map(|rule| rule.path.clone())
                 .collect(),
+            // The whole of it, or a part that a rule opens again.
             writable: PathRule::nearest(&policy.paths, &self.project.root)
-                .is_none_or(|rule| rule.access == Access::Write),
+                .is_none_or(|rule| rule.access == Access::Write)
+                || policy
+                    .paths
+                    .iter()
+                    .any(|rule| rule.access == Access::Write && rule.path.starts_with(&self.project.root)),
             project: self.project,
             matcher: self.matcher,
             plain: self.plain,

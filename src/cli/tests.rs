@@ -17,7 +17,10 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
-            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_)) => panic!("{other:?}"),
+            Command::Config(args) => args.run,
+            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_) | Command::Trust(_)) => {
+                panic!("{other:?}")
+            }
         },
         Parsed::Text(text) => panic!("{text}"),
     }
@@ -54,6 +57,9 @@ fn the_first_word_ends_acas_flags() {
         ),
         (&["run", "--env=A=--", "x", "-"], &["x", "-"], false),
         (&["plan", "--json", "git", "--json"], &["git", "--json"], false),
+        (&["config", "--net", "none", "claude"], &["claude"], false),
+        (&["config"], &[], false),
+        (&["config", "--", "check"], &["check"], true),
         (&["run", "sh", "-c", ""], &["sh", "-c", ""], false),
         (&["run", "run", "run"], &["run", "run"], false),
     ] {
@@ -140,13 +146,10 @@ fn every_flag_of_run_is_read() {
         (settings.read.len(), settings.write.len(), settings.hide.len()),
         (1, 1, 1)
     );
-    assert_eq!(settings.limits.memory_bytes, Some(4 << 30));
+    assert_eq!(settings.limits.values().memory_bytes, Some(4 << 30));
+    let limits = settings.limits.values();
     assert_eq!(
-        (
-            settings.limits.processes,
-            settings.limits.cpu_percent,
-            settings.limits.file_bytes
-        ),
+        (limits.processes, limits.cpu_percent, limits.file_bytes),
         (Some(9), Some(50), Some(1 << 20))
     );
     assert!(
@@ -236,6 +239,8 @@ fn usage_errors() {
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
       selftest  Try known escapes on this machine
+      config    Print what is configured, each value with its source; check a file; print the schema
+      trust     Trust what a project's `.aca.toml` says, after a look at it
       help      Print this message or the help of the given subcommand(s)
 
     Options:

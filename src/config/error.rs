@@ -1,6 +1,6 @@
 //! What is wrong with the configuration, and where.
 
-use super::{excerpt::Excerpt, path::PathError, value::ValueError};
+use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
     policy::{HostPatternError, Origin},
@@ -30,6 +30,25 @@ pub enum ConfigError {
         /// The limit.
         limit: u64,
     },
+    /// It is no regular file; the project's may not be a link either.
+    #[error("the configuration file {} is {what}: a regular file is wanted", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        what: &'static str,
+    },
+    /// The administrator's file, or a directory above it, isn't the administrator's alone.
+    #[error("the administrator's configuration file doesn't count: {} {why}", path.display())]
+    Unsafe {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Whether the project's file is trusted can't be told.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A fault at a place in the file.
     #[error("{problem}")]
     InFile {
@@ -116,6 +135,31 @@ pub enum Problem {
     /// A right to write nearly everything.
     #[error("`{}` holds the home: writing there would reach all that is kept from the command", .0.display())]
     WriteTooWide(PathBuf),
+    /// A key of the administrator's in another file.
+    #[error("`{0}` counts in the administrator's file alone, `/etc/aca/config.toml`")]
+    AdministratorOnly(&'static str),
+    /// More than the administrator lets anyone have.
+    #[error("`{key}`: `{asked}` goes beyond `{most}`, the most that is allowed here ({})", forbidden.origin)]
+    BeyondFloor {
+        /// The key.
+        key: String,
+        /// What was asked for.
+        asked: String,
+        /// What may be had.
+        most: String,
+        /// Who says so.
+        forbidden: Box<Forbidden>,
+    },
+    /// Wider than the administrator left it.
+    #[error("{what}, and `{key}` is locked ({})", forbidden.origin)]
+    Locked {
+        /// What it would do.
+        what: &'static str,
+        /// The key.
+        key: &'static str,
+        /// Who says so.
+        forbidden: Box<Forbidden>,
+    },
     /// Hosts for a network that is off.
     #[error("it has no effect: the network is off ({0})")]
     NetworkOff(Origin),
@@ -138,6 +182,10 @@ impl Problem {
             Self::Value(error) => error.remedy().into_iter().collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
+            Self::BeyondFloor { forbidden, .. } | Self::Locked { forbidden, .. } => vec![forbidden.hint()],
+            Self::AdministratorOnly(_) => {
+                vec!["take it out here, or ask whoever administers this machine".into()]
+            }
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
             Self::Syntax { .. }
             | Self::NotUtf8

@@ -8,12 +8,21 @@ use crate::{
 };
 use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
 
-fn parsed(text: &str) -> FileLayer {
-    schema::read(Source {
-        path: "/home/u/.config/aca/config.toml".into(),
+fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
+    let path = match kind {
+        FileKind::Administrator => ADMINISTRATORS_FILE,
+        FileKind::User => "/home/u/.config/aca/config.toml",
+        FileKind::Project => "/work/p/.aca.toml",
+    };
+    let source = Source {
+        path: path.into(),
         text: text.to_owned(),
-    })
-    .unwrap()
+    };
+    read(source, kind)
+}
+
+fn parsed(text: &str) -> FileLayer {
+    file(FileKind::User, text).unwrap()
 }
 
 fn bases() -> Bases<'static> {
@@ -41,12 +50,12 @@ fn flags(words: &[&str]) -> Settings {
 }
 
 fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
-    merge(
-        &agents::load(agent).unwrap(),
-        Some(&parsed(file)),
-        &flags(words),
-        bases(),
-    )
+    let layers = Layers {
+        user: Some(parsed(file)),
+        flags: flags(words),
+        ..Layers::default()
+    };
+    merge(&agents::load(agent).unwrap(), &layers, bases()).map(|merged| merged.policy)
 }
 
 fn connect(policy: &Policy, host: &str, port: u16) -> Verdict {
@@ -115,7 +124,7 @@ fn faults_of_a_file() {
             path: "c.toml".into(),
             text: text.to_owned(),
         };
-        let error = schema::read(source).expect_err(what);
+        let error = read(source, FileKind::User).expect_err(what);
         write!(all, "--- {what}\n{}", Failure::from(error)).unwrap();
     }
     insta::assert_snapshot!(all, @r#"
@@ -560,13 +569,9 @@ fn layers_from_weak_to_strong() {
 
 #[test]
 fn nothing_configured_is_the_private_default() {
-    let policy = merge(
-        &agents::load("generic").unwrap(),
-        None,
-        &Settings::default(),
-        bases(),
-    )
-    .unwrap();
+    let policy = merge(&agents::load("generic").unwrap(), &Layers::default(), bases())
+        .unwrap()
+        .policy;
     assert_eq!(
         (policy.home, policy.network.preset),
         (Home::Private, NetworkPreset::Dev)

@@ -83,11 +83,22 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     // Outer ones first: what lies in them is protected with them.
     wanted.sort_by_key(|(at, _, _)| at.components().count());
     let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
+    let mut hidden: Vec<&PathBuf> = Vec::new();
+    // What lies in a protected directory is protected with it, but not where a rule makes a part of that writable again.
+    let covers = |outer: &Path, at: &Path| {
+        let opens = |rule: &PathRule| {
+            rule.access == Access::Write && rule.path.starts_with(outer) && at.starts_with(&rule.path)
+        };
+        at.starts_with(outer) && !rules.iter().any(opens)
+    };
     for protected in wanted {
         let (at, _, _) = protected;
-        // What is hidden must not be bound back by its protection.
-        let out = is_named_writable(rules, at) || access(at) == Access::Hide;
-        if !out && !kept.iter().any(|(outer, _, _)| at.starts_with(outer)) {
+        if access(at) == Access::Hide {
+            // What is hidden must not be bound back by its protection.
+            hidden.push(at);
+            continue;
+        }
+        if !is_named_writable(rules, at) && !kept.iter().any(|(outer, _, _)| covers(outer, at)) {
             kept.push(protected);
         }
     }
@@ -100,6 +111,10 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
         });
         pins.extend(between(at, needs));
     }
+    // A directory that holds something hidden must not be renamed away either: another could be put in its place.
+    for at in hidden {
+        pins.extend(between(at, needs));
+    }
     for pin in &needs.pins {
         pins.insert(pin.clone());
         pins.extend(between(pin, needs));
@@ -108,7 +123,7 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
     pins.retain(|pin| {
         access(pin) == Access::Write
             && needs.roots().any(|root| pin.starts_with(root) && pin != root)
-            && !kept.iter().any(|(outer, _, _)| pin.starts_with(outer))
+            && !kept.iter().any(|(outer, _, _)| covers(outer, pin))
     });
     inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
 }

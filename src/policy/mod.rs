@@ -6,6 +6,7 @@
 mod action;
 mod decide;
 mod environment;
+mod guarantee;
 mod host;
 mod name;
 mod path;
@@ -15,6 +16,7 @@ mod pattern;
 pub use action::{Action, Protocol};
 pub use decide::{Deny, Verdict};
 pub(crate) use environment::matches_star;
+pub use guarantee::{Guarantee, Requirement};
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub(crate) use path::lossy_path;
@@ -31,6 +33,9 @@ pub struct Policy {
     pub home: Home,
     /// Path rules, in any order: the longest path wins, on a tie the stricter.
     pub paths: Vec<PathRule>,
+    /// Paths and globs in the project that are read-only where they would be writable, by files that aren't trusted. They
+    /// stand beside `paths` since they never show anything: not even what they name.
+    pub kept: Vec<PathRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,
     /// What of the environment is kept or set.
@@ -39,10 +44,12 @@ pub struct Policy {
     pub grants: Vec<Grant>,
     /// Resource limits.
     pub limits: Limits,
+    /// Guarantees that must be whole, else nothing starts.
+    pub required: Vec<Requirement>,
 }
 
-/// Which home directory the program sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which home directory the program sees. The order is from narrow to wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Home {
     /// A temporary one with the tool chains and the agent's own state: the default.
@@ -94,6 +101,11 @@ pub struct Limits {
     pub cpu_percent: Option<u32>,
 }
 
+impl Limits {
+    /// Processes and threads when nobody names a number: far above what builds use, far below what hurts the host.
+    pub const PROCESSES: u64 = 8192;
+}
+
 /// What may be reached over the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPolicy {
@@ -107,8 +119,8 @@ pub struct NetworkPolicy {
     pub capture: Capture,
 }
 
-/// A named set of network rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A named set of network rules. The order is from narrow to wide: each allows what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkPreset {
     /// Nothing: no listener, no DNS.

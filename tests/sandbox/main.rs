@@ -24,4 +24,5 @@ mod shell;
 mod state;
 mod surface;
 mod terminal;
+mod trust;
 mod write;
