@@ -142,14 +142,22 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         places,
         agent,
         project,
+        layers,
         merged,
         waiting,
-        ..
     } = police(args, beginning)?;
     let policy = merged.policy;
     let looked = look(project, &policy)?;
-    let needs = looked.needs();
-    let extras = extras(args, &ambient, &places, &agent, &policy)?;
+    let mut needs = looked.needs();
+    let links = match &args.flags.config {
+        Some(named) => keep(&ambient.directory.join(named), &places, &mut needs),
+        // What is kept elsewhere, in a repository of settings, say.
+        None if layers.user.is_some() && std::fs::read_link(places.config_file()).is_ok() => {
+            keep(&places.config_file(), &places, &mut needs)
+        }
+        None => Vec::new(),
+    };
+    let mut extras = extras(args, &ambient, &places, &agent, &policy)?;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let question = facts::Question {
         paths: interesting(&policy, &needs, &extras),
@@ -162,13 +170,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     };
     let mut facts = facts::probe(ambient, question);
     for own in &extras.own {
-        if facts.paths.get(own).is_none() {
-            // Where it would be.
-            for above in own.ancestors().skip(1) {
-                facts.paths.add(above.to_owned());
+        match facts.paths.get(own) {
+            // No link leads there.
+            Some(fact) if fact.real == *own => continue,
+            Some(_) => {}
+            None => {
+                // Where it would be.
+                for above in own.ancestors().skip(1) {
+                    facts.paths.add(above.to_owned());
+                }
             }
         }
+        extras.own_links.extend(facts::links_on_the_way(own));
     }
+    extras.own_links.extend(links);
     let state = state_files(&agent, &facts, &extras);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
@@ -180,6 +195,29 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         looked,
         waiting,
     })
+}
+
+/// A file that decides over runs isn't for those to change: where it lies in what they write it stays as it is. Gives the
+/// links that lead to it; those in aca's own directories can't be seen.
+fn keep(file: &Path, places: &Places, needs: &mut ProjectNeeds) -> Vec<PathBuf> {
+    let Ok(real) = facts::real(file) else {
+        return Vec::new();
+    };
+    let mut roots = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .chain(&needs.granted);
+    if roots.any(|root| real.starts_with(root)) {
+        let why = "you start aca, whose configuration it is".to_owned();
+        needs.protect.push((real, facts::Kind::File, why));
+    }
+    let own: Vec<PathBuf> = places
+        .own()
+        .iter()
+        .filter_map(|own| facts::real(own).ok())
+        .collect();
+    let mut links = facts::links_on_the_way(file);
+    links.retain(|link| !own.iter().any(|own| link.starts_with(own)));
+    links
 }
 
 impl Waiting {
@@ -337,11 +375,7 @@ fn extras(
         } else {
             Vec::new()
         },
-        own_links: places
-            .own()
-            .iter()
-            .flat_map(|own| facts::links_on_the_way(own))
-            .collect(),
+        own_links: Vec::new(),
         own: places.own().into(),
         agent: AgentNeeds {
             name: agent.name.clone(),

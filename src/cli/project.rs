@@ -34,7 +34,8 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
     let walked = policy.paths.iter().filter(|rule| is_walked(rule, &project.root));
-    for rule in walked.chain(&policy.kept) {
+    let kept = policy.kept.iter().filter(|rule| rule.access == Access::Read);
+    for rule in walked.chain(kept) {
         let pattern = PathPattern::beneath(&project.root, &rule.path)
             .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
         patterns.push(UserPattern {

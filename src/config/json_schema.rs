@@ -80,10 +80,10 @@ fn form(form: Form) -> Value {
     }
 }
 
-/// A name or address, not a URL, with an optional port.
-const HOST: &str = "^[^/\\s]+$";
-const NAME: &str = "^[A-Za-z0-9_.-]+$";
-const ADDRESS: &str = "^[0-9A-Fa-f.:\\[\\]]+$";
+/// A name, one with `*.` or `**.` before it, any, or an address, and perhaps a port.
+const HOST: &str = "^(\\*|(\\*\\*?\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:(\\*|0*[1-9][0-9]{0,4}))?$";
+const NAME: &str = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$";
+const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:0*[1-9][0-9]{0,4})?$";
 /// Not empty, and no `..` after a name.
 const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";

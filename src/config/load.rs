@@ -61,6 +61,11 @@ pub fn load(places: &Places, explicit: Option<&Path>) -> Result<Option<FileLayer
                     (path, bytes)
                 }
                 Ok(Opened::Other(what)) => return Err(ConfigError::NoFile { path, what }),
+                // A link whose target isn't there, on a disk that isn't mounted, say, is no absence.
+                Err(Errno::NOENT) if std::fs::read_link(&path).is_ok() => {
+                    let what = "a link that leads nowhere";
+                    return Err(ConfigError::NoFile { path, what });
+                }
                 Err(Errno::NOENT) => return Ok(None),
                 Err(errno) => {
                     let source = errno.into();

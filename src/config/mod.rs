@@ -13,6 +13,8 @@ mod excerpt;
 pub mod floor;
 mod json_schema;
 pub mod layer;
+#[cfg(test)]
+mod layer_tests;
 mod load;
 mod merge;
 pub mod narrow;

@@ -98,6 +98,7 @@ impl Rules {
             let known = |below: &PathRule| below.path == hidden.path && below.access == Access::Hide;
             if !self.paths.iter().any(known) {
                 self.paths.retain(|below| below.path != hidden.path);
+                self.kept.push(hidden.clone());
                 self.paths.push(hidden);
             }
         }

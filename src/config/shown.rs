@@ -53,7 +53,7 @@ impl Merged {
             };
             push(key, text(&rule.path.display()), &rule.origin);
         }
-        for rule in &policy.kept {
+        for rule in policy.kept.iter().filter(|rule| rule.access == Access::Read) {
             push("files.read", text(&rule.path.display()), &rule.origin);
         }
         let Located { value, origin } = &chosen.home;

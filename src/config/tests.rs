@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
 
-fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
+pub(super) fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
     let path = match kind {
         FileKind::Administrator => ADMINISTRATORS_FILE,
         FileKind::User => "/home/u/.config/aca/config.toml",
@@ -25,7 +25,7 @@ fn parsed(text: &str) -> FileLayer {
     file(FileKind::User, text).unwrap()
 }
 
-fn bases() -> Bases<'static> {
+pub(super) fn bases() -> Bases<'static> {
     Bases {
         home: Path::new("/home/u"),
         project: Path::new("/work/p"),
@@ -33,7 +33,7 @@ fn bases() -> Bases<'static> {
     }
 }
 
-fn flags(words: &[&str]) -> Settings {
+pub(super) fn flags(words: &[&str]) -> Settings {
     let argv: Vec<std::ffi::OsString> = ["aca", "run"]
         .iter()
         .chain(words)
@@ -449,6 +449,15 @@ fn faults_of_reading() {
     std::fs::create_dir(at("directory.toml")).unwrap();
     std::fs::write(at("latin.toml"), b"# fine\n# caf\xe9\n").unwrap();
     std::fs::write(at("large.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    let bad = |kind: &str| {
+        let places = Places::new(&[], &at(kind), folder.path());
+        std::fs::create_dir_all(places.config_file().parent().unwrap()).unwrap();
+        places
+    };
+    let (directory, pipe, dangling) = (bad("directory"), bad("pipe"), bad("dangling"));
+    std::fs::create_dir(directory.config_file()).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.config_file(), rustix::fs::Mode::RUSR).unwrap();
+    std::os::unix::fs::symlink("nowhere", dangling.config_file()).unwrap();
     std::fs::write(at("closed.toml"), "").unwrap();
     std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let places = Places::new(&[], folder.path(), folder.path());
@@ -462,6 +471,10 @@ fn faults_of_reading() {
     ] {
         let error = load(&places, Some(Path::new(name))).expect_err(name);
         write!(all, "--- {name}\n{}", Failure::from(error)).unwrap();
+    }
+    for places in [directory, pipe, dangling] {
+        let error = load(&places, None).expect_err("no file of the user's own");
+        write!(all, "--- without a flag\n{}", Failure::from(error)).unwrap();
     }
     insta::assert_snapshot!(all.replace(&folder.path().display().to_string(), "DIR"), @r"
     --- missing.toml
@@ -480,6 +493,18 @@ fn faults_of_reading() {
     --- large.toml/below
     error: cannot read the configuration file DIR/large.toml/below
       cause: Not a directory (os error 20)
+    --- without a flag
+    error: the configuration file DIR/directory/.config/aca/config.toml is a directory: a regular file is wanted
+
+    hint: put a file there, or take it away
+    --- without a flag
+    error: the configuration file DIR/pipe/.config/aca/config.toml is a pipe: a regular file is wanted
+
+    hint: put a file there, or take it away
+    --- without a flag
+    error: the configuration file DIR/dangling/.config/aca/config.toml is a link that leads nowhere: a regular file is wanted
+
+    hint: put a file there, or take it away
     ");
     // Root reads what is closed to others; then there is nothing to see.
     if std::fs::File::open(at("closed.toml")).is_err() {

@@ -164,7 +164,7 @@ pub fn plan(
     let mut entries = Vec::new();
     system::add(facts, extras, &policy.grants, &mut entries);
     home::add(policy.home, facts, extras, needs, &mut entries);
-    project::add(&policy.paths, facts, needs, &mut entries)?;
+    project::add(&policy, facts, needs, &mut entries)?;
     let made = own::add(facts, extras, &mut entries)?;
     let directory = directory(facts, needs, &entries)?;
     let (environment, dropped_variables) = environment::environment(&policy.environment, facts, &directory);

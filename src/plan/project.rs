@@ -2,23 +2,36 @@
 
 use super::{Entry, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, PathRule};
+use crate::policy::{Access, Origin, PathRule, Policy};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Adds the project and the rules on paths, outer before inner.
 pub(super) fn add(
-    rules: &[PathRule],
+    policy: &Policy,
     facts: &Facts,
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
+    let rules = policy.paths.as_slice();
     root(rules, facts, needs, entries);
     let mut inner = Vec::new();
-    protections(rules, needs, &mut inner);
+    // What a file that isn't trusted hides may have been kept as it is before: then what lies above is held still.
+    let narrowed = |origin: &Origin| policy.kept.iter().any(|kept| kept.origin == *origin);
+    let held: Vec<&Path> = needs
+        .masks
+        .iter()
+        .filter(|(_, _, origin)| narrowed(origin))
+        .map(|(at, _, _)| at.as_path())
+        .collect();
+    protections(rules, &with_real(rules, facts), needs, held, &mut inner);
     for (at, kind, origin) in &needs.masks {
-        // A rule that hides a directory of which another one shows a part stands for itself, below.
-        if is_named(rules, at) || is_hollow(rules, at) {
+        // A rule that hides a directory of which another one shows a part stands for itself, below. But one of a file that
+        // isn't trusted doesn't take away what hides the directory besides.
+        let own = |kept: &PathRule| kept.path == *at && kept.access == Access::Hide;
+        let besides = policy.kept.iter().find(|kept| own(kept));
+        let stays = besides.is_some_and(|kept| kept.origin != *origin);
+        if is_named(rules, at) || (is_hollow(rules, at) && !stays) {
             continue;
         }
         inner.push(Entry::Mask {
@@ -75,27 +88,49 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
     }
 }
 
+/// The rules, and once more those on links with what the link leads to: there they take effect.
+fn with_real(rules: &[PathRule], facts: &Facts) -> Vec<PathRule> {
+    let real = |rule: &PathRule| {
+        let fact = facts.paths.get(&rule.path)?;
+        (fact.real != rule.path).then(|| PathRule {
+            path: fact.real.clone(),
+            ..rule.clone()
+        })
+    };
+    rules
+        .iter()
+        .cloned()
+        .chain(rules.iter().filter_map(real))
+        .collect()
+}
+
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
-/// take the protection away together with the name.
-fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
-    let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
+/// take the protection away together with the name. `real` are the rules where they take effect, `held` is what stays at
+/// its place besides.
+fn protections<'a>(
+    rules: &[PathRule],
+    real: &[PathRule],
+    needs: &'a ProjectNeeds,
+    mut held: Vec<&'a Path>,
+    inner: &mut Vec<Entry>,
+) {
+    let access = |at: &Path| PathRule::nearest(real, at).map_or(Access::Write, |rule| rule.access);
     let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
     wanted.sort_by_key(|(at, _, _)| at.components().count());
     let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
-    let mut hidden: Vec<&PathBuf> = Vec::new();
     // What lies in a protected directory is protected with it, but not where a rule makes a part of that writable again.
     let covers = |outer: &Path, at: &Path| {
         let opens = |rule: &PathRule| {
             rule.access == Access::Write && rule.path.starts_with(outer) && at.starts_with(&rule.path)
         };
-        at.starts_with(outer) && !rules.iter().any(opens)
+        at.starts_with(outer) && !real.iter().any(opens)
     };
     for protected in wanted {
         let (at, _, _) = protected;
         if access(at) == Access::Hide {
             // What is hidden must not be bound back by its protection.
-            hidden.push(at);
+            held.push(at);
             continue;
         }
         if !is_named_writable(rules, at) && !kept.iter().any(|(outer, _, _)| covers(outer, at)) {
@@ -112,7 +147,7 @@ fn protections(rules: &[PathRule], needs: &ProjectNeeds, inner: &mut Vec<Entry>)
         pins.extend(between(at, needs));
     }
     // A directory that holds something hidden must not be renamed away either: another could be put in its place.
-    for at in hidden {
+    for at in held {
         pins.extend(between(at, needs));
     }
     for pin in &needs.pins {
@@ -245,10 +280,12 @@ pub(super) fn is_glob(path: &Path) -> bool {
 const fn strictness(entry: &Entry) -> u8 {
     match entry {
         Entry::Pin { .. } => 0,
-        Entry::Grant { .. } | Entry::Scratch { .. } => 1,
+        Entry::Grant { .. } => 1,
         Entry::Show { .. } => 2,
         Entry::Protect { .. } => 3,
-        Entry::Mask { .. } => 4,
+        // In place of what is hidden with a part of it shown.
+        Entry::Scratch { .. } => 4,
+        Entry::Mask { .. } => 5,
         Entry::Directory { .. }
         | Entry::Link { .. }
         | Entry::File { .. }
@@ -279,7 +316,7 @@ mod tests {
             ..ProjectNeeds::default()
         };
         let mut entries = Vec::new();
-        protections(&[], &needs, &mut entries);
+        protections(&[], &[], &needs, Vec::new(), &mut entries);
         let pins: Vec<&Path> = entries.iter().map(Entry::at).collect();
         let beneath = ["/h/p/a", "/h/p/a/b", "/h/p/a/b/.git"];
         assert_eq!(pins, beneath.map(Path::new));

@@ -33,8 +33,9 @@ pub struct Policy {
     pub home: Home,
     /// Path rules, in any order: the longest path wins, on a tie the stricter.
     pub paths: Vec<PathRule>,
-    /// Paths and globs in the project that are read-only where they would be writable, by files that aren't trusted. They
-    /// stand beside `paths` since they never show anything: not even what they name.
+    /// What files that aren't trusted make narrower in the project. Paths and globs to read are read-only where they would
+    /// be writable; they stand here alone, since they never show anything: not even what they name. Those that are hidden
+    /// stand in `paths` as well; here they say that another mask at the same place stays.
     pub kept: Vec<PathRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,

@@ -249,6 +249,38 @@ fn the_projects_file_cannot_be_changed_inside_and_its_appearance_is_told() {
     assert!(world.run(&[], "true").err.contains("1 setting of it waits"));
 }
 
+#[test]
+fn a_configuration_file_that_is_named_cannot_be_changed_inside() {
+    let world = World::new();
+    world.file("ci/mine.toml", "");
+    let ran = world.run(
+        &["--config", "ci/mine.toml"],
+        "echo x > ci/mine.toml; rm -f ci/mine.toml; mv ci gone; cat ci/mine.toml",
+    );
+    assert_eq!(ran.ok(), "");
+    assert_eq!(fs::read(world.project.join("ci/mine.toml")).unwrap(), b"");
+    // The user's own, kept in a repository of settings.
+    world.directory(world.home.join(".config/aca"));
+    let own = world.home.join(".config/aca/config.toml");
+    symlink(world.project.join("ci/mine.toml"), &own).unwrap();
+    let ran = world.run(&[], "echo x > ci/mine.toml; mv ci gone; rm -f ci/mine.toml; ls");
+    assert_eq!(ran.ok(), "ci");
+    assert_eq!(fs::read(world.project.join("ci/mine.toml")).unwrap(), b"");
+    // Not over a link that could be changed, nor does one elsewhere come inside.
+    symlink("ci/mine.toml", world.project.join("link.toml")).unwrap();
+    let ran = world.run(&["--config", "link.toml"], "echo started");
+    assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:#?}");
+    world.file(world.home.join("mine.toml"), "");
+    let ran = world.run(&["--config", "../mine.toml"], "ls ~/mine.toml 2>/dev/null; ls");
+    assert_eq!(ran.ok(), "ci\nlink.toml");
+    fs::remove_file(&own).unwrap();
+    // A pipe is one, too.
+    let mut command = world.command("bash");
+    command.args(["-c", "\"$0\" run --config <(echo 'grants = []') -- echo started"]);
+    let ran = Ran::from_output(&command.arg(&world.aca).output().unwrap());
+    assert_eq!(ran.ok(), "started");
+}
+
 /// Native-like attempts to plant or change aca's own files beneath `$1`, the directory that holds `aca`; each that works
 /// is printed.
 const PLANT: &str = "try() { sh -c \"$1\" >/dev/null 2>&1 && echo \"WORKED $1\"; }; \
