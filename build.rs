@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let lists = compile::read(Path::new("seccomp"))?;
     let target = env::var_os("CARGO_CFG_TARGET_ARCH").ok_or("Cargo names no target architecture")?;
     let out = env::var_os("OUT_DIR").ok_or("Cargo names no output folder")?;
+    fs::write(Path::new(&out).join("seccomp_reasons.rs"), reasons(&lists)?)?;
     let mut embedded = None;
     for arch in Architecture::ALL {
         let texts = (programs(&lists, arch)?, reported(&lists, arch)?);
@@ -86,6 +87,40 @@ fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>
             writeln!(text, "];")?;
         }
     }
+    Ok(text)
+}
+
+/// Why each call is refused, for who asks afterwards.
+fn reasons(lists: &[List]) -> Result<String, Box<dyn Error>> {
+    let rows: Vec<(&List, &compile::Entry)> = lists
+        .iter()
+        .flat_map(|list| list.entries.iter().map(move |entry| (list, entry)))
+        .collect();
+    let mut text = format!("static REFUSED: [RefusedCall; {}] = [\n", rows.len());
+    for (list, entry) in rows {
+        let grant = list.grant.map(|grant| match grant {
+            Grant::NestedUserns => "Grant::NestedUserns",
+            Grant::IoUring => "Grant::IoUring",
+        });
+        let grant = grant.map_or_else(|| "None".to_owned(), |grant| format!("Some({grant})"));
+        writeln!(
+            text,
+            "    RefusedCall {{ label: {:?}, call: {:?}, when: {:?}, errno: {:?}, why: {:?}, source: {:?}, about: {:?}, grant: {grant} }},",
+            entry.label.as_ref().unwrap_or(&entry.syscall),
+            entry.syscall,
+            entry
+                .args
+                .iter()
+                .map(|condition| condition.comment.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+            entry.errno.name(),
+            entry.why,
+            entry.source,
+            list.about,
+        )?;
+    }
+    writeln!(text, "];")?;
     Ok(text)
 }
 

@@ -125,7 +125,10 @@ impl From<ConfigError> for Failure {
             ConfigError::InFlag { problem, .. } => (problem.hints(), None),
             ConfigError::Agent(_) => return Self::new(FailureKind::Usage, error),
             ConfigError::Preset(_) => return Self::new(FailureKind::Internal, error),
-            ConfigError::Read { .. } | ConfigError::Directory(_) | ConfigError::TooLarge { .. } => {
+            ConfigError::Read { .. }
+            | ConfigError::Directory(_)
+            | ConfigError::NotAFile(_)
+            | ConfigError::TooLarge { .. } => {
                 (Vec::new(), None)
             }
             ConfigError::NoFile { .. } => (vec!["put a file there, or take it away".into()], None),

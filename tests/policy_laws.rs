@@ -9,9 +9,9 @@
 use aca::agents::{self, AgentDefinition};
 use aca::config::{self, Bases, FileKind, FileLayer, Layers, Merged, Source, Trust};
 use aca::facts::{Ambient, Cgroup, Facts, Identity, Kind, Machine, PathFact};
-use aca::plan::{Entry, Extras, Plan, ProjectNeeds, plan};
+use aca::plan::{Entry, Extras, Kept, Plan, ProjectNeeds, plan};
 use aca::policy::{
-    Access, Action, HostPattern, Limits, Name, Origin, PathPattern, PathRule, Policy, Verdict,
+    Access, Action, HostPattern, Limits, Name, Origin, PathPattern, PathRule, Place, Policy, Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -179,7 +179,7 @@ fn written() -> impl Strategy<Value = Written> {
         list("grants", &["nested-userns", "io-uring", "fuse"]),
     );
     let words = (
-        word("network.preset", &["none", "agent", "dev", "open"]),
+        word("network.preset", &["none", "listed", "agent", "dev", "open"]),
         word("network.capture", &["auto", "redirect", "ports"]),
         word("files.home", &["private", "host"]),
         word("limits.memory", &["1G", "2G"]),
@@ -209,7 +209,7 @@ fn floors() -> impl Strategy<Value = String> {
             ][..],
             0..=5,
         ),
-        word("floor.network", &["none", "agent", "dev", "open"]),
+        word("floor.network", &["none", "listed", "agent", "dev", "open"]),
         word("floor.home", &["private", "host"]),
         proptest::option::of(subsequence(&["nested-userns", "io-uring", "fuse"][..], 0..=3)),
         word("floor.limits.memory", &["1G", "2G"]),
@@ -315,6 +315,16 @@ fn facts() -> Facts {
     }
 }
 
+fn kept(path: PathBuf, kind: Kind, origin: Origin) -> Kept {
+    Kept {
+        path,
+        kind,
+        why: "x".into(),
+        place: Place::Pattern,
+        origin,
+    }
+}
+
 /// What the walk would find, as `cli::project` puts it.
 fn needs(policy: &Policy) -> ProjectNeeds {
     let built_in = || Origin::BuiltIn("secrets".into());
@@ -323,7 +333,7 @@ fn needs(policy: &Policy) -> ProjectNeeds {
         pins: vec![at("a/.git")],
         masks: SECRETS.map(|path| (at(path), Kind::File, built_in())).into(),
         protect: PROTECTED
-            .map(|path| (at(path), Kind::Directory, "x".to_owned()))
+            .map(|path| kept(at(path), Kind::Directory, built_in()))
             .into(),
         ..ProjectNeeds::default()
     };
@@ -354,7 +364,7 @@ fn needs(policy: &Policy) -> ProjectNeeds {
             );
             match rule.access {
                 Access::Hide => needs.masks.push((path, kind, rule.origin.clone())),
-                Access::Read => needs.protect.push((path, kind, rule.origin.to_string())),
+                Access::Read => needs.protect.push(kept(path, kind, rule.origin.clone())),
                 Access::Write => {}
             }
         }
@@ -495,7 +505,7 @@ fn wider(narrow: &Policy, wide: &Policy) -> Option<String> {
 }
 
 fn agent() -> impl Strategy<Value = AgentDefinition> {
-    select(&["claude", "generic"][..]).prop_map(|name| agents::load(name).unwrap())
+    select(&["claude", "codex", "generic"][..]).prop_map(|name| agents::load(name).unwrap())
 }
 
 /// Those that showed a fault once: the user's file, and the project's.
@@ -585,6 +595,7 @@ proptest! {
                     Action::Connect { name, port } => pattern.matches_name(name, *port, true),
                     Action::ConnectAddress { address, port } => pattern.matches_address(*address, *port, true),
                     Action::Resolve { name } => pattern.has_name(name) && pattern.listed_port().is_none(),
+                    Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
                 };
                 prop_assert!(!meant || !allows(&merged.policy, &action), "{pattern} {action:?}");
             }

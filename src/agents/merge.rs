@@ -89,6 +89,26 @@ pub fn merge_json(
     })
 }
 
+/// The document in a file: a client may put lines of comment (`//`) before it, which JSON has none of.
+///
+/// # Errors
+/// No JSON.
+pub fn parse_json(text: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut rest = text.trim_ascii_start();
+    while rest.starts_with(b"//") {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        rest = end
+            .and_then(|end| rest.get(end..))
+            .unwrap_or_default()
+            .trim_ascii_start();
+    }
+    if rest.is_empty() {
+        // A file that isn't there, or was only made.
+        return Ok(Value::Object(Map::new()));
+    }
+    serde_json::from_slice(rest)
+}
+
 /// The whole file, or nothing: what the host's file shall hold, where `None` leaves it as it is. That it was removed
 /// inside doesn't remove it outside.
 ///
@@ -244,6 +264,31 @@ mod tests {
 
     fn merged(host: &Value, start: &Value, end: &Value) -> Merged {
         merge_json(host, start, end, &held()).unwrap()
+    }
+
+    #[test]
+    fn comments_before_a_document_are_no_part_of_it() {
+        for text in [
+            "{\"a\":1}",
+            "// one\n//two\r\n\n  // three\n{\"a\":1}\n",
+            "\u{20}\n{\"a\":1}",
+        ] {
+            assert_eq!(parse_json(text.as_bytes()).unwrap(), json!({ "a": 1 }), "{text}");
+        }
+        for text in ["", " \n", "// only", "// only\n//"] {
+            assert_eq!(parse_json(text.as_bytes()).unwrap(), json!({}), "{text}");
+        }
+        for text in [
+            "/ {}",
+            "/* {} */",
+            "{} // after",
+            "{\"a\": // within\n1}",
+            "#\n{}",
+            "//\u{1}\n[",
+            "\0{}",
+        ] {
+            assert!(parse_json(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 mod merge;
 
-pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole};
+pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole, parse_json};
 
 use crate::{
-    policy::HostPattern,
+    policy::{HostPattern, OwnSandbox},
     presets::{HomePath, built_in},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ffi::OsStr};
+use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
 /// The definition of any command that is no known agent.
 pub const GENERIC: &str = "generic";
@@ -22,8 +22,9 @@ pub struct AgentDefinition {
     pub name: String,
     /// Program names that start it.
     pub commands: Vec<String>,
-    /// It brings a sandbox of its own: run without the Landlock file-system domain, which would forbid its mounts.
-    pub nested_sandbox: bool,
+    /// The sandbox that it brings itself, if it does.
+    #[serde(default)]
+    pub own_sandbox: Option<AgentSandbox>,
     /// Hosts.
     pub network: AgentNetwork,
     /// Variables.
@@ -32,6 +33,32 @@ pub struct AgentDefinition {
     pub state: AgentState,
     /// Where it may be installed in the home.
     pub install: AgentInstall,
+}
+
+/// A sandbox that an agent brings itself: one that needs nested user namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentSandbox {
+    /// What it is made of.
+    pub what: String,
+    /// What is done with it unless the user says otherwise.
+    pub default: OwnSandbox,
+    /// Why that is the default.
+    pub why: String,
+    /// How it is switched off by the agent's own documented means. Nothing here may answer the agent's questions to the
+    /// user in the user's place.
+    #[serde(default)]
+    pub off: SwitchedOff,
+}
+
+/// What switches an agent's own sandbox off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SwitchedOff {
+    /// Put behind the program's name, before the user's own arguments, which win.
+    pub arguments: Vec<String>,
+    /// Set inside.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Hosts of an agent.
@@ -50,7 +77,7 @@ pub struct AgentNetwork {
 pub struct AgentEnvironment {
     /// Kept when set outside; a trailing `*` stands for any rest.
     pub keep: Vec<String>,
-    /// Set inside.
+    /// Set inside; a value that begins with `~/` is a path in the home.
     pub set: BTreeMap<String, String>,
 }
 
@@ -63,8 +90,15 @@ pub struct AgentState {
     pub private: Vec<HomePath>,
     /// Directories bound read-write, created on the host if missing.
     pub share: Vec<HomePath>,
+    /// Directories that later runs of the agent find again and the host's own client never sees: they lie in a store of
+    /// aca's own. For what a client keeps and also executes, obeys, or takes for the user's consent (databases with
+    /// approvals, downloaded programs, shadow repositories).
+    pub own: Vec<HomePath>,
     /// Files and directories bound read-only when they exist on the host.
     pub read: Vec<HomePath>,
+    /// Files copied in at the start; what becomes of them inside is gone at the end. For settings that the client insists
+    /// on writing: it would stop at a file that it can't write.
+    pub copy: Vec<HomePath>,
     /// Files copied in at the start and merged back at the end.
     pub merge: Vec<MergedFile>,
 }
@@ -80,6 +114,9 @@ pub struct MergedFile {
     /// For `json`: keys whose value on the host always wins, at any depth.
     #[serde(default)]
     pub host_keeps: Vec<String>,
+    /// Whether it is a file of the sandboxes alone, as [`AgentState::own`]: it comes from aca's store and goes back there.
+    #[serde(default)]
+    pub own: bool,
 }
 
 /// How a file is merged back.
@@ -92,6 +129,18 @@ pub enum MergeFormat {
     Whole,
     /// What was added at the end: [`merge_append`].
     Append,
+}
+
+impl MergeFormat {
+    /// The word that stands for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Whole => "whole",
+            Self::Append => "append",
+        }
+    }
 }
 
 /// Where an agent may be installed.
@@ -133,9 +182,54 @@ struct Embedded {
 /// Every file in this folder; a test fails when one is missing here.
 const EMBEDDED: &[Embedded] = &[
     Embedded {
+        name: "aider",
+        commands: &["aider"],
+        text: built_in!("agents/aider"),
+    },
+    Embedded {
+        name: "amp",
+        commands: &["amp"],
+        text: built_in!("agents/amp"),
+    },
+    Embedded {
         name: "claude",
         commands: &["claude"],
         text: built_in!("agents/claude"),
+    },
+    Embedded {
+        name: "cline",
+        commands: &["cline"],
+        text: built_in!("agents/cline"),
+    },
+    Embedded {
+        name: "codex",
+        commands: &["codex"],
+        text: built_in!("agents/codex"),
+    },
+    Embedded {
+        name: "copilot",
+        commands: &["copilot"],
+        text: built_in!("agents/copilot"),
+    },
+    Embedded {
+        name: "cursor-agent",
+        commands: &["cursor-agent"],
+        text: built_in!("agents/cursor-agent"),
+    },
+    Embedded {
+        name: "gemini",
+        commands: &["gemini"],
+        text: built_in!("agents/gemini"),
+    },
+    Embedded {
+        name: "goose",
+        commands: &["goose"],
+        text: built_in!("agents/goose"),
+    },
+    Embedded {
+        name: "opencode",
+        commands: &["opencode"],
+        text: built_in!("agents/opencode"),
     },
     Embedded {
         name: GENERIC,
@@ -157,6 +251,20 @@ pub fn name_of_command(word: &OsStr) -> Option<&'static str> {
         .iter()
         .find(|embedded| embedded.commands.iter().any(|command| word == *command))
         .map(|found| found.name)
+}
+
+/// The program names of all agents.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    EMBEDDED.iter().flat_map(|embedded| embedded.commands).copied()
+}
+
+impl AgentDefinition {
+    /// Whether a word names one of its programs, by a path or without.
+    #[must_use]
+    pub fn is_program(&self, word: &OsStr) -> bool {
+        let name = Path::new(word).file_name();
+        name.is_some_and(|name| self.commands.iter().any(|command| name == OsStr::new(command)))
+    }
 }
 
 /// The definition of the agent of that name.
@@ -234,6 +342,8 @@ mod tests {
                 .iter()
                 .chain(&state.read)
                 .chain(&state.private)
+                .chain(&state.own)
+                .chain(&state.copy)
                 .collect();
             paths.extend(state.merge.iter().map(|file| &file.path));
             let count = paths.len();
@@ -241,12 +351,21 @@ mod tests {
             paths.dedup();
             assert_eq!(paths.len(), count, "{name}");
             // What is shared may not hold what is kept apart: the inner bind would be reached through the outer one.
-            for shared in &state.share {
+            for shared in state.share.iter().chain(&state.own) {
                 assert!(
                     !paths
                         .iter()
                         .any(|path| *path != shared && path.as_path().starts_with(shared.as_path())),
                     "{shared}"
+                );
+            }
+            // Files come and go by rename, so they need a directory of the run's own around them.
+            for path in state.merge.iter().map(|file| &file.path).chain(&state.copy) {
+                let parent = path.as_path().parent().unwrap();
+                let mut private = state.private.iter();
+                assert!(
+                    parent == Path::new("") || private.any(|path| parent.starts_with(path.as_path())),
+                    "{path}"
                 );
             }
             for entry in environment

@@ -3,7 +3,8 @@
 //! It never stands in the way of the run once that has begun: a line that can't be written is counted, and told as soon
 //! as a line can be written again. It is bounded, since programs inside decide how much there is to tell.
 
-use super::SessionId;
+use super::chain::Head;
+use super::{SessionId, lock};
 use crate::supervise::{EVENT_VERSION, Emit, Event, Record};
 use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags};
@@ -100,8 +101,23 @@ struct Inner<S> {
     lost: u64,
     /// Lost since that was last told in the log.
     untold: u64,
-    /// The last line was cut: the next begins with a line feed.
-    torn: bool,
+    /// What the next line is bound to.
+    head: Head,
+    /// What stands on the disk after the last line feed.
+    open: Open,
+    /// The session's end is written: nothing comes after it.
+    ended: bool,
+}
+
+/// How far the last line got. The next one begins with a line feed where that is missing.
+#[derive(Debug)]
+enum Open {
+    /// There is its line feed.
+    Nothing,
+    /// All but its line feed.
+    Line,
+    /// Its beginning.
+    Fragment(Vec<u8>),
 }
 
 impl Log {
@@ -130,13 +146,20 @@ impl Log {
             path: path.clone(),
             source: error.into(),
         })?;
-        let mut inner = Inner::new(file);
+        let held = lock::hold(&file);
+        let mut inner = Inner::new(file, session);
         inner
             .emit(first, Timestamp::now())
             .map_err(|source| LogError::Write {
                 path: path.clone(),
                 source,
             })?;
+        // Some network file systems have no locks.
+        if let Err(errno) = held {
+            let lost = format!("the lock that tells that this session is running ({errno})");
+            // A line that can't be written is counted inside.
+            drop(inner.emit(Event::Degraded { lost: vec![lost] }, Timestamp::now()));
+        }
         Ok(Self {
             path,
             inner: Mutex::new(inner),
@@ -179,7 +202,7 @@ impl Emit for Log {
 }
 
 impl<S: Sink> Inner<S> {
-    const fn new(sink: S) -> Self {
+    fn new(sink: S, session: &SessionId) -> Self {
         Self {
             sink,
             sequence: 0,
@@ -187,7 +210,9 @@ impl<S: Sink> Inner<S> {
             denied: 0,
             lost: 0,
             untold: 0,
-            torn: false,
+            head: Head::of(session),
+            open: Open::Nothing,
+            ended: false,
         }
     }
 
@@ -196,7 +221,7 @@ impl<S: Sink> Inner<S> {
             self.denied += 1;
         }
         let last = matches!(event, Event::SessionEnd { .. });
-        if self.bytes >= MAX_LOG_BYTES && !last {
+        if self.ended || self.bytes >= MAX_LOG_BYTES && !last {
             return self.lose(io::Error::other("the log is full"));
         }
         if self.untold > 0 {
@@ -225,27 +250,50 @@ impl<S: Sink> Inner<S> {
             seq: self.sequence,
             event,
         };
-        let mut line = Vec::with_capacity(256);
-        if self.torn {
+        let (before, feed) = match &self.open {
+            Open::Nothing => (self.head.clone(), false),
+            Open::Line => (self.head.clone(), true),
+            Open::Fragment(bytes) => (self.head.then_torn(bytes), true),
+        };
+        let mut line = Vec::with_capacity(512);
+        if feed {
             line.push(b'\n');
         }
         serde_json::to_writer(&mut line, &record)?;
+        // The brace at the end comes after the hash.
+        line.pop();
+        let after = before.then(line.get(usize::from(feed)..).unwrap_or_default());
+        after.seal(&mut line);
         line.push(b'\n');
         if line.len() > MAX_LINE_BYTES {
             return Err(io::Error::other("the line is too long"));
         }
-        let written = self.sink.write_once(&line)?;
+        let mut written = self.sink.write_once(&line)?;
         self.bytes = self
             .bytes
             .saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
+        let mut rest = line.as_slice();
+        if feed && written > 0 {
+            self.head = before;
+            self.open = Open::Nothing;
+            rest = rest.get(1..).unwrap_or_default();
+            written -= 1;
+        }
+        if written + 1 >= rest.len() {
+            self.head = after;
+            self.sequence += 1;
+            self.open = if written < rest.len() {
+                Open::Line
+            } else {
+                Open::Nothing
+            };
+            self.ended = matches!(record.event, Event::SessionEnd { .. });
+            return Ok(());
+        }
         if written > 0 {
-            self.torn = written < line.len();
+            self.open = Open::Fragment(rest.get(..written).unwrap_or_default().to_vec());
         }
-        if written < line.len() {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        self.sequence += 1;
-        Ok(())
+        Err(io::ErrorKind::WriteZero.into())
     }
 }
 
@@ -294,7 +342,8 @@ fn open_private(path: &Path) -> Result<OwnedFd, LogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::read::lines;
+    use crate::audit::read::{LineFault, lines};
+    use proptest::prelude::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn refused(name: &str) -> Event {
@@ -343,7 +392,7 @@ mod tests {
             0o700
         );
         let text = std::fs::read(log.path()).unwrap();
-        let entries: Vec<_> = lines(&text[..]).map(Result::unwrap).collect();
+        let entries: Vec<_> = lines(&text[..], &id(1)).map(Result::unwrap).collect();
         let events: Vec<_> = entries
             .iter()
             .map(|entry| entry.record.as_ref().unwrap().event.clone())
@@ -411,7 +460,10 @@ mod tests {
         // A full disk: /dev/full takes no byte (full(4)).
         let full = rustix::fs::open("/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
         assert_eq!(
-            Inner::new(full).emit(masked(), time()).unwrap_err().kind(),
+            Inner::new(full, &id(1))
+                .emit(masked(), time())
+                .unwrap_err()
+                .kind(),
             io::ErrorKind::StorageFull
         );
     }
@@ -437,10 +489,10 @@ mod tests {
     #[test]
     fn what_a_full_disk_swallowed_is_told_when_there_is_room() {
         let mut disk = Disk {
-            left: 150,
+            left: 250,
             bytes: Vec::new(),
         };
-        let mut log = Inner::new(&mut disk);
+        let mut log = Inner::new(&mut disk, &id(1));
         log.emit(masked(), time()).unwrap();
         log.emit(refused("mount"), time()).unwrap_err();
         log.emit(refused("bpf"), time()).unwrap_err();
@@ -448,7 +500,7 @@ mod tests {
         log.sink.left = 10_000;
         log.emit(end(), time()).unwrap();
         assert_eq!(log.lost, 2);
-        let entries: Vec<_> = lines(&disk.bytes[..]).map(Result::unwrap).collect();
+        let entries: Vec<_> = lines(&disk.bytes[..], &id(1)).map(Result::unwrap).collect();
         let events: Vec<_> = entries
             .iter()
             .filter_map(|entry| entry.record.as_ref())
@@ -466,10 +518,55 @@ mod tests {
             ]
         );
         assert_eq!(
-            entries.iter().filter(|entry| entry.fault.is_some()).count(),
-            1,
-            "the torn line"
+            entries
+                .iter()
+                .filter_map(|entry| Some((entry.number, entry.fault.clone()?)))
+                .collect::<Vec<_>>(),
+            [(2, LineFault::Torn)]
         );
+    }
+
+    /// A disk that takes so many bytes of each write, then all.
+    struct Flaky {
+        takes: std::vec::IntoIter<usize>,
+        bytes: Vec<u8>,
+    }
+
+    impl Sink for &mut Flaky {
+        fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.takes.next().unwrap_or(usize::MAX));
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_writes_break_off_the_chain_goes_on(
+            takes in prop::collection::vec(prop_oneof![0..4usize, 0..400usize, 190..230usize], 0..20)
+        ) {
+            let mut disk = Flaky { takes: takes.into_iter(), bytes: Vec::new() };
+            let mut log = Inner::new(&mut disk, &id(1));
+            for _ in 0..20 {
+                drop(log.emit(refused("mount"), time()));
+            }
+            log.emit(end(), time()).unwrap();
+            drop(log.emit(masked(), time()));
+            let (lost, sequence) = (log.lost, log.sequence);
+            let verified = crate::audit::verify::check(&disk.bytes[..], &id(1), false).unwrap();
+            prop_assert!(verified.is_whole(), "{:?}", verified);
+            prop_assert_eq!(verified.events, sequence);
+            let told: u64 = lines(&disk.bytes[..], &id(1))
+                .filter_map(|entry| {
+                    let Event::Dropped { count, .. } = entry.unwrap().record?.event else {
+                        return None;
+                    };
+                    Some(count)
+                })
+                .sum();
+            // What comes after the end is told to nobody but the caller.
+            prop_assert_eq!(told + 1, lost);
+        }
     }
 
     #[test]
@@ -478,7 +575,7 @@ mod tests {
             left: usize::MAX,
             bytes: Vec::new(),
         };
-        let mut log = Inner::new(&mut disk);
+        let mut log = Inner::new(&mut disk, &id(1));
         log.emit(masked(), time()).unwrap();
         log.bytes = MAX_LOG_BYTES;
         for _ in 0..3 {
@@ -491,7 +588,7 @@ mod tests {
         log.bytes = 0;
         log.emit(long, time()).unwrap_err();
         assert_eq!((log.lost, log.denied), (4, 3));
-        let events: Vec<_> = lines(&disk.bytes[..])
+        let events: Vec<_> = lines(&disk.bytes[..], &id(1))
             .map(|entry| entry.unwrap().record.unwrap().event)
             .collect();
         assert_eq!(
@@ -515,7 +612,7 @@ mod tests {
             left: usize::MAX,
             bytes: Vec::new(),
         };
-        let mut log = Inner::new(&mut disk);
+        let mut log = Inner::new(&mut disk, &id(1));
         log.emit(Event::Masked { path: path.clone() }, time()).unwrap();
         log.emit(
             Event::StateNotKept {
@@ -536,7 +633,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            lines(&disk.bytes[..])
+            lines(&disk.bytes[..], &id(1))
                 .filter(|entry| entry.as_ref().unwrap().record.is_some())
                 .count(),
             3

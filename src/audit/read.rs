@@ -1,20 +1,24 @@
-//! Reads a session's log: tolerant of what a crash leaves (a last line that was cut), plain about all else that is wrong.
+//! Reads a session's log: tolerant of what a crash or a full disk leaves, plain about all else that is wrong.
 
+use super::chain::{self, Head};
 use super::{SessionId, log::MAX_LINE_BYTES};
 use crate::supervise::{EVENT_VERSION, Record};
 use serde::Deserialize;
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-};
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+
+/// The version without a chain.
+const UNCHAINED: u32 = 1;
+
+/// Most lines in a row that are taken for torn: so many are remembered until the next one tells.
+const TORN_MAX: usize = 64;
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its number, from 1.
     pub number: u64,
-    /// The line as it is, without the line feed, cut where it is too long.
+    /// The line as it is, without the line feed; empty where it is no event.
     pub raw: Vec<u8>,
     /// What it says, where that can be told.
     pub record: Option<Record>,
@@ -28,6 +32,9 @@ pub enum LineFault {
     /// The last line has no end: the writer died, or the disk was full.
     #[error("was cut off")]
     Cut,
+    /// It could be written in part only, and the next one is bound to just that part.
+    #[error("was cut off when it was written: the disk was full")]
+    Torn,
     /// Longer than any that is written.
     #[error("is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
@@ -35,297 +42,328 @@ pub enum LineFault {
     #[error("is not an event: {0}")]
     NotAnEvent(String),
     /// Written by another version of aca.
-    #[error("has version {0}, this program knows {EVENT_VERSION}")]
+    #[error("has version {0}, this program knows {UNCHAINED} and {EVENT_VERSION}")]
     Version(u64),
+    /// A log is of one version.
+    #[error("has version {found} in a log of version {log}")]
+    Mixed {
+        /// The line's.
+        found: u32,
+        /// That of the lines before.
+        log: u32,
+    },
     /// Lines are missing, doubled or in another order.
-    #[error("has running number {found} where {expected} was due: lines were taken out or put in")]
+    #[error("has running number {found} where {expected} was due: lines were taken out, put in or moved")]
     Sequence {
         /// The number that was due.
         expected: u64,
         /// The number that is there.
         found: u64,
     },
+    /// Its hash isn't that of its content after the line before.
+    #[error("is not as it was written: its hash does not fit it and the line before")]
+    Changed,
+    /// As [`Self::Changed`], at the beginning of the chain.
+    #[error("is not as it was written, or not of session {0}: its hash does not fit")]
+    Foreign(SessionId),
 }
 
-/// The lines of a log. Errors are those of reading.
-pub fn lines(source: impl Read) -> impl Iterator<Item = io::Result<Entry>> {
-    Lines {
-        source: BufReader::new(source),
-        number: 0,
-        due: 0,
+impl LineFault {
+    /// Whether nobody but the machine need have done it.
+    #[must_use]
+    pub const fn is_harmless(&self) -> bool {
+        match self {
+            Self::Cut | Self::Torn => true,
+            Self::TooLong
+            | Self::NotAnEvent(_)
+            | Self::Version(_)
+            | Self::Mixed { .. }
+            | Self::Sequence { .. }
+            | Self::Changed
+            | Self::Foreign(_) => false,
+        }
     }
 }
 
-struct Lines<R> {
+/// The lines of a session's log. Errors are those of reading.
+pub fn lines<R: Read>(source: R, session: &SessionId) -> Lines<R> {
+    Lines {
+        source: BufReader::with_capacity(64 << 10, source),
+        partial: Vec::new(),
+        too_long: false,
+        number: 0,
+        checker: Checker {
+            session: session.clone(),
+            head: Head::of(session),
+            due: 0,
+            version: None,
+            pending: Vec::new(),
+            torn: Head::of(session),
+            excused: false,
+        },
+        ready: VecDeque::new(),
+    }
+}
+
+/// See [`lines`]. As an iterator it gives every line, also one at the end that has no line feed.
+#[derive(Debug)]
+pub struct Lines<R> {
     source: BufReader<R>,
+    /// The line that is being read.
+    partial: Vec<u8>,
+    /// There is more of it than is kept.
+    too_long: bool,
     number: u64,
-    /// The running number that is due.
-    due: u64,
+    checker: Checker,
+    ready: VecDeque<Entry>,
+}
+
+impl<R: Read> Lines<R> {
+    /// The next line that has its line feed; `None` where there is no further one yet. Of a line that is half written the
+    /// rest is read at a later call.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn next_whole(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                return Ok(Some(entry));
+            }
+            if !self.read_line()? {
+                return Ok(None);
+            }
+            self.number += 1;
+            let raw = std::mem::take(&mut self.partial);
+            if std::mem::take(&mut self.too_long) {
+                self.checker.too_long(self.number, &mut self.ready);
+            } else {
+                self.checker.whole(self.number, raw, &mut self.ready);
+            }
+        }
+    }
+
+    /// What is left once nothing more will come: lines that the next one would have told about, and one without line feed.
+    pub fn finish(&mut self) -> Option<Entry> {
+        let raw = std::mem::take(&mut self.partial);
+        if std::mem::take(&mut self.too_long) {
+            self.number += 1;
+            self.checker.too_long(self.number, &mut self.ready);
+        } else if !raw.is_empty() {
+            self.number += 1;
+            self.checker.last(self.number, raw, &mut self.ready);
+        }
+        self.checker.settle(false, &mut self.ready);
+        self.ready.pop_front()
+    }
+
+    /// Reads on to the next line feed; whether there was one.
+    fn read_line(&mut self) -> io::Result<bool> {
+        loop {
+            let bytes = match self.source.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let length = end.unwrap_or(bytes.len());
+            let kept = length.min((MAX_LINE_BYTES - 1).saturating_sub(self.partial.len()));
+            self.partial
+                .extend_from_slice(bytes.get(..kept).unwrap_or_default());
+            self.too_long |= kept < length;
+            self.source.consume(length + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(true);
+            }
+        }
+    }
 }
 
 impl<R: Read> Iterator for Lines<R> {
     type Item = io::Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut raw = Vec::new();
-        let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
-        match self.source.by_ref().take(limit).read_until(b'\n', &mut raw) {
-            Err(error) => return Some(Err(error)),
-            Ok(0) => return None,
-            Ok(_) => self.number += 1,
+        match self.next_whole() {
+            Ok(Some(entry)) => Some(Ok(entry)),
+            Ok(None) => self.finish().map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        let ended = raw.pop_if(|last| *last == b'\n').is_some();
-        if !ended && raw.len() >= MAX_LINE_BYTES {
-            if let Err(error) = self.skip_line() {
-                return Some(Err(error));
-            }
-            return Some(Ok(self.entry(raw, None, Some(LineFault::TooLong))));
-        }
-        let (record, fault) = match serde_json::from_slice::<Record>(&raw) {
-            Ok(record) if record.v == EVENT_VERSION => {
-                let expected = std::mem::replace(&mut self.due, record.seq.saturating_add(1));
-                let fault = (record.seq != expected).then_some(LineFault::Sequence {
-                    expected,
-                    found: record.seq,
-                });
-                (Some(record), fault)
-            }
-            Ok(record) => (None, Some(LineFault::Version(record.v.into()))),
-            Err(_) if !ended => (None, Some(LineFault::Cut)),
-            Err(error) => (
-                None,
-                Some(other_version(&raw).unwrap_or_else(|| LineFault::NotAnEvent(error.to_string()))),
-            ),
-        };
-        Some(Ok(self.entry(raw, record, fault)))
     }
 }
 
-impl<R: Read> Lines<R> {
-    fn entry(&self, raw: Vec<u8>, record: Option<Record>, fault: Option<LineFault>) -> Entry {
-        Entry {
-            number: self.number,
-            raw,
-            record,
-            fault,
+/// Judges each line by those before it. Once something is wrong it goes on from what is there, so that only the lines
+/// that are wrong are told.
+#[derive(Debug)]
+struct Checker {
+    session: SessionId,
+    head: Head,
+    /// The running number that is due.
+    due: u64,
+    /// The log's version, once a line told it.
+    version: Option<u32>,
+    /// Lines that are no events: torn when they were written, if the next line is bound to them.
+    pending: Vec<(u64, String)>,
+    /// What the next line is bound to in that case.
+    torn: Head,
+    /// Something was wrong since the last event: that this one doesn't follow is no news.
+    excused: bool,
+}
+
+impl Checker {
+    fn whole(&mut self, number: u64, raw: Vec<u8>, out: &mut VecDeque<Entry>) {
+        match parse(&raw) {
+            Ok(Parsed { record, hash: None }) => {
+                self.settle(false, out);
+                let mixed = self.is_of_other_version(record.v);
+                let fault = mixed.or_else(|| self.out_of_sequence(record.seq));
+                self.due = record.seq.saturating_add(1);
+                out.push_back(Entry {
+                    number,
+                    raw,
+                    record: Some(record),
+                    fault,
+                });
+            }
+            Ok(Parsed {
+                record,
+                hash: Some((length, hash)),
+            }) => {
+                let content = raw.get(..length).unwrap_or_default();
+                let fits = |head: &Head| head.then(content) == hash;
+                let torn = !self.pending.is_empty() && fits(&self.torn);
+                let follows = torn || fits(&self.head);
+                let excused = self.excused || !self.pending.is_empty();
+                self.settle(torn, out);
+                let fault = self.is_of_other_version(record.v).or_else(|| {
+                    let sequence = self.out_of_sequence(record.seq);
+                    match (follows, excused) {
+                        (true, _) => sequence,
+                        (false, true) => None,
+                        (false, false) if number == 1 => {
+                            sequence.or(Some(LineFault::Foreign(self.session.clone())))
+                        }
+                        (false, false) => sequence.or(Some(LineFault::Changed)),
+                    }
+                });
+                self.head = hash;
+                self.due = record.seq.saturating_add(1);
+                self.excused = false;
+                out.push_back(Entry {
+                    number,
+                    raw,
+                    record: Some(record),
+                    fault,
+                });
+            }
+            Err(LineFault::NotAnEvent(why))
+                if self.version != Some(UNCHAINED) && self.pending.len() < TORN_MAX =>
+            {
+                let before = if self.pending.is_empty() {
+                    &self.head
+                } else {
+                    &self.torn
+                };
+                self.torn = before.then_torn(&raw);
+                self.pending.push((number, why));
+            }
+            Err(fault) => self.wrong(number, fault, out),
         }
     }
 
-    /// Goes on to the next line, without keeping what is passed over.
-    fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            let bytes = self.source.fill_buf()?;
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let length = bytes.len();
-            self.source.consume(end.map_or(length, |end| end + 1));
-            if end.is_some() || length == 0 {
-                return Ok(());
-            }
+    /// A line without line feed, at the end.
+    fn last(&mut self, number: u64, raw: Vec<u8>, out: &mut VecDeque<Entry>) {
+        match parse(&raw) {
+            Err(LineFault::NotAnEvent(_)) => self.wrong(number, LineFault::Cut, out),
+            // Whole but for its line feed: it says all that it was to say.
+            Ok(_) | Err(_) => self.whole(number, raw, out),
         }
+    }
+
+    fn too_long(&mut self, number: u64, out: &mut VecDeque<Entry>) {
+        self.wrong(number, LineFault::TooLong, out);
+    }
+
+    fn wrong(&mut self, number: u64, fault: LineFault, out: &mut VecDeque<Entry>) {
+        self.settle(false, out);
+        self.excused = true;
+        out.push_back(no_event(number, fault));
+    }
+
+    /// Tells about the lines that were no events.
+    fn settle(&mut self, torn: bool, out: &mut VecDeque<Entry>) {
+        out.extend(self.pending.drain(..).map(|(number, why)| {
+            let fault = if torn {
+                LineFault::Torn
+            } else {
+                LineFault::NotAnEvent(why)
+            };
+            no_event(number, fault)
+        }));
+    }
+
+    fn is_of_other_version(&mut self, found: u32) -> Option<LineFault> {
+        let log = *self.version.get_or_insert(found);
+        (log != found).then_some(LineFault::Mixed { found, log })
+    }
+
+    fn out_of_sequence(&self, found: u64) -> Option<LineFault> {
+        let expected = self.due;
+        (found != expected).then_some(LineFault::Sequence { expected, found })
+    }
+}
+
+const fn no_event(number: u64, fault: LineFault) -> Entry {
+    Entry {
+        number,
+        raw: Vec::new(),
+        record: None,
+        fault: Some(fault),
+    }
+}
+
+/// What a line says.
+pub(super) struct Parsed {
+    /// Its event.
+    pub(super) record: Record,
+    /// The length of its content, and its hash; none in version 1.
+    pub(super) hash: Option<(usize, Head)>,
+}
+
+/// Reads one line, without looking at the others.
+pub(super) fn parse(raw: &[u8]) -> Result<Parsed, LineFault> {
+    let wrong = |object: &[u8], error: &serde_json::Error| {
+        other_version(object).unwrap_or_else(|| LineFault::NotAnEvent(error.to_string()))
+    };
+    let version = |record: &Record, instead: &str| match record.v {
+        UNCHAINED | EVENT_VERSION => LineFault::NotAnEvent(instead.to_owned()),
+        other => LineFault::Version(other.into()),
+    };
+    let Some((content, hash)) = chain::split(raw) else {
+        return match serde_json::from_slice::<Record>(raw) {
+            Ok(record) if record.v == UNCHAINED => Ok(Parsed { record, hash: None }),
+            Ok(record) => Err(version(&record, "it carries no hash")),
+            Err(error) => Err(wrong(raw, &error)),
+        };
+    };
+    let object = [content, b"}"].concat();
+    match serde_json::from_slice::<Record>(&object) {
+        Ok(record) if record.v == EVENT_VERSION => Ok(Parsed {
+            record,
+            hash: Some((content.len(), hash)),
+        }),
+        Ok(record) => Err(version(&record, "version 1 carries no hash")),
+        Err(error) => Err(wrong(&object, &error)),
     }
 }
 
 /// The version of a line that isn't ours.
-fn other_version(raw: &[u8]) -> Option<LineFault> {
+fn other_version(object: &[u8]) -> Option<LineFault> {
     #[derive(Deserialize)]
     struct Versioned {
         v: u64,
     }
-    let found = serde_json::from_slice::<Versioned>(raw).ok()?.v;
-    (found != u64::from(EVENT_VERSION)).then_some(LineFault::Version(found))
-}
-
-/// Why a session can't be found.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// The directory can't be read.
-    #[error("cannot read the directory of session logs {}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// There are none.
-    #[error("there are no sessions yet in {}", .0.display())]
-    Empty(PathBuf),
-    /// None begins like that.
-    #[error("there is no session `{0}`")]
-    Unknown(String),
-    /// Several begin like that.
-    #[error("{count} sessions begin with `{prefix}`")]
-    Ambiguous {
-        /// As asked for.
-        prefix: String,
-        /// How many.
-        count: usize,
-    },
-    /// The log can't be opened.
-    #[error("cannot read the session log {}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// Opens the log of the session whose id begins with `prefix`, or of the newest.
-///
-/// # Errors
-/// None, or several.
-pub fn open(sessions: &Path, prefix: Option<&str>) -> Result<(SessionId, File), FindError> {
-    let mut ids = ids(sessions)?;
-    ids.sort_unstable();
-    let id = match prefix {
-        None => ids.pop().ok_or_else(|| FindError::Empty(sessions.to_owned()))?,
-        Some(prefix) => {
-            let mut fitting: Vec<SessionId> = ids
-                .into_iter()
-                .filter(|id| id.as_str().starts_with(prefix))
-                .collect();
-            match (fitting.pop(), fitting.len()) {
-                (Some(id), 0) => id,
-                (None, _) => return Err(FindError::Unknown(prefix.to_owned())),
-                (Some(_), others) => {
-                    return Err(FindError::Ambiguous {
-                        prefix: prefix.to_owned(),
-                        count: others + 1,
-                    });
-                }
-            }
-        }
-    };
-    let path = sessions.join(format!("{id}.jsonl"));
-    let file = File::open(&path).map_err(|source| FindError::Open { path, source })?;
-    Ok((id, file))
-}
-
-fn ids(sessions: &Path) -> Result<Vec<SessionId>, FindError> {
-    let failed = |source| FindError::Directory {
-        path: sessions.to_owned(),
-        source,
-    };
-    let entries = match std::fs::read_dir(sessions) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(FindError::Empty(sessions.to_owned()));
-        }
-        other => other.map_err(failed)?,
-    };
-    let mut ids = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
-        // Other files there are none of ours.
-        ids.extend(
-            name.to_str()
-                .and_then(|name| name.strip_suffix(".jsonl"))
-                .and_then(|id| id.parse::<SessionId>().ok()),
-        );
-    }
-    Ok(ids)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn line(seq: u64) -> String {
-        format!(
-            "{{\"v\":1,\"time\":\"2026-11-23T09:08:07Z\",\"seq\":{seq},\"event\":{{\"type\":\"masked\",\"path\":\"/p\"}}}}\n"
-        )
-    }
-
-    fn faults(text: &str) -> Vec<(u64, Option<LineFault>)> {
-        lines(text.as_bytes())
-            .map(|entry| entry.unwrap())
-            .map(|entry| (entry.number, entry.fault))
-            .collect()
-    }
-
-    #[test]
-    fn a_last_line_that_was_cut() {
-        let text = format!("{}{}", line(0), line(1).get(..40).unwrap());
-        assert_eq!(faults(&text), [(1, None), (2, Some(LineFault::Cut))]);
-        // Whole but for its line feed: it says all that it was to say.
-        assert_eq!(faults(line(0).trim_end()), [(1, None)]);
-    }
-
-    #[test]
-    fn lines_taken_out_doubled_or_foreign() {
-        let text = [
-            line(0),
-            line(2),
-            line(2),
-            "{}\n".into(),
-            line(3).replace("masked", "mask"),
-            line(3).replace("\"v\":1", "\"v\":9"),
-            "\n".into(),
-        ];
-        let found = faults(&text.concat());
-        assert_eq!(
-            found[1].1,
-            Some(LineFault::Sequence {
-                expected: 1,
-                found: 2
-            })
-        );
-        assert_eq!(
-            found[2].1,
-            Some(LineFault::Sequence {
-                expected: 3,
-                found: 2
-            })
-        );
-        assert!(matches!(found[3].1, Some(LineFault::NotAnEvent(_))));
-        assert!(matches!(found[4].1, Some(LineFault::NotAnEvent(_))));
-        assert_eq!(found[5].1, Some(LineFault::Version(9)));
-        assert!(matches!(found[6].1, Some(LineFault::NotAnEvent(_))));
-    }
-
-    #[test]
-    fn a_line_without_end_takes_no_memory() {
-        let text = format!("{}\n{}", "x".repeat(3 * MAX_LINE_BYTES), line(0));
-        let entries: Vec<_> = lines(text.as_bytes()).map(Result::unwrap).collect();
-        assert_eq!(entries[0].fault, Some(LineFault::TooLong));
-        assert!(entries[0].raw.len() <= MAX_LINE_BYTES);
-        assert_eq!((entries.len(), entries[1].fault.clone()), (2, None));
-    }
-
-    #[test]
-    fn sessions_by_the_beginning_of_their_id() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(open(folder.path(), None), Err(FindError::Empty(_))));
-        assert!(matches!(
-            open(&folder.path().join("none"), None),
-            Err(FindError::Empty(_))
-        ));
-        let names = [
-            "20261123T090807006Z-aaaaaaaaaaaa",
-            "20261123T090807006Z-bbbbbbbbbbbb",
-            "20261124T090807006Z-000000000000",
-        ];
-        for name in names {
-            std::fs::write(folder.path().join(format!("{name}.jsonl")), name).unwrap();
-        }
-        std::fs::write(folder.path().join("zzz.jsonl"), "").unwrap();
-        let found = |prefix| open(folder.path(), prefix).map(|(id, _)| id.to_string());
-        assert_eq!(found(None).unwrap(), names[2]);
-        assert_eq!(found(Some("20261124")).unwrap(), names[2]);
-        assert_eq!(found(Some("20261123T090807006Z-b")).unwrap(), names[1]);
-        assert!(matches!(
-            found(Some("20261123")),
-            Err(FindError::Ambiguous { count: 2, .. })
-        ));
-        assert!(matches!(found(Some("../x")), Err(FindError::Unknown(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_to_the_end(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..400)) {
-            let entries = lines(&bytes[..]).map(Result::unwrap).count();
-            let feeds = bytes.iter().filter(|byte| **byte == b'\n').count();
-            prop_assert_eq!(entries, feeds + usize::from(bytes.last().is_some_and(|byte| *byte != b'\n')));
-        }
-    }
+    let found = serde_json::from_slice::<Versioned>(object).ok()?.v;
+    let known = [UNCHAINED, EVENT_VERSION].map(u64::from);
+    (!known.contains(&found)).then_some(LineFault::Version(found))
 }

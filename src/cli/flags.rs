@@ -8,7 +8,7 @@ use crate::{
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
-    policy::{Grant, Home, HostPattern, NetworkPreset, Origin},
+    policy::{Access, Grant, Home, HostPattern, NetworkPreset, Origin, OwnSandbox},
 };
 use clap::{
     Args, Subcommand,
@@ -28,8 +28,16 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show what happened in a session
     Log(LogArgs),
+    /// List the sessions, newest first
+    Sessions(SessionsArgs),
+    /// Turn the settings of another sandbox into a configuration
+    Import(ImportArgs),
     /// Try known escapes on this machine
     Selftest(SelftestArgs),
+    /// List the agents that are known, and what each is granted
+    Agents(AgentsArgs),
+    /// Explain one decision: of a path, a host, a command, or an event of a session
+    Why(Box<WhyArgs>),
     /// Print what is configured, each value with its source; check a file; print the schema
     Config(ConfigArgs),
     /// Trust what a project's `.aca.toml` says, after a look at it
@@ -91,6 +99,16 @@ pub struct SelftestArgs {
     pub attempt: Option<String>,
 }
 
+/// Arguments of `aca agents`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AgentsArgs {
+    /// One agent, in full; all of them in short if left out
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `aca log`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct LogArgs {
@@ -102,6 +120,120 @@ pub struct LogArgs {
     /// Only what was denied
     #[arg(long)]
     pub denied: bool,
+    /// Go on as it happens, until the session ends
+    #[arg(long)]
+    pub follow: bool,
+    /// Show nothing, but check that the log is as it was written; exit status 1 when it isn't
+    #[arg(long, conflicts_with_all = ["json", "denied", "follow"])]
+    pub verify: bool,
+    /// With `--verify`: every log
+    #[arg(long, requires = "verify", conflicts_with = "session")]
+    pub all: bool,
+}
+
+/// Arguments of `aca import`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    after_help = "What can't be carried over is listed on standard error. Where that is a restriction, the exit status is 1 \
+                  and nothing is written, unless --lenient is given."
+)]
+pub struct ImportArgs {
+    /// Whose settings they are.
+    #[command(subcommand)]
+    pub dialect: Dialect,
+}
+
+/// Whose settings `aca import` reads.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Dialect {
+    /// sandbox-runtime's
+    Srt {
+        /// The file, such as `~/.srt-settings.json`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How.
+        #[command(flatten)]
+        how: ImportFlags,
+    },
+    /// Claude Code's
+    Claude {
+        /// The files; `~/.claude/settings.json` if left out
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Also those of the project that holds this directory
+        #[arg(long)]
+        project: bool,
+        /// How.
+        #[command(flatten)]
+        how: ImportFlags,
+    },
+}
+
+/// Flags of `aca import`, whatever the dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImportFlags {
+    /// Write to a new file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Go on without the restrictions that can't be carried over
+    #[arg(long)]
+    pub lenient: bool,
+}
+
+/// Arguments of `aca sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct SessionsArgs {
+    /// Print JSON, a line a session
+    #[arg(long)]
+    pub json: bool,
+    /// Only those of the project that holds this directory
+    #[arg(long)]
+    pub project: bool,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "20", value_parser = value::count)]
+    pub limit: u64,
+    /// All of them
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+/// Arguments of `aca why`: the flags of `aca run`, and what is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    override_usage = "aca why [--json] [FLAGS] PATH|URL|HOST[:PORT]\n       aca why [--json] [FLAGS] -- COMMAND [ARGS]…\n       aca why [--json] --session ID [SEQ]",
+    after_help = "A text with a slash, or that is in the current directory, is a path (as seen inside); any other a host.\n\
+                  FLAGS are those of the run that is asked about. Rules on commands are about the command that `aca run`\n\
+                  starts; programs inside are bound by the sandbox, not by a list of names.\n\
+                  The exit status is 0 when it is allowed, 1 when it is denied, 125 when there is no answer. Of a path it\n\
+                  says whether it can be read, with `--for write` whether it can be written."
+)]
+pub struct WhyArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What of a path the exit status is about: read, write
+    #[arg(long = "for", value_name = "ACCESS", default_value = "read", value_parser = wanted)]
+    pub wanted: Access,
+    /// Explain an event of this session (the beginning of its id, or `last`): the newest denial, or that numbered SEQ
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// As for `aca run`.
+    #[command(flatten)]
+    pub flags: RunFlags,
+    /// A path, a URL or a host; after `--session` the number of an event
+    pub target: Vec<OsString>,
+    /// A command with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `read` or `write`.
+fn wanted(text: &str) -> Result<Access, String> {
+    match text {
+        "read" => Ok(Access::Read),
+        "write" => Ok(Access::Write),
+        other => Err(format!("`{other}` is none of `read`, `write`")),
+    }
 }
 
 /// Arguments of `aca config`: those of `aca run`, and the form of the answer.
@@ -163,7 +295,7 @@ pub struct TrustArgs {
 /// Flags that refine the policy of one run. They win over every file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct RunFlags {
-    /// What may be reached: none, agent (its own hosts), dev (also package registries and git hosts), open
+    /// What may be reached: none, listed (what is allowed by name), agent (its own hosts), dev (also package registries and git hosts), open
     #[arg(long, value_name = "PRESET", value_parser = value::network_preset)]
     pub net: Option<NetworkPreset>,
     /// Allow a host: `host`, `*.host` (sub-domains), `**.host` (and itself); ports 80 and 443 unless one is given
@@ -211,9 +343,15 @@ pub struct RunFlags {
     /// Configuration file instead of the user's
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Settings of sandbox-runtime instead of the user's configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub srt_settings: Option<PathBuf>,
     /// Treat the command as this agent
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// What becomes of the agent's own sandbox: keep (grants it nested user namespaces), off
+    #[arg(long, value_name = "WHAT", value_parser = value::own_sandbox)]
+    pub own_sandbox: Option<OwnSandbox>,
 }
 
 impl RunFlags {
@@ -261,6 +399,7 @@ impl RunFlags {
             home: self
                 .home
                 .map(|home| flagged("--home", value::home_word(home), home)),
+            deny_commands: Vec::new(),
             grants: self
                 .grant
                 .iter()
@@ -275,6 +414,9 @@ impl RunFlags {
                 open_files: None,
                 cpu_percent: self.cpu.map(|cpu| flagged("--cpu", format_args!("{cpu}%"), cpu)),
             },
+            own_sandbox: self
+                .own_sandbox
+                .map(|choice| flagged("--own-sandbox", choice.word(), choice)),
         }
     }
 }
@@ -298,7 +440,16 @@ impl Command {
             Self::Run(run) => (run, "run"),
             Self::Plan(plan) => (&mut plan.run, "plan"),
             Self::Config(config) => (&mut config.run, "config"),
-            Self::Doctor(_) | Self::Log(_) | Self::Selftest(_) | Self::Trust(_) => return Ok(()),
+            Self::Agents(_)
+            | Self::Trust(_)
+            | Self::Doctor(_)
+            | Self::Import(_)
+            | Self::Log(_)
+            | Self::Sessions(_)
+            | Self::Selftest(_)
+            | Self::Why(_) => {
+                return Ok(());
+            }
         };
         // The words are the end of argv, and nothing of aca's stands among them.
         let before = argv

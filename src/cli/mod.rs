@@ -1,18 +1,23 @@
 //! The command line: what was typed, nothing resolved; one file a command.
 
+mod agent_needs;
+pub mod agents;
 mod attempts;
 pub mod config;
 pub mod doctor;
 pub mod flags;
+pub mod import;
 pub mod log;
 pub mod plan;
 mod prepare;
 mod project;
 pub mod run;
 pub mod selftest;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 pub mod trust;
+pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
 
@@ -82,7 +87,11 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Doctor(args) => doctor::execute(&args),
         Command::Selftest(args) => selftest::execute(&args),
         Command::Log(args) => log::execute(&args),
+        Command::Agents(args) => agents::execute(&args),
+        Command::Import(args) => import::execute(&args),
+        Command::Sessions(args) => sessions::execute(&args),
         Command::Config(args) => config::execute(&args),
         Command::Trust(args) => trust::execute(&args),
+        Command::Why(args) => why::execute(&args),
     }
 }

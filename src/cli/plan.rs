@@ -1,7 +1,7 @@
 //! `aca plan`: prints what a run would do, and does nothing.
 
 use super::flags::PlanArgs;
-use super::prepare::{begin, prepare};
+use super::prepare::{begin, permitted, prepare};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Plan, ShownPlan};
 use crate::supervise::run::plan_hash;
@@ -27,6 +27,7 @@ struct Printed<'a> {
 /// What would keep the run from starting.
 pub fn execute(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let prepared = prepare(&args.run, begin(&args.run)?)?;
+    permitted(&prepared.policy, &args.run.words)?;
     if let Some(waiting) = &prepared.waiting {
         ui::write_error(&waiting.line());
     }

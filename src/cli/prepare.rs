@@ -1,19 +1,21 @@
 //! From arguments to a plan: what `aca run` and `aca plan` have in common.
 
-use super::RunArgs;
+use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
-use crate::agents::{self, AgentDefinition};
+use super::{RunArgs, agent_needs};
+use crate::agents::AgentDefinition;
 use crate::config::trust::Standing;
 use crate::config::{self, Bases, Layers, Merged, Places, Said};
-use crate::facts::{self, Ambient, Facts, Project};
+use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{AgentNeeds, Cache, Extras, Plan, PlanError, ProjectNeeds, Shown, StateCopy};
-use crate::policy::{Home, Policy};
+use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
+use crate::policy::{Action, Home, Origin, Place, Policy, Verdict};
 use crate::presets;
 use crate::supervise::Event;
 use crate::supervise::state::StateFile;
 use crate::ui::sanitize;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Everything that a run is made of.
@@ -34,6 +36,7 @@ pub(super) struct Beginning {
     ambient: Ambient,
     places: Places,
     agent: AgentDefinition,
+    why: String,
     layers: Layers,
 }
 
@@ -54,10 +57,14 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
             .hint("go to a directory that exists, and see that HOME is one")
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
-    let agent = agent(args)?;
+    let (agent, why) = agent_needs::chosen(args)?;
     let layers = Layers {
         administrator: config::load_administrators()?,
-        user: config::load(&places, args.flags.config.as_deref())?,
+        user: match args.flags.srt_settings {
+            // They stand in its place, once the project is known.
+            Some(_) => None,
+            None => config::load(&places, args.flags.config.as_deref())?,
+        },
         project: None,
         flags: args.flags.settings(),
     };
@@ -65,30 +72,17 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
         ambient,
         places,
         agent,
+        why,
         layers,
     })
 }
 
-/// The definition of the agent that the words name.
-fn agent(args: &RunArgs) -> Result<AgentDefinition, Failure> {
-    let named = match &args.flags.agent {
-        Some(name) => name.as_str(),
-        None if args.after_separator => agents::GENERIC,
-        None => args
-            .words
-            .first()
-            .and_then(|word| agents::name_of_command(word))
-            .unwrap_or(agents::GENERIC),
-    };
-    agents::load(named)
-        .map_err(|error| Failure::new(FailureKind::Usage, error).hint("`--agent generic` fits every command"))
-}
-
 /// What is wanted, and where.
 pub(super) struct Policed {
-    pub(super) ambient: Ambient,
-    pub(super) places: Places,
+    ambient: Ambient,
+    places: Places,
     pub(super) agent: AgentDefinition,
+    why: String,
     pub(super) project: Project,
     pub(super) layers: Layers,
     pub(super) merged: Merged,
@@ -101,6 +95,7 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         ambient,
         places,
         agent,
+        why,
         mut layers,
     } = beginning;
     let start = args
@@ -109,6 +104,12 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
+    if let Some(path) = &args.flags.srt_settings {
+        let place = (project.root.as_path(), project.extra_writable.as_slice());
+        layers.user = Some(with_surroundings(&ambient, place, |surroundings| {
+            config::import::run_under_srt(ambient.directory.join(path), surroundings)
+        })?);
+    }
     let file = config::load_projects(&places, &project.root)?;
     let standing = file.as_ref().map(|file| file.standing);
     layers.project = file.map(|file| file.layer);
@@ -128,6 +129,7 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         ambient,
         places,
         agent,
+        why,
         project,
         layers,
         merged,
@@ -141,6 +143,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         ambient,
         places,
         agent,
+        why,
         project,
         layers,
         merged,
@@ -149,15 +152,16 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let policy = merged.policy;
     let looked = look(project, &policy)?;
     let mut needs = looked.needs();
-    let links = match &args.flags.config {
-        Some(named) => keep(&ambient.directory.join(named), &places, &mut needs),
+    let links = match (&args.flags.config, &args.flags.srt_settings) {
+        (Some(named), _) | (None, Some(named)) => keep(&ambient.directory.join(named), &places, &mut needs),
         // What is kept elsewhere, in a repository of settings, say.
-        None if layers.user.is_some() && std::fs::read_link(places.config_file()).is_ok() => {
+        (None, None) if layers.user.is_some() && std::fs::read_link(places.config_file()).is_ok() => {
             keep(&places.config_file(), &places, &mut needs)
         }
-        None => Vec::new(),
+        (None, None) => Vec::new(),
     };
     let mut extras = extras(args, &ambient, &places, &agent, &policy)?;
+    extras.agent.why = why;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
     let question = facts::Question {
         paths: interesting(&policy, &needs, &extras),
@@ -184,7 +188,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         extras.own_links.extend(facts::links_on_the_way(own));
     }
     extras.own_links.extend(links);
-    let state = state_files(&agent, &facts, &extras);
+    let state = agent_needs::state_files(&agent, &facts, &extras, &places);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
         hidden: extras.home_secrets,
@@ -195,6 +199,20 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         looked,
         waiting,
     })
+}
+
+/// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.
+pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failure> {
+    let argv = argv.to_vec();
+    match policy.decide(&Action::Execute { argv }) {
+        Verdict::Allow(_) => Ok(()),
+        Verdict::Deny(deny) => {
+            let rule = deny.rule.unwrap_or_default();
+            let message = format!("nothing was started: {} (`{rule}`, {})", deny.reason, deny.origin);
+            Err(Failure::new(FailureKind::Configuration, message)
+                .hint("take the rule away, if it is meant to run"))
+        }
+    }
 }
 
 /// A file that decides over runs isn't for those to change: where it lies in what they write it stays as it is. Gives the
@@ -208,7 +226,13 @@ fn keep(file: &Path, places: &Places, needs: &mut ProjectNeeds) -> Vec<PathBuf> 
         .chain(&needs.granted);
     if roots.any(|root| real.starts_with(root)) {
         let why = "you start aca, whose configuration it is".to_owned();
-        needs.protect.push((real, facts::Kind::File, why));
+        needs.protect.push(Kept {
+            path: real,
+            kind: facts::Kind::File,
+            why,
+            place: Place::Protected("when you start aca".into()),
+            origin: Origin::BuiltIn("aca's own files".into()),
+        });
     }
     let own: Vec<PathBuf> = places
         .own()
@@ -299,14 +323,16 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
     if policy.home == Home::Host {
         paths.extend(extras.home_secrets.iter().cloned());
         paths.extend(extras.agent.private.iter().cloned());
+        paths.extend(extras.agent.own.iter().map(|own| own.at.clone()));
     }
     paths
 }
 
 /// The directories above those that are made if they are missing: one of them may be a link.
 fn above(extras: &Extras) -> BTreeSet<PathBuf> {
-    let made = extras.caches.iter().map(|cache| &cache.store);
-    made.chain(&extras.agent.share)
+    let made = extras.caches.iter().chain(&extras.agent.own);
+    made.map(|cache| &cache.store)
+        .chain(&extras.agent.share)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)
@@ -324,9 +350,6 @@ fn extras(
     let home = &ambient.home;
     let toolchains = presets::toolchains().map_err(wrong)?;
     let system = presets::system().map_err(wrong)?;
-    let within = |paths: &[presets::HomePath]| -> Vec<PathBuf> {
-        paths.iter().map(|path| path.within(home)).collect()
-    };
     let caches: Vec<Cache> = toolchains
         .cache_places(home, &ambient.environment)
         .into_iter()
@@ -335,8 +358,6 @@ fn extras(
             store: places.stores().join(cache.store),
         })
         .collect();
-    let mut read = within(&agent.state.read);
-    read.extend(within(&agent.install.roots));
     Ok(Extras {
         system: system
             .show
@@ -364,36 +385,15 @@ fn extras(
                 .flat_map(|row| &row.paths)
                 .map(|path| path.within(home))
                 // The agent's own state, which gets its place by itself.
-                .filter(|path| {
-                    let state = within(&agent.state.private)
-                        .into_iter()
-                        .chain(within(&agent.state.share));
-                    let merged = agent.state.merge.iter().map(|file| file.path.within(home));
-                    !state.chain(merged).any(|own| path.starts_with(own))
-                })
+                .filter(|path| !agent_needs::is_state(agent, home, path))
                 .collect()
         } else {
             Vec::new()
         },
         own_links: Vec::new(),
         own: places.own().into(),
-        agent: AgentNeeds {
-            name: agent.name.clone(),
-            share: within(&agent.state.share),
-            read,
-            files: agent
-                .state
-                .merge
-                .iter()
-                .map(|file| StateCopy {
-                    at: file.path.within(home),
-                    content: small_file(&file.path.within(home)),
-                })
-                .collect(),
-            private: within(&agent.state.private),
-            nested_sandbox: agent.nested_sandbox,
-        },
-        argv: args.words.clone(),
+        agent: agent_needs::needs(args, agent, policy, home, places),
+        argv: agent_needs::argv(args, agent, policy),
     })
 }
 
@@ -412,34 +412,5 @@ fn around_caches(path: PathBuf, caches: &[Cache]) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .flat_map(|entry| around_caches(entry, caches))
-        .collect()
-}
-
-/// A state file's content; nothing when it isn't there, isn't a file or is too large.
-fn small_file(path: &Path) -> Option<Vec<u8>> {
-    let metadata = std::fs::metadata(path).ok()?;
-    let small = metadata.is_file() && metadata.len() <= u64::try_from(agents::MAX_STATE_BYTES).unwrap_or(0);
-    small.then(|| std::fs::read(path).ok()).flatten()
-}
-
-fn state_files(agent: &AgentDefinition, facts: &Facts, extras: &Extras) -> Vec<StateFile> {
-    let home = &facts.ambient.home;
-    agent
-        .state
-        .merge
-        .iter()
-        .map(|file| StateFile {
-            // The file is replaced by rename, and a link of the user's stays one.
-            host: facts::real(&file.path.within(home)).unwrap_or_else(|_| file.path.within(home)),
-            below_home: file.path.as_path().to_owned(),
-            start: extras
-                .agent
-                .files
-                .iter()
-                .find(|copy| copy.at == file.path.within(home))
-                .and_then(|copy| copy.content.clone()),
-            format: file.format,
-            host_keeps: file.host_keeps.clone(),
-        })
         .collect()
 }

@@ -1,13 +1,13 @@
 //! The project as a run needs it: found, walked once, and put into the plan's words.
 
 use crate::facts::{
-    Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
+    Foreseen, Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
     identity_of, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
-use crate::plan::{Entry, Kind, Plan, ProjectNeeds};
-use crate::policy::{Access, Origin, PathPattern, PathRule, Policy};
+use crate::plan::{Entry, Kept, Kind, Plan, ProjectNeeds};
+use crate::policy::{Access, Origin, PathPattern, PathRule, Place, Policy, is_glob};
 use crate::presets;
 use crate::supervise::watch::Watched;
 use std::collections::HashSet;
@@ -36,7 +36,13 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     let walked = policy.paths.iter().filter(|rule| is_walked(rule, &project.root));
     let kept = policy.kept.iter().filter(|rule| rule.access == Access::Read);
     for rule in walked.chain(kept) {
-        let pattern = PathPattern::beneath(&project.root, &rule.path)
+        // A path that is no pattern may hold what patterns don't know, such as `[id]`.
+        let read = if is_glob(&rule.path) {
+            PathPattern::beneath
+        } else {
+            PathPattern::literal
+        };
+        let pattern = read(&project.root, &rule.path)
             .map_err(|error| Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)))?;
         patterns.push(UserPattern {
             pattern,
@@ -75,13 +81,8 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
 
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
 fn is_walked(rule: &PathRule, root: &Path) -> bool {
-    let glob = rule
-        .path
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'));
-    rule.path.starts_with(root) && rule.path != root && (glob || rule.access == Access::Hide)
+    let walked = is_glob(&rule.path) || rule.access == Access::Hide;
+    rule.path.starts_with(root) && rule.path != root && walked
 }
 
 impl Looked {
@@ -177,6 +178,41 @@ impl Looked {
         }
     }
 
+    /// What would become of a path if it appeared, with the place of the user's rule where that decides; `None` where
+    /// nothing is looked after.
+    pub(super) fn foresee(&self, path: &Path) -> Option<(Foreseen, Option<Origin>)> {
+        let (index, walk) = self
+            .walks
+            .iter()
+            .enumerate()
+            .filter(|(_, walk)| path.starts_with(&walk.root) && path != walk.root)
+            .max_by_key(|(_, walk)| walk.root.components().count())?;
+        let mut below = path.strip_prefix(&walk.root).ok()?.to_owned();
+        if (1..self.own).contains(&index) {
+            // A git directory outside of the project, whatever its name.
+            below = Path::new(".git").join(below);
+        }
+        let matcher = self
+            .plain
+            .as_ref()
+            .filter(|_| index >= self.own)
+            .unwrap_or(&self.matcher);
+        let is_there = |marker: &Path| std::fs::symlink_metadata(walk.root.join(marker)).is_ok();
+        let foreseen = matcher.foresee(&below, &is_there);
+        let origin = match &foreseen {
+            Foreseen::HiddenByUser { pattern } | Foreseen::KeptByUser { pattern } => {
+                self.origins.get(*pattern).cloned()
+            }
+            Foreseen::Free
+            | Foreseen::LeftOut { .. }
+            | Foreseen::Told { .. }
+            | Foreseen::Kept { .. }
+            | Foreseen::MaskedIfMeant { .. }
+            | Foreseen::Masked { .. } => None,
+        };
+        Some((foreseen, origin))
+    }
+
     fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {
         let place = |found: &Found| -> Option<(PathBuf, Kind)> {
             found
@@ -197,7 +233,16 @@ impl Looked {
                 let why = found
                     .runs_when
                     .map_or_else(|| found.why.clone(), |when| when.to_string());
-                needs.protect.push((path, kind, why));
+                let when = found
+                    .runs_when
+                    .map_or_else(|| found.why.clone(), |when| format!("when {when}"));
+                needs.protect.push(Kept {
+                    path,
+                    kind,
+                    place: Place::Protected(when),
+                    why,
+                    origin: Origin::BuiltIn(format!("presets/protected.toml: {}", found.why)),
+                });
             }
         }
         for matched in &walk.user {
@@ -211,7 +256,13 @@ impl Looked {
                 .unwrap_or(Origin::BuiltIn("user".into()));
             match matched.access {
                 Access::Hide => needs.masks.push((path, kind, origin)),
-                Access::Read => needs.protect.push((path, kind, origin.to_string())),
+                Access::Read => needs.protect.push(Kept {
+                    path,
+                    kind,
+                    place: Place::Pattern,
+                    why: origin.to_string(),
+                    origin,
+                }),
                 Access::Write => {}
             }
         }

@@ -1,7 +1,7 @@
 //! `aca run`: a command in the sandbox, from its arguments to its exit.
 
 use super::RunArgs;
-use super::prepare::{begin, prepare};
+use super::prepare::{begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
@@ -31,6 +31,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let beginning = begin(args)?;
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
+    permitted(&prepared.policy, &args.words)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(
@@ -146,7 +147,13 @@ fn refuse_directories() -> Result<(), Failure> {
 fn not_executed(command: &str, errno: i32) -> Failure {
     let kind = crate::supervise::run::not_executed(errno);
     if kind == FailureKind::NotFound {
-        return Failure::new(kind, format!("`{command}` was not found inside the sandbox"))
+        let failure = Failure::new(kind, format!("`{command}` was not found inside the sandbox"));
+        let near = crate::config::nearest(command, crate::agents::commands());
+        let failure = match near {
+            Some(near) if near != command => failure.hint(format!("did you mean the agent `{near}`?")),
+            Some(_) | None => failure,
+        };
+        return failure
             .hint("`aca plan` shows which directories are seen inside; `--read DIR` shows another");
     }
     if errno == Errno::LIBACC.raw_os_error() {

@@ -1,7 +1,8 @@
 //! What arguments mean, and the text of every usage error.
 
 use super::*;
-use crate::cli::flags::{LogArgs, RunFlags};
+use crate::cli::flags::{LogArgs, RunFlags, SessionsArgs};
+use crate::policy::Access;
 use std::os::unix::ffi::OsStringExt;
 
 fn parsed(words: &[&str]) -> Result<Parsed, Failure> {
@@ -18,7 +19,14 @@ fn run(words: &[&str]) -> RunArgs {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
             Command::Config(args) => args.run,
-            other @ (Command::Doctor(_) | Command::Log(_) | Command::Selftest(_) | Command::Trust(_)) => {
+            other @ (Command::Agents(_)
+            | Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Log(_)
+            | Command::Sessions(_)
+            | Command::Selftest(_)
+            | Command::Trust(_)
+            | Command::Why(_)) => {
                 panic!("{other:?}")
             }
         },
@@ -67,6 +75,41 @@ fn the_first_word_ends_acas_flags() {
         assert_eq!(args.words, words, "{typed:?}");
         assert_eq!(args.after_separator, after_separator, "{typed:?}");
     }
+}
+
+#[test]
+fn what_why_is_asked_about() {
+    let why = |words: &[&str]| match parsed(words).unwrap() {
+        Parsed::Args(args) => match args.command {
+            Command::Why(args) => *args,
+            other @ (Command::Run(_)
+            | Command::Plan(_)
+            | Command::Config(_)
+            | Command::Trust(_)
+            | Command::Agents(_)
+            | Command::Doctor(_)
+            | Command::Import(_)
+            | Command::Log(_)
+            | Command::Sessions(_)
+            | Command::Selftest(_)) => panic!("{other:?}"),
+        },
+        Parsed::Text(text) => panic!("{text}"),
+    };
+    let args = why(&["why", "--net", "none", "a.test:80", "--json"]);
+    assert_eq!(
+        (args.json, args.target, args.wanted),
+        (true, vec!["a.test:80".into()], Access::Read)
+    );
+    assert_eq!(args.flags.net, Some(crate::policy::NetworkPreset::None));
+    let args = why(&["why", "--agent", "claude", "--", "git", "push", "--force"]);
+    assert_eq!(args.command, ["git", "push", "--force"]);
+    let args = why(&["why", "--for", "write", "--write", "/x", "./a"]);
+    assert_eq!((args.wanted, args.flags.write.len()), (Access::Write, 1));
+    let args = why(&["why", "--session", "2026", "7"]);
+    assert_eq!(
+        (args.session.as_deref(), args.target),
+        (Some("2026"), vec!["7".into()])
+    );
 }
 
 #[test]
@@ -175,9 +218,38 @@ fn log_takes_a_session() {
         Command::Log(LogArgs {
             session: Some("2026".into()),
             json: true,
-            denied: true
+            denied: true,
+            follow: false,
+            verify: false,
+            all: false,
         })
     );
+}
+
+#[test]
+fn sessions_have_a_limit() {
+    let limits = |words: &[&str]| {
+        let Parsed::Args(args) = parsed(words).unwrap() else {
+            panic!()
+        };
+        let Command::Sessions(SessionsArgs { limit, all, .. }) = args.command else {
+            panic!()
+        };
+        (limit, all)
+    };
+    assert_eq!(limits(&["sessions"]), (20, false));
+    assert_eq!(limits(&["sessions", "--limit", "3", "--project"]), (3, false));
+    assert!(limits(&["sessions", "--all", "--json"]).1);
+    for words in [
+        &["sessions", "--all", "--limit", "3"][..],
+        &["sessions", "--limit", "0"],
+        &["log", "--all"],
+        &["log", "--verify", "--all", "2026"],
+        &["log", "--verify", "--follow"],
+        &["log", "--verify", "--json"],
+    ] {
+        assert_eq!(parsed(words).unwrap_err().kind(), FailureKind::Usage, "{words:?}");
+    }
 }
 
 #[test]
@@ -188,6 +260,7 @@ fn help_and_version_are_text() {
         &["run", "--help"],
         &["plan", "-h"],
         &["log", "--help"],
+        &["sessions", "--help"],
     ] {
         let Parsed::Text(text) = parsed(words).unwrap() else {
             panic!("{words:?}")
@@ -238,7 +311,11 @@ fn usage_errors() {
       plan      Print what a run would do, without doing it
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
+      sessions  List the sessions, newest first
+      import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
+      agents    List the agents that are known, and what each is granted
+      why       Explain one decision: of a path, a host, a command, or an event of a session
       config    Print what is configured, each value with its source; check a file; print the schema
       trust     Trust what a project's `.aca.toml` says, after a look at it
       help      Print this message or the help of the given subcommand(s)
@@ -271,7 +348,7 @@ fn usage_errors() {
 
     hint: did you mean `--allow`?
     --- aca run --net opne x
-    error: `--net`: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `--net`: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
 
     hint: did you mean `open`?
     --- aca run --net

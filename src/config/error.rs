@@ -3,7 +3,7 @@
 use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
-    policy::{HostPatternError, Origin},
+    policy::{CommandPatternError, HostPatternError, Origin},
     presets::PresetError,
 };
 use std::{io, path::PathBuf};
@@ -22,6 +22,9 @@ pub enum ConfigError {
     /// No file.
     #[error("the configuration file {} is a directory", .0.display())]
     Directory(PathBuf),
+    /// No file, but a pipe, a socket or a device.
+    #[error("{} is no regular file", .0.display())]
+    NotAFile(PathBuf),
     /// Too big to be meant.
     #[error("the configuration file {} is larger than {} bytes", path.display(), limit)]
     TooLarge {
@@ -120,6 +123,9 @@ pub enum Problem {
     /// No host pattern.
     #[error("{0}")]
     Host(HostPatternError),
+    /// No rule on commands.
+    #[error("{0}")]
+    Command(CommandPatternError),
     /// No such value.
     #[error("{0}")]
     Value(ValueError),
@@ -135,6 +141,42 @@ pub enum Problem {
     /// A right to write nearly everything.
     #[error("`{}` holds the home: writing there would reach all that is kept from the command", .0.display())]
     WriteTooWide(PathBuf),
+    /// A sandbox of the agent's own that it doesn't have.
+    #[error("`{0}` brings no sandbox of its own that could be kept")]
+    NoOwnSandbox(String),
+    /// No JSON.
+    #[error("not valid JSON: {message}")]
+    Json {
+        /// What the parser says.
+        message: String,
+    },
+    /// Nested deeper than settings are.
+    #[error("nested more than {0} deep")]
+    TooDeep(usize),
+    /// A key that is there twice.
+    #[error("the key `{0}` is there twice: which one counts would hang on who reads it")]
+    Twice(String),
+    /// A key that must be there.
+    #[error("`{0}` is missing")]
+    Missing(String),
+    /// A value that the program whose settings they are doesn't take either.
+    #[error("`{what}` is refused: {why}")]
+    Refused {
+        /// As written.
+        what: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A restriction of another program's settings that would be lost.
+    #[error("{what} can't be enforced as it is written: {why}")]
+    Unenforced {
+        /// The key, with the value where that says more.
+        what: String,
+        /// Why not.
+        why: String,
+        /// What to do.
+        instead: Option<String>,
+    },
     /// A key of the administrator's in another file.
     #[error("`{0}` counts in the administrator's file alone, `/etc/aca/config.toml`")]
     AdministratorOnly(&'static str),
@@ -186,8 +228,18 @@ impl Problem {
             Self::AdministratorOnly(_) => {
                 vec!["take it out here, or ask whoever administers this machine".into()]
             }
+            Self::NoOwnSandbox(_) => {
+                vec!["`--grant nested-userns` is what a sandbox of any command inside needs".into()]
+            }
+            Self::Unenforced { instead, .. } => instead.iter().cloned().collect(),
+            Self::Missing(_) => vec!["write it, empty if nothing is meant".into()],
             Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
             Self::Syntax { .. }
+            | Self::Json { .. }
+            | Self::TooDeep(_)
+            | Self::Twice(_)
+            | Self::Refused { .. }
+            | Self::Command(_)
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)

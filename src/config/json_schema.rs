@@ -64,6 +64,7 @@ fn form(form: Form) -> Value {
             "additionalProperties": { "type": "string", "pattern": ADDRESS },
         }),
         Form::Paths => list(json!({ "type": "string", "pattern": PATH })),
+        Form::Commands => list(json!({ "type": "string", "pattern": "^\\s*[^\\s].*$" })),
         Form::Variables => list(json!({ "type": "string", "pattern": VARIABLES })),
         Form::Values => json!({
             "type": "object",

@@ -6,7 +6,9 @@ use super::{
     path::WrittenPath,
     value::{EnvironmentEntry, FixedAddress},
 };
-use crate::policy::{Capture, Grant, Home, HostPattern, Limits, NetworkPreset, Origin};
+use crate::policy::{
+    Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
+};
 use std::collections::BTreeMap;
 
 /// A value and where it was written.
@@ -41,10 +43,14 @@ pub struct Settings {
     pub hide: Vec<Located<WrittenPath>>,
     /// `[files] home`.
     pub home: Option<Located<Home>>,
+    /// `[commands] deny`.
+    pub deny_commands: Vec<Located<CommandPattern>>,
     /// `grants`.
     pub grants: Vec<Located<Grant>>,
     /// `[limits]`.
     pub limits: WrittenLimits,
+    /// `own_sandbox`, in an agent's section only.
+    pub own_sandbox: Option<Located<OwnSandbox>>,
 }
 
 /// `[limits]`, each with its place.

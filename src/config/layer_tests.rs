@@ -6,7 +6,11 @@ use super::{
     tests::{bases, file, flags},
     *,
 };
-use crate::{agents, failure::Failure, policy::Policy};
+use crate::{
+    agents,
+    failure::Failure,
+    policy::{OwnSandbox, Policy},
+};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -171,12 +175,19 @@ fn what_nobody_chooses_is_within_the_floor() {
 }
 
 #[test]
-fn an_agent_that_takes_a_grant_by_itself_is_held_to_the_floor() {
-    let mut agent = agents::load("generic").unwrap();
-    agent.nested_sandbox = true;
-    let layers = layers("floor.grants = []", "", "", &[]);
-    let error = merge(&agent, &layers, bases()).unwrap_err().to_string();
-    assert!(error.contains("`nested-userns` goes beyond `none`"), "{error}");
+fn a_sandbox_of_the_agent_s_own_is_held_to_the_floor() {
+    let agent = agents::load("codex").unwrap();
+    let layers = |user: &str, words: &[&str]| layers("floor.grants = []", user, "", words);
+    // What nobody chose is switched off, since to keep it takes a grant.
+    let policy = merge(&agent, &layers("", &[]), bases()).unwrap().policy;
+    assert_eq!(policy.own_sandbox, Some(OwnSandbox::Off));
+    for layers in [
+        layers("agents.codex.own_sandbox = 'keep'", &[]),
+        layers("", &["--own-sandbox", "keep"]),
+    ] {
+        let error = merge(&agent, &layers, bases()).unwrap_err().to_string();
+        assert!(error.contains("`nested-userns` goes beyond `none`"), "{error}");
+    }
 }
 
 #[test]
@@ -212,11 +223,12 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
                 continue;
             }
             Form::Agents(keys) => {
-                widest(keys, &format!("{path}.claude"), all);
+                widest(keys, &format!("{path}.codex"), all);
                 continue;
             }
             Form::Word(words) => format!("'{}'", words.last().unwrap()),
             Form::Words(words) => format!("{words:?}"),
+            Form::Commands => "['git push', 'rm']".into(),
             Form::Hosts => "['evil.test', '*', '10.0.0.1']".into(),
             Form::Addresses => "{ 'evil.test' = '10.0.0.1' }".into(),
             Form::Paths => "['/etc/ssh', '../beside', '~/.ssh']".into(),
@@ -245,7 +257,7 @@ fn a_projects_file_makes_nothing_wider_by_any_key() {
             project: Some(project),
             ..layers("", user, "", &[])
         };
-        let merged = merged(&layers).unwrap();
+        let merged = merge(&agents::load("codex").unwrap(), &layers, bases()).unwrap();
         (merged.policy, merged.waiting.len())
     };
     let (before, _) = policy(file(FileKind::Project, "").unwrap());
@@ -260,13 +272,11 @@ fn a_projects_file_makes_nothing_wider_by_any_key() {
             continue;
         }
         let mut layer = read.unwrap();
-        if key.ends_with("network.deny") {
-            // The one key that makes nothing wider whatever it says.
+        if key.ends_with(".deny") {
+            // These make nothing wider whatever they say.
             let (policy, waiting) = policy(layer);
-            assert_eq!(
-                (policy.network.rules.len(), waiting),
-                (before.network.rules.len() + 3, 0)
-            );
+            let denied = policy.network.rules.len() + policy.commands.len() - before.network.rules.len();
+            assert!(waiting == 0 && denied >= 2, "{text}");
             continue;
         }
         let (reduced, waiting) = policy(layer.clone());
@@ -372,6 +382,7 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Hosts
             | Form::Addresses
             | Form::Paths
+            | Form::Commands
             | Form::Variables
             | Form::Values
             | Form::Size

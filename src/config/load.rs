@@ -137,6 +137,25 @@ fn read_projects(root: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, ConfigError>
     Ok(Some((path, bytes)))
 }
 
+/// Reads a file that may be anything: without waiting for the other end of a pipe.
+///
+/// # Errors
+/// As [`load`], and what is no regular file.
+pub(super) fn read_regular(path: PathBuf) -> Result<Source, ConfigError> {
+    match open_plain(&path, OFlags::empty()) {
+        Ok(Opened::File(file)) => {
+            let bytes = bytes(file, &path, MAX_BYTES)?;
+            text(path, bytes)
+        }
+        Ok(Opened::Other("a directory")) => Err(ConfigError::Directory(path)),
+        Ok(Opened::Other(_)) => Err(ConfigError::NotAFile(path)),
+        Err(errno) => {
+            let source = errno.into();
+            Err(ConfigError::Read { path, source })
+        }
+    }
+}
+
 /// Reads any file as a configuration of that kind.
 ///
 /// # Errors

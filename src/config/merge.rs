@@ -15,8 +15,8 @@ use super::{
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Capture, EnvironmentPolicy, Grant, Home, HostPattern, HostRule, NetworkPolicy, NetworkPreset, Origin,
-        Policy, Requirement, ResolveOverride,
+        Capture, CommandRule, EnvironmentPolicy, Grant, Home, HostPattern, HostRule, NetworkPolicy,
+        NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride,
     },
     presets,
 };
@@ -57,6 +57,8 @@ pub struct Chosen {
     pub grants: Vec<Located<Grant>>,
     /// Limits.
     pub limits: WrittenLimits,
+    /// What is done with the agent's own sandbox.
+    pub own_sandbox: Option<Located<OwnSandbox>>,
     /// Variables, those of the built-in data too.
     pub environment: Vec<Located<EnvironmentEntry>>,
 }
@@ -71,7 +73,7 @@ pub struct Chosen {
 pub fn merge(agent: &AgentDefinition, layers: &Layers, bases: Bases<'_>) -> Result<Merged, ConfigError> {
     let none = FileLayer::default();
     let administrator = layers.administrator.as_ref().unwrap_or(&none);
-    let mut merging = Merging::new(agent, administrator, bases)?;
+    let mut merging = Merging::new(agent, administrator, bases);
     let files = [&layers.administrator, &layers.user, &layers.project];
     for file in files.into_iter().flatten() {
         for layer in of_file(file, agent) {
@@ -158,22 +160,18 @@ struct Merging<'a> {
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
     environment: Vec<Located<EnvironmentEntry>>,
-    never: Vec<String>,
     allow: Vec<Located<HostPattern>>,
     deny: Vec<Located<HostPattern>>,
     resolve: Vec<ResolveOverride>,
     rules: Rules,
+    commands: Vec<CommandRule>,
+    own_sandbox: Option<Located<OwnSandbox>>,
     waiting: Vec<Said>,
 }
 
 impl<'a> Merging<'a> {
-    fn new(
-        agent: &'a AgentDefinition,
-        administrator: &'a FileLayer,
-        bases: Bases<'a>,
-    ) -> Result<Self, ConfigError> {
-        let (environment, never) = built_in_environment(agent)?;
-        Ok(Self {
+    fn new(agent: &'a AgentDefinition, administrator: &'a FileLayer, bases: Bases<'a>) -> Self {
+        Self {
             agent,
             floor: &administrator.floor,
             lock: &administrator.lock,
@@ -183,14 +181,15 @@ impl<'a> Merging<'a> {
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
-            environment,
-            never,
+            environment: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             resolve: Vec::new(),
             rules: Rules::default(),
+            commands: Vec::new(),
+            own_sandbox: None,
             waiting: Vec::new(),
-        })
+        }
     }
 
     fn add(&mut self, layer: &Layer<'_>) -> Result<(), ConfigError> {
@@ -215,6 +214,19 @@ impl<'a> Merging<'a> {
             locked(lock, floor, key).filter(|_| layer.kind != FileKind::Administrator)
         })?;
         self.take(layer.settings);
+        if let Some(asked) = &layer.settings.own_sandbox
+            && asked.value == OwnSandbox::Keep
+        {
+            // To switch off what isn't there is no fault.
+            if self.agent.own_sandbox.is_none() {
+                let problem = Problem::NoOwnSandbox(self.agent.name.clone());
+                return Err(layer.fault(&asked.origin, problem));
+            }
+            // It takes the grant by itself.
+            if let Some(problem) = self.floor.forbids(Grant::NestedUserns) {
+                return Err(layer.fault(&asked.origin, problem));
+            }
+        }
         Ok(())
     }
 
@@ -290,6 +302,15 @@ impl<'a> Merging<'a> {
             }
         }
         limits(&mut self.limits, &settings.limits);
+        // They only deny, so they add up.
+        self.commands
+            .extend(settings.deny_commands.iter().map(|written| CommandRule {
+                pattern: written.value.clone(),
+                origin: written.origin.clone(),
+            }));
+        if let Some(choice) = &settings.own_sandbox {
+            self.own_sandbox = Some(choice.clone());
+        }
         for entry in &settings.environment {
             // The later word on a variable counts, whether it keeps or sets.
             self.environment
@@ -326,12 +347,21 @@ impl<'a> Merging<'a> {
     }
 
     fn finish(mut self, flags: &Settings) -> Result<Merged, ConfigError> {
-        // The agent's own sandbox takes the grant by itself.
-        if self.agent.nested_sandbox
-            && let Some(problem) = self.floor.forbids(Grant::NestedUserns)
-        {
-            let origin = agent_file(self.agent);
-            return Err(ConfigError::InFlag { origin, problem });
+        let own_sandbox = self.agent.own_sandbox.as_ref().map(|own| {
+            // The default is nobody's choice: it goes no further than the floor.
+            let forbidden = self.floor.forbids(Grant::NestedUserns).is_some();
+            let default = Located {
+                value: if forbidden { OwnSandbox::Off } else { own.default },
+                origin: agent_file(self.agent),
+            };
+            self.own_sandbox.clone().unwrap_or(default)
+        });
+        let choice = own_sandbox.as_ref().map(|choice| choice.value);
+        let (mut environment, never) = built_in_environment(self.agent, choice, self.bases.home)?;
+        for entry in std::mem::take(&mut self.environment) {
+            // The later word on a variable counts, whether it keeps or sets.
+            environment.retain(|known| known.value.name() != entry.value.name());
+            environment.push(entry);
         }
         let preset = self.preset();
         if preset.value == NetworkPreset::None {
@@ -352,7 +382,8 @@ impl<'a> Merging<'a> {
             home: self.home.clone(),
             grants: self.grants.clone(),
             limits,
-            environment: self.environment.clone(),
+            own_sandbox,
+            environment,
         };
         let required = self.floor.require.iter().map(|required| Requirement {
             guarantee: required.value,
@@ -362,12 +393,14 @@ impl<'a> Merging<'a> {
             policy: Policy {
                 home: chosen.home.value,
                 network: self.network(chosen.preset.value)?,
-                environment: environment(&chosen.environment, self.never),
+                environment: self::environment(&chosen.environment, never),
                 grants: chosen.grants.iter().map(|grant| grant.value).collect(),
                 limits: chosen.limits.values(),
                 required: required.collect(),
                 paths: self.rules.paths,
                 kept: self.rules.kept,
+                commands: self.commands,
+                own_sandbox: choice,
             },
             waiting: self.waiting,
             chosen,
@@ -432,7 +465,7 @@ fn limits(below: &mut WrittenLimits, above: &WrittenLimits) {
 /// What the preset allows: each holds those before it.
 fn built_in_hosts(agent: &AgentDefinition, preset: NetworkPreset) -> Result<Vec<HostRule>, ConfigError> {
     let mut rules = Vec::new();
-    if preset == NetworkPreset::None {
+    if matches!(preset, NetworkPreset::None | NetworkPreset::Listed) {
         return Ok(rules);
     }
     rules.extend(
@@ -475,6 +508,8 @@ fn agent_file(agent: &AgentDefinition) -> Origin {
 /// What goes inside when nobody says anything, and what no pattern takes.
 fn built_in_environment(
     agent: &AgentDefinition,
+    own_sandbox: Option<OwnSandbox>,
+    home: &Path,
 ) -> Result<(Vec<Located<EnvironmentEntry>>, Vec<String>), ConfigError> {
     let built_in = presets::environment()?;
     let names = |groups: Vec<presets::VariableGroup>| groups.into_iter().flat_map(|group| group.names);
@@ -482,9 +517,20 @@ fn built_in_environment(
     let kept = names(built_in.keep).map(|name| (name, preset.clone()));
     let own = agent.environment.keep.iter().cloned();
     let kept = kept.chain(own.map(|name| (name, agent_file(agent))));
-    let set = agent.environment.set.iter().map(|(name, value)| {
-        let (name, value) = (name.clone(), value.clone());
-        (EnvironmentEntry::Set { name, value }, agent_file(agent))
+    let off = agent
+        .own_sandbox
+        .iter()
+        .filter(|_| own_sandbox == Some(OwnSandbox::Off))
+        .flat_map(|own| &own.off.environment);
+    let set = agent.environment.set.iter().chain(off);
+    let set = set.filter_map(|(name, value)| {
+        let value = match value.strip_prefix("~/") {
+            // A policy holds text: in a home that is none the agent does without.
+            Some(below) => home.join(below).into_os_string().into_string().ok()?,
+            None => value.clone(),
+        };
+        let name = name.clone();
+        Some((EnvironmentEntry::Set { name, value }, agent_file(agent)))
     });
     let entries = kept
         .map(|(name, origin)| (EnvironmentEntry::Keep(name), origin))

@@ -11,11 +11,14 @@ mod administrator;
 mod error;
 mod excerpt;
 pub mod floor;
+pub mod import;
 mod json_schema;
 pub mod layer;
 #[cfg(test)]
 mod layer_tests;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod merge;
 pub mod narrow;
 pub mod path;
@@ -24,7 +27,7 @@ mod rules;
 mod said;
 mod schema;
 mod shown;
-mod suggest;
+pub(crate) mod suggest;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -42,4 +45,5 @@ pub use merge::{Bases, Chosen, Merged, merge};
 pub use places::Places;
 pub use said::Said;
 pub use schema::read;
+pub(crate) use suggest::nearest;
 pub use value::FixedAddress;

@@ -50,8 +50,10 @@ impl Split {
             write,
             hide,
             home,
+            deny_commands,
             grants,
             limits,
+            own_sandbox,
         } = settings;
         let (preset, wider_preset) = sides(preset, |preset| *preset <= below.preset);
         let (home, wider_home) = sides(home, |home| *home <= below.home);
@@ -79,6 +81,7 @@ impl Split {
                 read,
                 hide,
                 home,
+                deny_commands: deny_commands.clone(),
                 grants,
                 limits,
                 ..Settings::default()
@@ -94,8 +97,11 @@ impl Split {
                 write: write.clone(),
                 hide: hide_outside,
                 home: wider_home,
+                deny_commands: Vec::new(),
                 grants: more_grants,
                 limits: higher_limits,
+                // To keep it takes a grant, and to switch it off one wall.
+                own_sandbox: own_sandbox.clone(),
             },
         }
     }

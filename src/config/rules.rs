@@ -8,7 +8,7 @@ use super::{
     merge::Layer,
     path::WrittenPath,
 };
-use crate::policy::{Access, PathPattern, PathRule};
+use crate::policy::{Access, PathPattern, PathRule, Place};
 use std::path::{Path, PathBuf};
 
 /// The rules so far.
@@ -46,6 +46,7 @@ impl Rules {
                     path,
                     access,
                     origin: written.origin.clone(),
+                    place: Place::Rule,
                 };
                 if let Some(forbidden) = lock(Lock::Hide).filter(|_| self.opens(&rule, bases.project)) {
                     let (what, key) = ("this would show what is hidden", Lock::Hide.word());
@@ -88,6 +89,7 @@ impl Rules {
                 path,
                 access,
                 origin: written.origin.clone(),
+                place: Place::Rule,
             })
         };
         for written in &layer.settings.read {

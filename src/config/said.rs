@@ -40,8 +40,10 @@ impl Settings {
             write,
             hide,
             home,
+            deny_commands,
             grants,
             limits,
+            own_sandbox,
         } = self;
         let mut all = List {
             table,
@@ -62,8 +64,10 @@ impl Settings {
         all.each("files.write", write, |path| text(path));
         all.each("files.hide", hide, |path| text(path));
         all.each("files.home", home, |home| text(value::home_word(*home)));
+        all.each("commands.deny", deny_commands, |command| text(command));
         all.each("grants", grants, |grant| text(grant.word()));
         all.limits(limits);
+        all.each("own_sandbox", own_sandbox, |choice| text(choice.word()));
         all.said
     }
 }

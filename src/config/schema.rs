@@ -9,7 +9,7 @@ use super::{
     layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits},
     path::WrittenPath,
     suggest,
-    tables::{ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who},
+    tables::{COMMANDS, ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who},
     value::{self, EnvironmentEntry, FixedAddress, ValueError},
 };
 use crate::agents;
@@ -115,6 +115,14 @@ impl Reader<'_> {
                     self.files(settings, &table, key, item)?;
                 }
             }
+            "commands" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.commands(settings, &table, key, item)?;
+                }
+            }
+            "own_sandbox" => {
+                settings.own_sandbox = Some(self.word("own_sandbox", item, value::own_sandbox)?);
+            }
             "grants" => {
                 settings.grants =
                     self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?
@@ -204,6 +212,24 @@ impl Reader<'_> {
             "hide" => settings.hide = self.list("hide", item, path)?,
             "home" => settings.home = Some(self.word("home", item, value::home)?),
             _ => return Err(self.unknown_key(key, table, FILES)),
+        }
+        Ok(())
+    }
+
+    fn commands(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
+        self.check(key, table, COMMANDS)?;
+        match key.get_ref().as_ref() {
+            "deny" => {
+                settings.deny_commands =
+                    self.list("deny", item, |text| text.parse().map_err(Problem::Command))?;
+            }
+            _ => return Err(self.unknown_key(key, table, COMMANDS)),
         }
         Ok(())
     }
@@ -402,6 +428,34 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn rules_on_commands_keep_their_place() {
+        let read = |list: &str| {
+            let source = Source {
+                path: "c.toml".into(),
+                text: format!("[commands]\ndeny = [{list}]\n"),
+            };
+            read(source, FileKind::User)
+        };
+        let layer = read("'git push --force', 'terraform  destroy'").unwrap();
+        let [first, second] = layer.settings.deny_commands.as_slice() else {
+            panic!("{layer:?}")
+        };
+        assert_eq!(first.value.to_string(), "git push --force");
+        assert_eq!(second.value.to_string(), "terraform destroy");
+        assert_eq!(second.origin.to_string(), "c.toml:2:29");
+        let mut faults = String::new();
+        for list in [
+            "'git push *', '/usr/bin/git push'",
+            "'*'",
+            "'git push --force*'",
+            "'sh -c \"x\"'",
+        ] {
+            faults.push_str(&crate::failure::Failure::from(read(list).unwrap_err()).to_string());
+        }
+        insta::assert_snapshot!(faults);
+    }
+
     /// Every key of the tables is read: one that is listed and not matched would be an unknown key.
     #[test]
     fn every_known_key_is_read() {
@@ -409,6 +463,7 @@ mod tests {
             ("network", NETWORK),
             ("environment", ENVIRONMENT),
             ("files", FILES),
+            ("commands", COMMANDS),
             ("limits", LIMITS),
             ("agents.claude", SECTION),
             ("floor", FLOOR),

@@ -58,6 +58,9 @@ impl Merged {
         }
         let Located { value, origin } = &chosen.home;
         push("files.home", text(&super::value::home_word(*value)), origin);
+        for rule in &policy.commands {
+            push("commands.deny", text(&rule.pattern), &rule.origin);
+        }
         for grant in &chosen.grants {
             push("grants", text(&grant.value.word()), &grant.origin);
         }
@@ -73,6 +76,13 @@ impl Merged {
             ..super::Settings::default()
         };
         all.extend(limits.said(""));
+        if let Some(Located { value, origin }) = &chosen.own_sandbox {
+            all.push(Said {
+                key: "own_sandbox".into(),
+                value: said::text(value.word()),
+                source: origin.clone(),
+            });
+        }
         all
     }
 }

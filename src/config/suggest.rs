@@ -4,7 +4,7 @@
 const LONGEST: usize = 40;
 
 /// The nearest of `known` within a third of its length.
-pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if written.chars().count() > LONGEST {
         return None;
     }

@@ -18,6 +18,8 @@ pub(super) enum Form {
     Addresses,
     /// A list of paths.
     Paths,
+    /// A list of rules on commands.
+    Commands,
     /// A list of variables' names.
     Variables,
     /// A table of values by variable.
@@ -67,7 +69,8 @@ const fn administrators(name: &'static str, form: Form, about: &'static str) -> 
     }
 }
 
-pub(super) const PRESETS: &[&str] = &["none", "agent", "dev", "open"];
+pub(super) const PRESETS: &[&str] = &["none", "listed", "agent", "dev", "open"];
+pub(super) const OWN_SANDBOX: &[&str] = &["keep", "off"];
 pub(super) const CAPTURES: &[&str] = &["auto", "redirect", "ports"];
 pub(super) const HOMES: &[&str] = &["private", "host"];
 pub(super) const GRANTS: &[&str] = &["nested-userns", "io-uring", "fuse"];
@@ -96,7 +99,7 @@ pub(super) const NETWORK: &[Key] = &[
     key(
         "preset",
         Form::Word(PRESETS),
-        "What may be reached: nothing, the agent's own hosts, also registries and git hosts, any public host",
+        "What may be reached: nothing, what is allowed by name, the agent's own hosts, also registries and git hosts, any public host",
     ),
     key(
         "allow",
@@ -141,6 +144,11 @@ pub(super) const FILES: &[Key] = &[
         "Which home is seen: a private one, or the real one read-only with secrets masked",
     ),
 ];
+pub(super) const COMMANDS: &[Key] = &[key(
+    "deny",
+    Form::Commands,
+    "Commands that aren't started: a program's name, or that with its first arguments",
+)];
 pub(super) const LIMITS: &[Key] = &[
     key("memory", Form::Size, "Most memory of the whole run"),
     key("processes", Form::Count, "Most processes and threads"),
@@ -176,6 +184,7 @@ const ENVIRONMENT_KEY: Key = key(
     "Which variables go inside",
 );
 const FILES_KEY: Key = key("files", Form::Table(FILES), "What is seen and written");
+const COMMANDS_KEY: Key = key("commands", Form::Table(COMMANDS), "Which command may be started");
 const GRANTS_KEY: Key = key(
     "grants",
     Form::Words(GRANTS),
@@ -184,12 +193,25 @@ const GRANTS_KEY: Key = key(
 const LIMITS_KEY: Key = key("limits", Form::Table(LIMITS), "How much a run may use");
 
 /// An agent's section.
-pub(super) const SECTION: &[Key] = &[NETWORK_KEY, ENVIRONMENT_KEY, FILES_KEY, GRANTS_KEY, LIMITS_KEY];
+pub(super) const SECTION: &[Key] = &[
+    NETWORK_KEY,
+    ENVIRONMENT_KEY,
+    FILES_KEY,
+    COMMANDS_KEY,
+    GRANTS_KEY,
+    LIMITS_KEY,
+    key(
+        "own_sandbox",
+        Form::Word(OWN_SANDBOX),
+        "What becomes of the sandbox that the agent brings itself",
+    ),
+];
 /// The whole file.
 pub(super) const TOP: &[Key] = &[
     NETWORK_KEY,
     ENVIRONMENT_KEY,
     FILES_KEY,
+    COMMANDS_KEY,
     GRANTS_KEY,
     LIMITS_KEY,
     key(
@@ -225,6 +247,7 @@ mod tests {
         assert_eq!(Lock::ALL.map(Lock::word), LOCKS);
         assert!(PRESETS.iter().all(|word| value::network_preset(word).is_ok()));
         assert!(CAPTURES.iter().all(|word| value::capture(word).is_ok()));
+        assert!(OWN_SANDBOX.iter().all(|word| value::own_sandbox(word).is_ok()));
         assert!(HOMES.iter().all(|word| value::home(word).is_ok()));
     }
 }

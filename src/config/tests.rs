@@ -4,9 +4,16 @@ use super::*;
 use crate::{
     agents,
     failure::Failure,
-    policy::{Access, Action, Deny, Grant, Home, NetworkPreset, Origin, PathRule, Policy, Verdict},
+    policy::{
+        Access, Action, Deny, Grant, Home, NetworkPreset, Origin, OwnSandbox, PathRule, Policy, Verdict,
+    },
 };
-use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
 
 pub(super) fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
     let path = match kind {
@@ -84,6 +91,11 @@ fn faults_of_a_file() {
             "unknown key in an agent's section",
         ),
         ("[agents.claude.agents]", "agents do not nest"),
+        ("own_sandbox = \"off\"", "an agent's key at the top"),
+        (
+            "[agents.codex]\nown_sandbox = \"of\"",
+            "unknown word for an own sandbox",
+        ),
         ("[agents.cluade]", "unknown agent"),
         ("[agents]\nvim = {}", "unknown agent, nothing near"),
         ("network = 1", "a number for a table"),
@@ -135,7 +147,7 @@ fn faults_of_a_file() {
     1 | alow = []
       | ^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown key in a table
     error: unknown key `alow` in [network]
      --> c.toml:3:1
@@ -167,7 +179,23 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `grants`, `limits`
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
+    --- an agent's key at the top
+    error: unknown key `own_sandbox`
+     --> c.toml:1:1
+      |
+    1 | own_sandbox = "off"
+      | ^^^^^^^^^^^
+
+    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
+    --- unknown word for an own sandbox
+    error: `of` is none of `keep`, `off`
+     --> c.toml:2:15
+      |
+    2 | own_sandbox = "of"
+      |               ^^^^
+
+    hint: did you mean `off`?
     --- unknown agent
     error: there is no agent `cluade`
      --> c.toml:1:9
@@ -183,7 +211,7 @@ fn faults_of_a_file() {
     2 | vim = {}
       | ^^^
 
-    hint: known agents: `claude`, `generic`
+    hint: known agents: `aider`, `amp`, `claude`, `cline`, `codex`, `copilot`, `cursor-agent`, `gemini`, `goose`, `opencode`, `generic`
     --- a number for a table
     error: `network` must be a table, not an integer
      --> c.toml:1:11
@@ -209,7 +237,7 @@ fn faults_of_a_file() {
     2 | preset = true
       |          ^^^^
     --- an unknown word
-    error: `opne` is none of `none`, `agent`, `dev`, `open`
+    error: `opne` is none of `none`, `listed`, `agent`, `dev`, `open`
      --> c.toml:2:10
       |
     2 | preset = "opne"
@@ -364,7 +392,7 @@ fn faults_of_a_file() {
 /// Every message that comes up when layers meet.
 #[test]
 fn faults_of_a_merge() {
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 10] = [
         (
             "[files]\nwrite = [\"src\", \"**/*.o\"]",
             &[],
@@ -393,6 +421,12 @@ fn faults_of_a_merge() {
             &["--resolve", "a.test=::1"],
             "hosts for no network, by file",
         ),
+        (
+            "[agents.generic]\nown_sandbox = \"keep\"",
+            &[],
+            "a sandbox that isn't there",
+        ),
+        ("", &["--own-sandbox", "keep"], "the same by flag"),
     ];
     let mut all = String::new();
     for (file, words, what) in cases {
@@ -438,96 +472,19 @@ fn faults_of_a_merge() {
     error: flag --resolve a.test=::1: it has no effect: the network is off (/home/u/.config/aca/config.toml:2:10)
 
     hint: choose a preset as well: `--net agent`
-    "#);
-}
-
-/// Every message of a file that can't be read.
-#[test]
-fn faults_of_reading() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::create_dir(at("directory.toml")).unwrap();
-    std::fs::write(at("latin.toml"), b"# fine\n# caf\xe9\n").unwrap();
-    std::fs::write(at("large.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
-    let bad = |kind: &str| {
-        let places = Places::new(&[], &at(kind), folder.path());
-        std::fs::create_dir_all(places.config_file().parent().unwrap()).unwrap();
-        places
-    };
-    let (directory, pipe, dangling) = (bad("directory"), bad("pipe"), bad("dangling"));
-    std::fs::create_dir(directory.config_file()).unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, pipe.config_file(), rustix::fs::Mode::RUSR).unwrap();
-    std::os::unix::fs::symlink("nowhere", dangling.config_file()).unwrap();
-    std::fs::write(at("closed.toml"), "").unwrap();
-    std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let places = Places::new(&[], folder.path(), folder.path());
-    let mut all = String::new();
-    for name in [
-        "missing.toml",
-        "directory.toml",
-        "latin.toml",
-        "large.toml",
-        "large.toml/below",
-    ] {
-        let error = load(&places, Some(Path::new(name))).expect_err(name);
-        write!(all, "--- {name}\n{}", Failure::from(error)).unwrap();
-    }
-    for places in [directory, pipe, dangling] {
-        let error = load(&places, None).expect_err("no file of the user's own");
-        write!(all, "--- without a flag\n{}", Failure::from(error)).unwrap();
-    }
-    insta::assert_snapshot!(all.replace(&folder.path().display().to_string(), "DIR"), @r"
-    --- missing.toml
-    error: cannot read the configuration file DIR/missing.toml
-      cause: No such file or directory (os error 2)
-    --- directory.toml
-    error: the configuration file DIR/directory.toml is a directory
-    --- latin.toml
-    error: the file is not UTF-8
-     --> DIR/latin.toml:2:6
+    --- a sandbox that isn't there
+    error: `generic` brings no sandbox of its own that could be kept
+     --> /home/u/.config/aca/config.toml:2:15
       |
-    2 | # caf�
-      |      ^
-    --- large.toml
-    error: the configuration file DIR/large.toml is larger than 1048576 bytes
-    --- large.toml/below
-    error: cannot read the configuration file DIR/large.toml/below
-      cause: Not a directory (os error 20)
-    --- without a flag
-    error: the configuration file DIR/directory/.config/aca/config.toml is a directory: a regular file is wanted
+    2 | own_sandbox = "keep"
+      |               ^^^^^^
 
-    hint: put a file there, or take it away
-    --- without a flag
-    error: the configuration file DIR/pipe/.config/aca/config.toml is a pipe: a regular file is wanted
+    hint: `--grant nested-userns` is what a sandbox of any command inside needs
+    --- the same by flag
+    error: flag --own-sandbox keep: `generic` brings no sandbox of its own that could be kept
 
-    hint: put a file there, or take it away
-    --- without a flag
-    error: the configuration file DIR/dangling/.config/aca/config.toml is a link that leads nowhere: a regular file is wanted
-
-    hint: put a file there, or take it away
-    ");
-    // Root reads what is closed to others; then there is nothing to see.
-    if std::fs::File::open(at("closed.toml")).is_err() {
-        let error = load(&places, Some(Path::new("closed.toml"))).unwrap_err();
-        assert!(
-            Failure::from(error)
-                .to_string()
-                .contains("cause: Permission denied")
-        );
-    }
-}
-
-#[test]
-fn no_file_is_fine_and_so_is_an_empty_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let places = Places::new(&[], folder.path(), folder.path());
-    assert_eq!(load(&places, None).unwrap(), None);
-    std::fs::create_dir_all(places.config_file().parent().unwrap()).unwrap();
-    std::fs::write(places.config_file(), "").unwrap();
-    let file = load(&places, None).unwrap().unwrap();
-    assert_eq!((file.settings, file.agents.len()), (Settings::default(), 0));
-    std::fs::write(places.config_file(), "\u{feff}grants = [\"fuse\"]\r\n").unwrap();
-    assert_eq!(load(&places, None).unwrap().unwrap().settings.grants.len(), 1);
+    hint: `--grant nested-userns` is what a sandbox of any command inside needs
+    "#);
 }
 
 #[test]
@@ -539,7 +496,7 @@ fn every_rule_keeps_its_place() {
     )
     .unwrap();
     let place = |host: &str, port| match connect(&policy, host, port) {
-        Verdict::Allow(origin) => origin.to_string(),
+        Verdict::Allow(allow) => allow.origin.to_string(),
         Verdict::Deny(deny) => panic!("{deny:?}"),
     };
     assert_eq!(place("b.test", 443), "/home/u/.config/aca/config.toml:4:3");
@@ -694,6 +651,32 @@ fn paths_have_their_base_and_the_later_layer_wins() {
 }
 
 #[test]
+fn rules_on_commands_add_up() {
+    let file = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
+    let denied = |agent: &str, command: &str| {
+        let argv = command.split(' ').map(Into::into).collect();
+        match merged(agent, file, &[])
+            .unwrap()
+            .decide(&Action::Execute { argv })
+        {
+            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
+            Verdict::Allow(_) => None,
+        }
+    };
+    let place = |line| format!("/home/u/.config/aca/config.toml:{line}:9");
+    assert_eq!(
+        denied("generic", "git push x"),
+        Some(("git push".into(), place(2)))
+    );
+    assert_eq!(
+        denied("claude", "git push x"),
+        Some(("git push".into(), place(2)))
+    );
+    assert_eq!(denied("claude", "/bin/rm -r x"), Some(("rm -r".into(), place(4))));
+    assert_eq!(denied("generic", "rm -r x"), None);
+}
+
+#[test]
 fn a_later_fixed_address_replaces_the_earlier() {
     let policy = merged(
         "generic",
@@ -709,4 +692,60 @@ fn a_later_fixed_address_replaces_the_earlier() {
         ("::1".to_owned(), Some(81))
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
+}
+
+#[test]
+fn an_own_sandbox_is_what_the_latest_layer_says() {
+    let off = "[agents.codex]\nown_sandbox = \"off\"";
+    for (agent, file, words, expected) in [
+        ("codex", "", &[][..], Some(OwnSandbox::Keep)),
+        ("codex", off, &[], Some(OwnSandbox::Off)),
+        ("codex", off, &["--own-sandbox", "keep"], Some(OwnSandbox::Keep)),
+        ("gemini", off, &[], Some(OwnSandbox::Off)),
+        ("generic", off, &[], None),
+        // To switch off what isn't there is no fault.
+        ("generic", "", &["--own-sandbox", "off"], None),
+    ] {
+        assert_eq!(
+            merged(agent, file, words).unwrap().own_sandbox,
+            expected,
+            "{agent} {file} {words:?}"
+        );
+    }
+    // What switches it off is set then and only then, and the user's word on it counts.
+    let set = |words: &[&str]| {
+        let policy = merged("gemini", "", words).unwrap();
+        let variable = policy
+            .environment
+            .set
+            .into_iter()
+            .find(|(name, _)| name == "GEMINI_SANDBOX");
+        variable.map(|(_, value)| value)
+    };
+    assert_eq!(set(&[]).as_deref(), Some("false"));
+    assert_eq!(set(&["--own-sandbox", "keep"]), None);
+    assert_eq!(
+        set(&["--env", "GEMINI_SANDBOX=docker"]).as_deref(),
+        Some("docker")
+    );
+}
+
+#[test]
+fn a_variable_of_an_agent_may_be_a_path_in_the_home() {
+    let policy = merged("codex", "", &[]).unwrap();
+    let set: Vec<(&str, &str)> = policy
+        .environment
+        .set
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(set, [("CODEX_SQLITE_HOME", "/home/u/.codex/sqlite")]);
+    // A path that a policy can't hold isn't set, rather than set to something else.
+    let odd = PathBuf::from(OsString::from_vec(b"/home/\xff".to_vec()));
+    let odd = Bases {
+        home: &odd,
+        ..bases()
+    };
+    let merged = merge(&agents::load("codex").unwrap(), &Layers::default(), odd);
+    assert_eq!(merged.unwrap().policy.environment.set, []);
 }

@@ -1,7 +1,7 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
 use super::{floor::Lock, suggest, tables};
-use crate::policy::{Capture, Grant, Guarantee, Home, Name, NameError, NetworkPreset};
+use crate::policy::{Capture, Grant, Guarantee, Home, Name, NameError, NetworkPreset, OwnSandbox};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -102,13 +102,14 @@ fn word(text: &str, known: &'static [&'static str]) -> ValueError {
     }
 }
 
-/// `none`, `agent`, `dev` or `open`.
+/// `none`, `listed`, `agent`, `dev` or `open`.
 ///
 /// # Errors
 /// Any other word.
 pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
     match text {
         "none" => Ok(NetworkPreset::None),
+        "listed" => Ok(NetworkPreset::Listed),
         "agent" => Ok(NetworkPreset::Agent),
         "dev" => Ok(NetworkPreset::Dev),
         "open" => Ok(NetworkPreset::Open),
@@ -126,6 +127,18 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
         other => Err(word(other, tables::CAPTURES)),
+    }
+}
+
+/// `keep` or `off`.
+///
+/// # Errors
+/// Any other word.
+pub fn own_sandbox(text: &str) -> Result<OwnSandbox, ValueError> {
+    match text {
+        "keep" => Ok(OwnSandbox::Keep),
+        "off" => Ok(OwnSandbox::Off),
+        other => Err(word(other, tables::OWN_SANDBOX)),
     }
 }
 
@@ -395,7 +408,7 @@ mod tests {
         assert_eq!(grant("iouring").unwrap_err().near(), Some("io-uring"));
         assert_eq!(
             network_preset("devel").unwrap_err().to_string(),
-            "`devel` is none of `none`, `agent`, `dev`, `open`"
+            "`devel` is none of `none`, `listed`, `agent`, `dev`, `open`"
         );
     }
 

@@ -1,7 +1,7 @@
 //! What the kernel and the terminal are: cheap questions only; what costs something is tried when it is needed.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,10 @@ pub fn terminal() -> Option<Terminal> {
         {
             use std::os::unix::ffi::OsStringExt;
             let path = PathBuf::from(std::ffi::OsString::from_vec(name.into_bytes()));
+            // The name of whichever terminal a process has (tty(4)), which every `/dev` has already.
+            if path == Path::new("/dev/tty") {
+                continue;
+            }
             return Some(Terminal {
                 path,
                 device: status.st_rdev,

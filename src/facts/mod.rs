@@ -5,6 +5,7 @@ mod again;
 mod ambient;
 pub(crate) mod beneath;
 mod closed;
+mod foresee;
 mod found;
 mod git;
 mod git_config;
@@ -23,6 +24,7 @@ mod walker;
 
 pub(crate) use again::{look_again, look_at};
 pub use ambient::{Ambient, AmbientError};
+pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::facts::beneath::open_root;
     use crate::facts::matcher::Matcher;
+    use crate::facts::real;
     use crate::presets;
     use std::fs;
     use std::path::Path;
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn two_find_what_one_finds() {
         let folder = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(folder.path()).unwrap();
+        let root = real(folder.path()).unwrap();
         tree(&root, 4);
         let matcher = Matcher::new(presets::tree_rules().unwrap(), Vec::new());
         let alone = walked(&root, &matcher, true);
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn bounds_are_those_of_the_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(folder.path()).unwrap();
+        let root = real(folder.path()).unwrap();
         for index in 0..SHARED_MIN {
             let directory = root.join(index.to_string());
             fs::create_dir(&directory).unwrap();
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn a_fault_of_either_is_the_fault_of_both() {
         let folder = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(folder.path()).unwrap();
+        let root = real(folder.path()).unwrap();
         for index in 0..SHARED_MIN {
             fs::create_dir(root.join(index.to_string())).unwrap();
         }

@@ -58,11 +58,13 @@ pub struct Degraded {
     pub remedy: String,
 }
 
-/// What enforces each guarantee, and what is degraded.
+/// What enforces each guarantee, and what is degraded; `nested_for` is the agent for whose own sandbox nested user
+/// namespaces are granted, where the user didn't grant them by name.
 pub(super) fn guarantees(
     policy: &Policy,
     facts: &Facts,
     network: &NetworkPlan,
+    nested_for: Option<&str>,
 ) -> (Vec<(Guarantee, Vec<Mechanism>)>, Vec<Degraded>) {
     let nested = policy.grants.contains(&Grant::NestedUserns);
     let abi = facts.machine.landlock_abi;
@@ -78,18 +80,33 @@ pub(super) fn guarantees(
         });
     };
     if nested {
+        let (granted, remedy) = match nested_for {
+            Some(agent) => (
+                format!("{agent} brings a sandbox of its own, for which nested user namespaces are granted"),
+                "run with `--own-sandbox off`",
+            ),
+            None => (
+                "nested user namespaces are granted".to_owned(),
+                "run without `--grant nested-userns`",
+            ),
+        };
         lose(
             Guarantee::WritesConfined,
             "the second wall against writing (Landlock)",
-            "nested user namespaces are granted, and a Landlock file-system domain forbids every mount"
-                .into(),
-            "run without `--grant nested-userns`",
+            format!("{granted}, and a Landlock file-system domain forbids every mount"),
+            remedy,
+        );
+        lose(
+            Guarantee::SecretsAbsent,
+            "masks over secrets that appear during the run, in a mount namespace that the program made before",
+            granted.clone(),
+            remedy,
         );
         lose(
             Guarantee::SurfaceSmall,
             "the filter of namespace and mount calls",
-            "nested user namespaces are granted".into(),
-            "run without `--grant nested-userns`",
+            granted,
+            remedy,
         );
     } else if abi == 0 {
         lose(
@@ -136,7 +153,7 @@ pub(super) fn guarantees(
     };
     let network = match network.preset {
         NetworkPreset::None => vec![Mechanism::NetworkNamespace],
-        NetworkPreset::Agent | NetworkPreset::Dev | NetworkPreset::Open => {
+        NetworkPreset::Listed | NetworkPreset::Agent | NetworkPreset::Dev | NetworkPreset::Open => {
             vec![Mechanism::NetworkNamespace, Mechanism::Gate]
         }
     };

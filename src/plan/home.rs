@@ -2,7 +2,7 @@
 
 use super::{Cache, Entry, Extras, Kind, ProjectNeeds, Shown};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Home, Origin};
+use crate::policy::{Home, Origin, Place};
 use std::path::{Path, PathBuf};
 
 /// Bytes that the private home may hold.
@@ -29,6 +29,8 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, en
         at: root.to_owned(),
         size_bytes: SIZE_BYTES,
         mode: 0o700,
+        place: Place::Private,
+        origin: Origin::BuiltIn("home = \"private\"".into()),
     });
     if let Some(text) = facts
         .git_identity
@@ -76,7 +78,10 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, en
     placed.sort_by_key(|(path, _)| *path);
     for (at, what) in placed {
         match what {
-            Placed::Tool(shown, fact) => show(fact, at, shown.why.clone(), entries),
+            Placed::Tool(shown, fact) => {
+                let origin = Origin::BuiltIn("presets/toolchains.toml".into());
+                show(fact, at, (shown.why.clone(), Place::ToolChain, origin), entries);
+            }
             Placed::Cache(cache) => entries.push(grant(facts, cache)),
         }
     }
@@ -92,7 +97,7 @@ enum Placed<'a> {
 
 /// Shows part of the host at its own path. What lies in a directory that is shown is there already, as it is on the
 /// host, where it may be a link (`~/.local/bin/claude`): then it is what the link leads to that must be seen.
-fn show(fact: &PathFact, at: &Path, why: String, entries: &mut Vec<Entry>) {
+fn show(fact: &PathFact, at: &Path, (why, place, origin): (String, Place, Origin), entries: &mut Vec<Entry>) {
     let at = match (is_shown(at, entries), &fact.link) {
         (false, _) => at,
         (true, Some(_)) if !is_shown(&fact.real, entries) => &fact.real,
@@ -103,6 +108,8 @@ fn show(fact: &PathFact, at: &Path, why: String, entries: &mut Vec<Entry>) {
         at: at.to_owned(),
         kind: fact.kind,
         why,
+        place,
+        origin,
     });
 }
 
@@ -143,6 +150,8 @@ fn grant(facts: &Facts, cache: &Cache) -> Entry {
         identity: None,
         own: true,
         why: "a cache of the sandbox's own".into(),
+        place: Place::Cache,
+        origin: Origin::BuiltIn("presets/toolchains.toml".into()),
     }
 }
 
@@ -159,13 +168,16 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
         at: root.to_owned(),
         kind: Kind::Directory,
         why: "home = \"host\"".into(),
+        place: Place::Home,
+        origin: Origin::BuiltIn("home = \"host\"".into()),
     });
     for path in &extras.home_secrets {
         if let Some(fact) = facts.paths.get(path) {
             entries.push(Entry::Mask {
                 at: fact.real.clone(),
                 kind: fact.kind,
-                origin: Origin::BuiltIn("secrets of the home".into()),
+                place: Place::Secret,
+                origin: Origin::BuiltIn("presets/home.toml".into()),
             });
         }
     }
@@ -179,25 +191,41 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
 
 fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     let agent = &extras.agent;
-    for path in &agent.private {
+    // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
+    let has_place = |path: &Path| {
+        home == Home::Private
+            || facts.paths.get(path).is_some()
+            || agent.share.iter().any(|shared| shared.starts_with(path))
+    };
+    for path in agent.private.iter().filter(|path| has_place(path)) {
         entries.push(match home {
             Home::Private => Entry::Directory {
                 at: path.clone(),
                 mode: 0o700,
             },
-            // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
-            Home::Host
-                if facts.paths.get(path).is_some()
-                    || agent.share.iter().any(|shared| shared.starts_with(path)) =>
-            {
-                Entry::Scratch {
-                    at: path.clone(),
-                    size_bytes: SIZE_BYTES,
-                    mode: 0o700,
-                }
-            }
-            Home::Host => continue,
+            Home::Host => Entry::Scratch {
+                at: path.clone(),
+                size_bytes: SIZE_BYTES,
+                mode: 0o700,
+                place: Place::Private,
+                origin: agent_file(&agent.name),
+            },
         });
+    }
+    for own in &agent.own {
+        let mut private = agent.private.iter();
+        if has_place(&own.at) || private.any(|path| own.at.starts_with(path) && has_place(path)) {
+            entries.push(Entry::Grant {
+                source: real_place(facts, &own.store),
+                at: own.at.clone(),
+                kind: Kind::Directory,
+                identity: None,
+                own: true,
+                why: format!("state of {} in sandboxes, not the host's", agent.name),
+                place: Place::AgentStore,
+                origin: agent_file(&agent.name),
+            });
+        }
     }
     for path in &agent.share {
         entries.push(Entry::Grant {
@@ -207,12 +235,19 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             identity: None,
             own: false,
             why: format!("state of {}", agent.name),
+            place: Place::AgentState,
+            origin: agent_file(&agent.name),
         });
     }
     for path in &agent.read {
         if let Some(fact) = facts.paths.get(path) {
             let why = format!("{}'s own, not to be changed from inside", agent.name);
-            show(fact, path, why, entries);
+            show(
+                fact,
+                path,
+                (why, Place::AgentOwn, agent_file(&agent.name)),
+                entries,
+            );
         }
     }
     for copy in &agent.files {
@@ -234,6 +269,10 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             }
         });
     }
+}
+
+fn agent_file(name: &str) -> Origin {
+    Origin::BuiltIn(format!("agents/{name}.toml"))
 }
 
 /// The user's own list of files that git ignores, and what is masked: git could not add that, and would stop there.

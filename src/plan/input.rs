@@ -1,7 +1,8 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
 use crate::facts::Kind;
-use crate::policy::Origin;
+use crate::policy::{Origin, OwnSandbox, Place};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,6 +13,21 @@ pub struct Shown {
     pub path: PathBuf,
     /// Why.
     pub why: String,
+}
+
+/// A path of the project that stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Absolute.
+    pub path: PathBuf,
+    /// File or directory.
+    pub kind: Kind,
+    /// When the host would run it, or which rule of the user's wants it.
+    pub why: String,
+    /// What it is.
+    pub place: Place,
+    /// Which rule.
+    pub origin: Origin,
 }
 
 /// A cache of the private home, backed by a store of aca's own: never the host's, since what is poisoned there would
@@ -29,16 +45,35 @@ pub struct Cache {
 pub struct AgentNeeds {
     /// Its name.
     pub name: String,
+    /// Why it is that one, in words.
+    pub why: String,
     /// Directories of its state, shared with the host, writable; made when missing.
     pub share: Vec<PathBuf>,
     /// Parts of its state and of its installation, read-only where they exist.
     pub read: Vec<PathBuf>,
-    /// State files that are copied in; carried back at the end.
+    /// Files that are copied in; which of them are carried back at the end is not the plan's business.
     pub files: Vec<StateCopy>,
     /// Plain directories of the private home.
     pub private: Vec<PathBuf>,
-    /// It brings its own sandbox.
-    pub nested_sandbox: bool,
+    /// Directories of its state that no client on the host uses.
+    pub own: Vec<Cache>,
+    /// The sandbox that it brings itself.
+    pub own_sandbox: Option<OwnSandboxPlan>,
+}
+
+/// What becomes of the sandbox that an agent brings itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnSandboxPlan {
+    /// What is done with it.
+    pub choice: OwnSandbox,
+    /// What it is made of.
+    pub what: String,
+    /// Why it is so unless the user says otherwise.
+    pub why: String,
+    /// What was put behind the program's name on the command line.
+    pub arguments: Vec<String>,
+    /// Which variables were set.
+    pub variables: Vec<String>,
 }
 
 /// A file of the home that is copied in.
@@ -84,8 +119,8 @@ pub struct ProjectNeeds {
     pub granted: Vec<PathBuf>,
     /// Directories that can't be renamed away: git directories.
     pub pins: Vec<PathBuf>,
-    /// What stays as it is, and when the host would run it.
-    pub protect: Vec<(PathBuf, Kind, String)>,
+    /// What stays as it is.
+    pub protect: Vec<Kept>,
     /// Secrets.
     pub masks: Vec<(PathBuf, Kind, Origin)>,
     /// The built-in names of secrets in the syntax of gitignore(5).

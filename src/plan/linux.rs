@@ -6,12 +6,32 @@
 use super::{Closed, Entry, Identity, Kind, Plan, View};
 use crate::policy::{Capture, Grant, NetworkPreset};
 use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// Port inside to which all TCP is redirected.
 pub const CAPTURE_PORT: u16 = 15001;
 /// Port inside to which DNS questions are redirected.
 pub const DNS_PORT: u16 = 15053;
+/// The addresses of `lo` beside its own: those of the proxies inside.
+pub const OWN_ADDRESSES: (Ipv4Addr, Ipv6Addr) = (
+    Ipv4Addr::new(198, 18, 255, 254),
+    Ipv6Addr::new(0xfd61, 0x6361, 0, 0, 0, 0, 0, 1),
+);
+/// Ports of the proxies inside: those that squid and most SOCKS servers have.
+pub const PROXY_PORTS: [u16; 2] = [3128, 1080];
+
+/// Devices in `/dev` that hold no state and reach nothing.
+pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links in `/dev` that programs expect.
+pub const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
 
 /// All that the stage needs; it reads nothing else.
 ///
@@ -386,7 +406,9 @@ fn view_steps(view: &View, network: bool, steps: &mut Vec<Step>) {
             Entry::Directory { at, mode } => Step::Directory { at, mode },
             Entry::Link { at, target } => Step::Link { at, target },
             Entry::File { at, content, mode } => Step::File { at, content, mode },
-            Entry::Scratch { at, size_bytes, mode } => Step::Scratch { at, size_bytes, mode },
+            Entry::Scratch {
+                at, size_bytes, mode, ..
+            } => Step::Scratch { at, size_bytes, mode },
             Entry::Show { source, at, kind, .. } => Step::Bind {
                 source,
                 at,

@@ -1,5 +1,6 @@
 //! What will be done: pure data, made from policy and facts, printed, hashed, compared, and executed by the stage.
 
+mod effective;
 mod environment;
 mod guarantee;
 mod home;
@@ -13,13 +14,14 @@ mod view;
 
 pub use crate::facts::{Identity, Kind};
 pub use crate::policy::Guarantee;
+pub use effective::Seen;
 pub use guarantee::{Degraded, Mechanism};
-pub use input::{AgentNeeds, Cache, Extras, ProjectNeeds, Shown, StateCopy};
+pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
-use crate::policy::{Capture, Grant, Limits, NetworkPreset, Origin, Policy, Requirement};
+use crate::policy::{Capture, Grant, Limits, NetworkPreset, Origin, OwnSandbox, Policy, Requirement};
 use linux::Resource;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStringExt;
@@ -30,6 +32,10 @@ use std::path::{Path, PathBuf};
 pub struct Plan {
     /// The agent's name.
     pub agent: String,
+    /// Why it is that one, in words.
+    pub agent_why: String,
+    /// What becomes of the sandbox that the agent brings itself.
+    pub own_sandbox: Option<OwnSandboxPlan>,
     /// The project's root.
     pub project: PathBuf,
     /// The home directory inside.
@@ -158,7 +164,14 @@ pub fn plan(
     extras: &Extras,
 ) -> Result<Plan, PlanError> {
     let mut policy = policy.clone();
-    if extras.agent.nested_sandbox && !policy.grants.contains(&Grant::NestedUserns) {
+    let asked = policy.grants.contains(&Grant::NestedUserns);
+    let nested_for = extras
+        .agent
+        .own_sandbox
+        .as_ref()
+        .filter(|own| own.choice == OwnSandbox::Keep && !asked)
+        .map(|_| extras.agent.name.as_str());
+    if nested_for.is_some() {
         policy.grants.push(Grant::NestedUserns);
     }
     let mut entries = Vec::new();
@@ -191,7 +204,7 @@ pub fn plan(
             })
             .collect(),
     };
-    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network);
+    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
         if let Some(lost) = degraded
             .iter()
@@ -205,6 +218,8 @@ pub fn plan(
     }
     Ok(Plan {
         agent: extras.agent.name.clone(),
+        agent_why: extras.agent.why.clone(),
+        own_sandbox: extras.agent.own_sandbox.clone(),
         project: needs.root.clone(),
         home: facts.ambient.home.clone(),
         program: linux::Program {

@@ -8,7 +8,7 @@
 use super::home::real_place;
 use super::{Entry, Extras, Kind, PlanError};
 use crate::facts::Facts;
-use crate::policy::Origin;
+use crate::policy::{Origin, Place};
 use std::path::{Path, PathBuf};
 
 /// The administrator's: anyone may read it outside.
@@ -59,6 +59,7 @@ pub(super) fn add(
             masks.push(Entry::Mask {
                 at,
                 kind: fact.map_or(Kind::Directory, |fact| fact.kind),
+                place: Place::Own,
                 origin: Origin::BuiltIn("aca's own files".into()),
             });
         }

@@ -1,10 +1,13 @@
 //! The project and the paths that rules name: what is writable, what stays as it is, what can't be read.
 
-use super::{Entry, Kind, PlanError, ProjectNeeds};
+use super::{Entry, Kept, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, Origin, PathRule, Policy};
+use crate::policy::{Access, Origin, PathRule, Place, Policy, is_glob};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// Bytes that a hidden directory may hold: places for what is shown in it.
+const HOLLOW_BYTES: u64 = 1 << 20;
 
 /// Adds the project and the rules on paths, outer before inner.
 pub(super) fn add(
@@ -14,8 +17,22 @@ pub(super) fn add(
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
     let rules = policy.paths.as_slice();
-    root(rules, facts, needs, entries);
+    let real = with_real(rules, facts);
+    let mut hollow = Vec::new();
+    for entry in entries.iter_mut() {
+        open_up(entry, rules, &mut hollow);
+    }
     let mut inner = Vec::new();
+    // Beneath a directory that is hidden the project is put back, as other parts of it are.
+    let hidden = |rule: &PathRule| {
+        rule.access == Access::Hide && rule.path != needs.root && needs.root.starts_with(&rule.path)
+    };
+    let outer = if rules.iter().any(hidden) {
+        &mut inner
+    } else {
+        &mut *entries
+    };
+    root(rules, facts, needs, outer);
     // What a file that isn't trusted hides may have been kept as it is before: then what lies above is held still.
     let narrowed = |origin: &Origin| policy.kept.iter().any(|kept| kept.origin == *origin);
     let held: Vec<&Path> = needs
@@ -24,23 +41,38 @@ pub(super) fn add(
         .filter(|(_, _, origin)| narrowed(origin))
         .map(|(at, _, _)| at.as_path())
         .collect();
-    protections(rules, &with_real(rules, facts), needs, held, &mut inner);
+    protections(rules, &real, needs, held, &mut inner);
     for (at, kind, origin) in &needs.masks {
-        // A rule that hides a directory of which another one shows a part stands for itself, below. But one of a file that
-        // isn't trusted doesn't take away what hides the directory besides.
-        let own = |kept: &PathRule| kept.path == *at && kept.access == Access::Hide;
-        let besides = policy.kept.iter().find(|kept| own(kept));
-        let stays = besides.is_some_and(|kept| kept.origin != *origin);
-        if is_named(rules, at) || (is_hollow(rules, at) && !stays) {
+        // A rule that hides a directory of which another one shows a part stands for itself, below.
+        if is_named(rules, at) || is_hollow(rules, at) {
             continue;
         }
         inner.push(Entry::Mask {
             at: at.clone(),
             kind: *kind,
+            place: match origin {
+                Origin::BuiltIn(_) => Place::Secret,
+                Origin::File { .. } | Origin::Flag(_) if is_hidden_by_name(rules, at) => Place::Rule,
+                Origin::File { .. } | Origin::Flag(_) => Place::Pattern,
+            },
             origin: origin.clone(),
         });
     }
-    let mut hollow = Vec::new();
+    for entry in &mut inner {
+        open_up(entry, rules, &mut hollow);
+    }
+    // What a pattern finds in there is not named, and stays hidden; but not what lies in a part that is shown.
+    let in_project = |hollow: &Path| needs.roots().any(|root| hollow.starts_with(root));
+    let hidden = |at: &Path| {
+        let within = |hollow: &PathBuf| {
+            let shows = |rule: &PathRule| {
+                rule.access != Access::Hide && rule.path.starts_with(hollow) && at.starts_with(&rule.path)
+            };
+            in_project(hollow) && at != hollow && at.starts_with(hollow) && !real.iter().any(shows)
+        };
+        hollow.iter().any(within)
+    };
+    inner.retain(|entry| !matches!(entry, Entry::Protect { at, .. } | Entry::Pin { at } if hidden(at)));
     for rule in rules {
         if is_glob(&rule.path) {
             // The walk expanded it: what it found is among the masks and protections.
@@ -56,13 +88,47 @@ pub(super) fn add(
     Ok(())
 }
 
+/// A masked directory of which a rule shows a part: nothing can be put into a mask, so it becomes an empty place that is
+/// closed once those parts stand in it.
+fn open_up(entry: &mut Entry, rules: &[PathRule], hollow: &mut Vec<PathBuf>) {
+    let Entry::Mask {
+        at,
+        kind: Kind::Directory,
+        place,
+        origin,
+    } = entry
+    else {
+        return;
+    };
+    let shows =
+        |rule: &PathRule| rule.access != Access::Hide && rule.path != *at && rule.path.starts_with(&*at);
+    if rules.iter().any(|rule| shows(rule) && !is_glob(&rule.path)) {
+        hollow.push(at.clone());
+        *entry = Entry::Scratch {
+            at: at.clone(),
+            size_bytes: HOLLOW_BYTES,
+            mode: 0o755,
+            place: place.clone(),
+            origin: origin.clone(),
+        };
+    }
+}
+
 /// The project itself.
 fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
-    let access = PathRule::nearest(rules, &needs.root).map_or(Access::Write, |rule| rule.access);
+    let rule = PathRule::nearest(rules, &needs.root);
+    let access = rule.map_or(Access::Write, |rule| rule.access);
+    let origin = rule.map_or_else(|| Origin::BuiltIn("project".into()), |rule| rule.origin.clone());
+    let place = if rule.is_some() {
+        Place::Rule
+    } else {
+        Place::Project
+    };
     let identity = facts.paths.get(&needs.root).map(|fact| fact.identity);
     let writable = access == Access::Write;
     for path in std::iter::once(&needs.root).chain(&needs.extra_writable) {
         let (source, at, kind) = (path.clone(), path.clone(), Kind::Directory);
+        let (place, origin) = (place.clone(), origin.clone());
         entries.push(if writable {
             let identity = if *path == needs.root {
                 identity
@@ -76,6 +142,8 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 identity,
                 own: false,
                 why: "the project".into(),
+                place,
+                origin,
             }
         } else {
             Entry::Show {
@@ -83,9 +151,80 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
                 at,
                 kind,
                 why: "the project, read-only by a rule".into(),
+                place,
+                origin,
             }
         });
     }
+}
+
+/// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
+/// take the protection away together with the name. `real` are the rules where they take effect, `held` is what stays at
+/// its place besides.
+fn protections<'a>(
+    rules: &[PathRule],
+    real: &[PathRule],
+    needs: &'a ProjectNeeds,
+    mut held: Vec<&'a Path>,
+    inner: &mut Vec<Entry>,
+) {
+    let access = |at: &Path| PathRule::nearest(real, at).map_or(Access::Write, |rule| rule.access);
+    let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
+    // Outer ones first: what lies in them is protected with them.
+    wanted.sort_by_key(|wanted| wanted.path.components().count());
+    let mut kept: Vec<&Kept> = Vec::new();
+    // What lies in a protected directory is protected with it, but not where a rule makes a part of that writable again.
+    let covers = |outer: &Path, at: &Path| {
+        let opens = |rule: &PathRule| {
+            rule.access == Access::Write && rule.path.starts_with(outer) && at.starts_with(&rule.path)
+        };
+        at.starts_with(outer) && !real.iter().any(opens)
+    };
+    for protected in wanted {
+        let at = &protected.path;
+        if access(at) == Access::Hide {
+            // What is hidden must not be bound back by its protection.
+            held.push(at);
+            continue;
+        }
+        if !is_named_writable(rules, at) && !kept.iter().any(|outer| covers(&outer.path, at)) {
+            kept.push(protected);
+        }
+    }
+    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
+    for keep in &kept {
+        inner.push(Entry::Protect {
+            at: keep.path.clone(),
+            kind: keep.kind,
+            why: keep.why.clone(),
+            place: keep.place.clone(),
+            origin: keep.origin.clone(),
+        });
+        pins.extend(between(&keep.path, needs));
+    }
+    for pin in &needs.pins {
+        pins.insert(pin.clone());
+        pins.extend(between(pin, needs));
+    }
+    // A rule of the user's too would hold for the old place alone.
+    for rule in real
+        .iter()
+        .filter(|rule| rule.access == Access::Read && !is_glob(&rule.path))
+    {
+        pins.extend(between(&rule.path, needs));
+    }
+    // A directory that holds something hidden must not be renamed away either: another could be put in its place.
+    for at in held {
+        pins.extend(between(at, needs));
+    }
+    // A pin is a writable mount: only for what is writable anyway.
+    pins.retain(|pin| {
+        access(pin) == Access::Write
+            && needs.roots().any(|root| pin.starts_with(root))
+            && !needs.roots().any(|root| root == pin)
+            && !kept.iter().any(|outer| covers(&outer.path, pin))
+    });
+    inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
 }
 
 /// The rules, and once more those on links with what the link leads to: there they take effect.
@@ -104,63 +243,11 @@ fn with_real(rules: &[PathRule], facts: &Facts) -> Vec<PathRule> {
         .collect()
 }
 
-/// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
-/// take the protection away together with the name. `real` are the rules where they take effect, `held` is what stays at
-/// its place besides.
-fn protections<'a>(
-    rules: &[PathRule],
-    real: &[PathRule],
-    needs: &'a ProjectNeeds,
-    mut held: Vec<&'a Path>,
-    inner: &mut Vec<Entry>,
-) {
-    let access = |at: &Path| PathRule::nearest(real, at).map_or(Access::Write, |rule| rule.access);
-    let mut wanted: Vec<&(PathBuf, Kind, String)> = needs.protect.iter().collect();
-    // Outer ones first: what lies in them is protected with them.
-    wanted.sort_by_key(|(at, _, _)| at.components().count());
-    let mut kept: Vec<&(PathBuf, Kind, String)> = Vec::new();
-    // What lies in a protected directory is protected with it, but not where a rule makes a part of that writable again.
-    let covers = |outer: &Path, at: &Path| {
-        let opens = |rule: &PathRule| {
-            rule.access == Access::Write && rule.path.starts_with(outer) && at.starts_with(&rule.path)
-        };
-        at.starts_with(outer) && !real.iter().any(opens)
-    };
-    for protected in wanted {
-        let (at, _, _) = protected;
-        if access(at) == Access::Hide {
-            // What is hidden must not be bound back by its protection.
-            held.push(at);
-            continue;
-        }
-        if !is_named_writable(rules, at) && !kept.iter().any(|(outer, _, _)| covers(outer, at)) {
-            kept.push(protected);
-        }
-    }
-    let mut pins: BTreeSet<PathBuf> = BTreeSet::new();
-    for (at, kind, why) in &kept {
-        inner.push(Entry::Protect {
-            at: at.clone(),
-            kind: *kind,
-            why: why.clone(),
-        });
-        pins.extend(between(at, needs));
-    }
-    // A directory that holds something hidden must not be renamed away either: another could be put in its place.
-    for at in held {
-        pins.extend(between(at, needs));
-    }
-    for pin in &needs.pins {
-        pins.insert(pin.clone());
-        pins.extend(between(pin, needs));
-    }
-    // A pin is a writable mount: only for what is writable anyway.
-    pins.retain(|pin| {
-        access(pin) == Access::Write
-            && needs.roots().any(|root| pin.starts_with(root) && pin != root)
-            && !kept.iter().any(|(outer, _, _)| covers(outer, pin))
-    });
-    inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
+/// A rule hides exactly this path, not as one that a pattern found.
+fn is_hidden_by_name(rules: &[PathRule], at: &Path) -> bool {
+    rules
+        .iter()
+        .any(|rule| rule.path == at && rule.access == Access::Hide)
 }
 
 /// A rule hides this path, and another one shows a part of it.
@@ -184,10 +271,10 @@ fn is_named_writable(rules: &[PathRule], at: &Path) -> bool {
     PathRule::nearest(rules, at).is_some_and(|rule| rule.path == at && rule.access == Access::Write)
 }
 
-/// The directories strictly between a writable root and `path`; none for a root itself, above which all is the host's.
+/// The directories strictly between a writable root and `path`; none for a root, above which nothing is the run's.
 fn between(path: &Path, needs: &ProjectNeeds) -> Vec<PathBuf> {
-    let beneath = |root: &&PathBuf| path.starts_with(root) && path != root.as_path();
-    let Some(root) = needs.roots().find(beneath) else {
+    let holds = |root: &&PathBuf| path != root.as_path() && path.starts_with(root);
+    let Some(root) = needs.roots().find(holds) else {
         return Vec::new();
     };
     path.ancestors()
@@ -223,6 +310,7 @@ fn ruled(
         };
     };
     let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
+    let (place, origin) = (Place::Rule, rule.origin.clone());
     let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
     if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
         return Err(PlanError::LeadsOut {
@@ -245,36 +333,35 @@ fn ruled(
             identity: Some(fact.identity),
             own: false,
             why,
+            place,
+            origin,
         },
         Access::Read => Entry::Show {
             source: at.clone(),
             at,
             kind,
             why,
+            place,
+            origin,
         },
         Access::Hide if is_hollow(rules, &rule.path) && kind == Kind::Directory => {
             hollow.push(at.clone());
             Entry::Scratch {
                 at,
-                size_bytes: 1 << 20,
+                size_bytes: HOLLOW_BYTES,
                 mode: 0o755,
+                place,
+                origin,
             }
         }
         Access::Hide => Entry::Mask {
             at,
             kind,
-            origin: rule.origin.clone(),
+            place,
+            origin,
         },
     });
     Ok(())
-}
-
-/// Whether a path holds a glob.
-pub(super) fn is_glob(path: &Path) -> bool {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 const fn strictness(entry: &Entry) -> u8 {

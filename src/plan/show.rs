@@ -1,6 +1,7 @@
 //! The plan for people: what will be seen, written, reached, kept and dropped, and what enforces it.
 
 use super::{Entry, Plan};
+use crate::policy::OwnSandbox;
 use std::fmt::{self, Write};
 use std::path::Path;
 
@@ -17,7 +18,24 @@ impl fmt::Display for Shown<'_> {
             .map(|word| String::from_utf8_lossy(word).into_owned())
             .collect();
         writeln!(formatter, "command    {}", command.join(" "))?;
-        writeln!(formatter, "agent      {}", plan.agent)?;
+        writeln!(formatter, "agent      {}  # {}", plan.agent, plan.agent_why)?;
+        if let Some(own) = &plan.own_sandbox {
+            let does = match own.choice {
+                OwnSandbox::Keep => "kept",
+                OwnSandbox::Off => "off",
+            };
+            writeln!(
+                formatter,
+                "  its own sandbox ({}) is {does}  # {}",
+                own.what, own.why
+            )?;
+            for argument in &own.arguments {
+                writeln!(formatter, "  added to the command: {argument}")?;
+            }
+            for variable in &own.variables {
+                writeln!(formatter, "  set for that: {variable}")?;
+            }
+        }
         writeln!(formatter, "project    {}", plan.project.display())?;
         writeln!(formatter, "directory  {}", plan.program.directory.display())?;
         writeln!(formatter, "\nfile system")?;

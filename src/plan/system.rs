@@ -2,7 +2,7 @@
 
 use super::{Closed, Entry, Extras, Kind};
 use crate::facts::Facts;
-use crate::policy::{Grant, Origin};
+use crate::policy::{Grant, Origin, Place};
 use std::path::{Path, PathBuf};
 
 /// Bytes that `/tmp` and `/var/tmp` may hold each.
@@ -26,12 +26,16 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
             at: at.into(),
             size_bytes: SCRATCH_BYTES,
             mode: 0o1777,
+            place: Place::Private,
+            origin: Origin::BuiltIn("view".into()),
         });
     }
     entries.push(Entry::Scratch {
         at: "/run".into(),
         size_bytes: RUN_BYTES,
         mode: 0o755,
+        place: Place::Private,
+        origin: Origin::BuiltIn("view".into()),
     });
     entries.push(Entry::Directory {
         at: "/run/lock".into(),
@@ -61,6 +65,8 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
                 at: shown.path.clone(),
                 kind: fact.kind,
                 why: shown.why.clone(),
+                place: Place::System,
+                origin: Origin::BuiltIn("presets/system.toml".into()),
             }),
         }
     }
@@ -76,6 +82,7 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
             entries.push(Entry::Mask {
                 at: path.clone(),
                 kind: fact.kind,
+                place: Place::System,
                 origin,
             });
         }
@@ -97,6 +104,7 @@ pub(super) fn add(facts: &Facts, extras: &Extras, grants: &[Grant], entries: &mu
         entries.push(Entry::Mask {
             at: closed.path.clone(),
             kind: closed.kind,
+            place: Place::System,
             origin,
         });
     }

@@ -1,7 +1,7 @@
 //! The file system as the program will see it: an ordered list, later entries on top of earlier ones.
 
 use crate::facts::{Identity, Kind};
-use crate::policy::Origin;
+use crate::policy::{Origin, Place};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,10 @@ pub enum Entry {
         size_bytes: u64,
         /// Permission bits.
         mode: u32,
+        /// What it is.
+        place: Place,
+        /// Which rule.
+        origin: Origin,
     },
     /// Part of the host, read-only.
     Show {
@@ -69,6 +73,10 @@ pub enum Entry {
         kind: Kind,
         /// Why it is there.
         why: String,
+        /// What it is.
+        place: Place,
+        /// Which rule.
+        origin: Origin,
     },
     /// Part of the host, writable.
     Grant {
@@ -84,6 +92,10 @@ pub enum Entry {
         own: bool,
         /// Why it is there.
         why: String,
+        /// What it is.
+        place: Place,
+        /// Which rule.
+        origin: Origin,
     },
     /// A path inside a writable part that stays as it is: neither written nor replaced.
     Protect {
@@ -93,6 +105,10 @@ pub enum Entry {
         kind: Kind,
         /// When the host would run it.
         why: String,
+        /// What it is.
+        place: Place,
+        /// Which rule.
+        origin: Origin,
     },
     /// A writable directory made a mount point of its own, so that it can't be renamed away with what it protects.
     Pin {
@@ -116,6 +132,8 @@ pub enum Entry {
         at: PathBuf,
         /// File or directory.
         kind: Kind,
+        /// What it is.
+        place: Place,
         /// Which rule.
         origin: Origin,
     },

@@ -1,10 +1,15 @@
 //! What a gate asks about.
 
-use super::Name;
+use super::{Name, path_text};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// One thing that a program inside tries.
+///
+/// Paths are those inside, absolute, and without symbolic links: whoever asks resolves them first, by what is seen
+/// inside, since a rule is about what a link leads to and the host's links are not all there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Ask for the address of a name.
@@ -25,6 +30,23 @@ pub enum Action {
         address: IpAddr,
         /// The port.
         port: u16,
+    },
+    /// Read a file, or list a directory.
+    Read {
+        /// Which.
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+    /// Create, change or remove a file or a directory.
+    Write {
+        /// Which.
+        #[serde(with = "path_text")]
+        path: PathBuf,
+    },
+    /// Start a command.
+    Execute {
+        /// The program and its arguments.
+        argv: Vec<OsString>,
     },
 }
 

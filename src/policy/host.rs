@@ -110,6 +110,24 @@ impl HostPattern {
         }
     }
 
+    /// The same hosts at one port; at the web's without one.
+    #[must_use]
+    pub fn for_port(&self, port: Option<u16>) -> Self {
+        Self {
+            hosts: self.hosts.clone(),
+            port: port.map_or(Port::Web, Port::Exactly),
+        }
+    }
+
+    /// The name that is written in it, without `*.` or `**.`.
+    #[must_use]
+    pub const fn apex(&self) -> Option<&Name> {
+        match &self.hosts {
+            Hosts::Exactly(name) | Hosts::Below(name) | Hosts::BelowAndApex(name) => Some(name),
+            Hosts::Any | Hosts::Address(_) => None,
+        }
+    }
+
     /// Ports that the pattern names one by one; what listeners the `ports` capture needs.
     #[must_use]
     pub fn listed_port(&self) -> Option<u16> {

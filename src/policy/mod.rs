@@ -4,6 +4,8 @@
 //! a file, a clock or the environment; `tests/layers.rs` holds that.
 
 mod action;
+mod change;
+mod command;
 mod decide;
 mod environment;
 mod guarantee;
@@ -14,13 +16,15 @@ pub mod path_text;
 mod pattern;
 
 pub use action::{Action, Protocol};
-pub use decide::{Deny, Verdict};
+pub use change::Change;
+pub use command::{CommandPattern, CommandPatternError, CommandRule};
+pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
-pub(crate) use path::lossy_path;
-pub use path::{Access, PathRule};
+pub use path::{Access, PathRule, Place};
+pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
 
 use serde::{Deserialize, Serialize};
@@ -31,12 +35,15 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 pub struct Policy {
     /// Which home the program sees.
     pub home: Home,
-    /// Path rules, in any order: the longest path wins, on a tie the stricter.
+    /// Path rules, in any order: the longest path wins, on a tie the stricter. As merged they are the user's; a plan
+    /// makes the effective ones of them, which say what is there inside.
     pub paths: Vec<PathRule>,
     /// What files that aren't trusted make narrower in the project. Paths and globs to read are read-only where they would
     /// be writable; they stand here alone, since they never show anything: not even what they name. Those that are hidden
-    /// stand in `paths` as well; here they say that another mask at the same place stays.
+    /// stand in `paths` as well.
     pub kept: Vec<PathRule>,
+    /// Rules on the command that is started.
+    pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,
     /// What of the environment is kept or set.
@@ -47,6 +54,29 @@ pub struct Policy {
     pub limits: Limits,
     /// Guarantees that must be whole, else nothing starts.
     pub required: Vec<Requirement>,
+    /// What is done with the sandbox that the agent brings itself; `None` when it brings none.
+    pub own_sandbox: Option<OwnSandbox>,
+}
+
+/// What is done with the sandbox that an agent brings itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnSandbox {
+    /// It works inside: nested user namespaces are granted, at the price of [`Grant::NestedUserns`].
+    Keep,
+    /// It is switched off by the agent's own means, and nothing is granted for it.
+    Off,
+}
+
+impl OwnSandbox {
+    /// The word that stands for it in configuration and flags.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// Which home directory the program sees. The order is from narrow to wide.
@@ -126,6 +156,8 @@ pub struct NetworkPolicy {
 pub enum NetworkPreset {
     /// Nothing: no listener, no DNS.
     None,
+    /// What rules name, and nothing else.
+    Listed,
     /// The agent's own API hosts.
     Agent,
     /// The agent's, package registries and git hosts: the default.

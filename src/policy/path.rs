@@ -2,6 +2,7 @@
 
 use super::Origin;
 use serde::{Deserialize, Serialize, Serializer};
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 /// What a rule grants. The order is that of strictness: `Hide` is the strictest.
@@ -26,6 +27,73 @@ pub struct PathRule {
     pub access: Access,
     /// Where it was written.
     pub origin: Origin,
+    /// What is there.
+    #[serde(default)]
+    pub place: Place,
+}
+
+/// What a part of the view is: why a rule on it says what it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// What a rule of the user's names.
+    #[default]
+    Rule,
+    /// What a pattern of the user's found.
+    Pattern,
+    /// The project.
+    Project,
+    /// The system.
+    System,
+    /// A tool chain of the user's.
+    ToolChain,
+    /// The real home.
+    Home,
+    /// State of the agent, shared with the host.
+    AgentState,
+    /// State of the agent that its sandboxes share, and the host's client never sees.
+    AgentStore,
+    /// What of the agent's own isn't changed from inside.
+    AgentOwn,
+    /// A cache of aca's own.
+    Cache,
+    /// Private to the run: empty at its start, gone at its end.
+    Private,
+    /// A file that aca makes; the host's isn't changed by it.
+    Made,
+    /// Processes, devices and settings of the kernel.
+    Kernel,
+    /// A secret.
+    Secret,
+    /// What the host runs or trusts later, with when it does.
+    Protected(String),
+    /// aca's own configuration and state.
+    Own,
+}
+
+impl Place {
+    /// What it is, for people.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match self {
+            Self::Rule => "named by a rule",
+            Self::Pattern => "found by a pattern",
+            Self::Project => "the project",
+            Self::System => "the system, read-only",
+            Self::ToolChain => "a tool chain, read-only",
+            Self::Home => "the real home, read-only",
+            Self::AgentState => "state of the agent, shared with the host",
+            Self::AgentStore => "state of the agent in sandboxes, not the host's",
+            Self::AgentOwn => "the agent's own, read-only",
+            Self::Cache => "a cache of aca's own, not the host's",
+            Self::Private => "private to the run: empty at its start, gone at its end",
+            Self::Made => "made by aca for the run",
+            Self::Kernel => "the kernel's: processes, devices and settings of the run",
+            Self::Secret => "a secret",
+            Self::Protected(_) => "run or trusted by the host later",
+            Self::Own => "aca's own configuration and state",
+        }
+    }
 }
 
 impl PathRule {
@@ -35,8 +103,18 @@ impl PathRule {
         rules
             .iter()
             .filter(|rule| path.starts_with(&rule.path))
-            .max_by_key(|rule| (rule.path.components().count(), rule.access))
+            // What is told of two that say the same doesn't depend on their order either.
+            .max_by_key(|rule| {
+                let told = Reverse((&rule.origin, &rule.place));
+                (rule.path.components().count(), rule.access, told)
+            })
     }
+}
+
+/// Whether a path holds a glob.
+pub(crate) fn is_glob(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().any(|byte| matches!(byte, b'*' | b'?'))
 }
 
 /// Writes a path as text. A name need not be UTF-8, and what can't be written that way would be left out of the log.
@@ -56,6 +134,7 @@ mod tests {
             path: path.into(),
             access,
             origin: Origin::Flag(String::new()),
+            place: Place::Rule,
         }
     }
 

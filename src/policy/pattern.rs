@@ -217,6 +217,38 @@ impl PathPattern {
         }
     }
 
+    /// The pattern of one path beneath `root`: every character stands for itself. There is none for a path that holds a
+    /// wildcard.
+    ///
+    /// # Errors
+    /// As [`Self::beneath`].
+    pub fn literal(root: &Path, path: &Path) -> Result<Self, PathPatternError> {
+        let shown = || path.to_string_lossy().into_owned();
+        let rest = path
+            .strip_prefix(root)
+            .map_err(|_| PathPatternError::Outside(shown()))?;
+        let mut components = Vec::new();
+        for name in rest {
+            let text = name.as_bytes().to_vec();
+            if let Some(wild) = text.iter().find(|byte| matches!(byte, b'*' | b'?')) {
+                return Err(PathPatternError::Unsupported {
+                    text: shown(),
+                    character: char::from(*wild),
+                });
+            }
+            components.push(Component::Name(NamePattern {
+                text,
+                case: Case::Exact,
+                fixed: None,
+            }));
+        }
+        match components.len() {
+            0 => Err(PathPatternError::Empty(shown())),
+            count if count > COMPONENTS_MAX => Err(PathPatternError::TooLong(shown())),
+            _ => Ok(Self { components }),
+        }
+    }
+
     fn parse_bytes(text: &[u8], case: Case) -> Result<Self, PathPatternError> {
         let shown = || String::from_utf8_lossy(text).into_owned();
         if text.len() > LENGTH_MAX {

@@ -2,9 +2,11 @@
 //! parsed when it is asked for. The files are TOML, for people; what is embedded is the same as JSON (`build.rs`), which
 //! reads in a fraction of the time, on every start.
 
+mod calls;
 mod home_path;
 mod tree;
 
+pub use calls::{RefusedCall, refused_calls};
 pub use home_path::{HomePath, HomePathError};
 pub use tree::{CONTENT_BYTES_MAX, RuleKind, RunsWhen, TreeRule, TreeRules, tree_rules};
 

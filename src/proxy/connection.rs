@@ -4,8 +4,9 @@ use super::denial::{self, Status};
 use super::first_bytes::{self, Spoken};
 use super::gate::{self, Target};
 use super::record::Record;
+use super::requests::Asked;
 use super::resolve::ResolveError;
-use super::{Proxy, dial, questions, relay, requests};
+use super::{Proxy, dial, explicit, questions, relay, requests};
 use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     };
     if going.port() == DNS {
         return questions::serve_stream(&proxy, stream).await;
+    }
+    if explicit::is_meant(going) {
+        return Box::pin(explicit::serve(&proxy, stream, going.ip())).await;
     }
     let mut record = Record::new(Arc::clone(&proxy.told), going);
     Box::pin(serve(&proxy, stream, going, &mut record)).await;
@@ -61,16 +65,34 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     if spoken == Spoken::Ended {
         return;
     }
-    let Some(mut upstream) = reach(proxy, &target, record).await else {
-        let (status, text) = match &record.denied {
-            Some(deny) => (Status::Forbidden, denial::reason(going, Some(&target), deny)),
-            None => {
-                let why = record.failed.as_deref().unwrap_or("it can't be reached");
-                (Status::BadGateway, format!("aca: {why}\n"))
-            }
-        };
-        return denial::answer(stream, record.protocol, status, &text).await;
+    let Some(upstream) = reach(proxy, &target, record).await else {
+        return failed(stream, going, &target, record).await;
     };
+    carry(stream, upstream, bytes, spoken, &target, going, record).await;
+}
+
+/// Tells the client why its target wasn't reached.
+pub(super) async fn failed(stream: TcpStream, going: SocketAddr, target: &Target, record: &Record) {
+    let (status, text) = match &record.denied {
+        Some(deny) => (Status::Forbidden, denial::reason(going, Some(target), deny)),
+        None => {
+            let why = record.failed.as_deref().unwrap_or("it can't be reached");
+            (Status::BadGateway, format!("aca: {why}\n"))
+        }
+    };
+    denial::answer(stream, record.protocol, status, &text).await;
+}
+
+/// Carries a connection that was judged; `bytes` were read of it.
+pub(super) async fn carry(
+    mut stream: TcpStream,
+    mut upstream: TcpStream,
+    bytes: Vec<u8>,
+    spoken: Spoken,
+    target: &Target,
+    going: SocketAddr,
+    record: &mut Record,
+) {
     let begin = match spoken {
         Spoken::Http(request) => Some(requests::Begin::Request(request)),
         Spoken::Undecided => Some(requests::Begin::Undecided),
@@ -83,16 +105,18 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     };
     let counts = &record.counts;
     let carried = match begin {
-        Some(begin) => match requests::carry(&mut stream, &mut upstream, bytes, begin, &target, counts).await
-        {
-            Ok(requests::End::Denied(deny)) => {
-                denial::reset(&upstream);
-                drop(upstream);
-                return refuse(stream, going, record, deny).await;
+        Some(begin) => {
+            let (inside, outside) = (&mut stream, &mut upstream);
+            match requests::carry(inside, outside, bytes, begin, target, Asked::Server, counts).await {
+                Ok(requests::End::Denied(deny)) => {
+                    denial::reset(&upstream);
+                    drop(upstream);
+                    return refuse(stream, going, record, deny).await;
+                }
+                Ok(requests::End::Done | requests::End::Elsewhere(_)) => Ok(()),
+                Err(error) => Err(error),
             }
-            Ok(requests::End::Done) => Ok(()),
-            Err(error) => Err(error),
-        },
+        }
         None => match upstream.write_all(&bytes).await {
             Ok(()) => {
                 relay::add(&counts.sent, bytes.len());
@@ -110,7 +134,7 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
 }
 
 /// Connects to the target; else the record tells why not.
-async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<TcpStream> {
+pub(super) async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<TcpStream> {
     let addresses = match target {
         Target::Name(name, port) => proxy.resolver.addresses(name, *port).await,
         Target::Address(address) => Ok(vec![*address]),
@@ -139,7 +163,7 @@ async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<Tc
     }
 }
 
-async fn refuse(stream: TcpStream, going: SocketAddr, record: &mut Record, deny: Deny) {
+pub(super) async fn refuse(stream: TcpStream, going: SocketAddr, record: &mut Record, deny: Deny) {
     let target = record.name.clone().map(|name| Target::Name(name, going.port()));
     let text = denial::reason(going, target.as_ref(), &deny);
     record.denied = Some(deny);

@@ -5,7 +5,7 @@
     reason = "there for the fuzzer alone"
 )]
 
-use super::{dns, first_bytes, http, tls};
+use super::{dns, first_bytes, http, socks, tls};
 
 pub fn client_hello(bytes: &[u8]) {
     let whole = tls::parse(bytes);
@@ -23,6 +23,8 @@ pub fn http_head(bytes: &[u8]) {
             request
                 .upgrade_fields
                 .iter()
+                .chain(&request.proxy_fields)
+                .chain(request.absolute.iter().map(|absolute| &absolute.place))
                 .all(|place| place.end <= request.length)
         );
         let body = bytes.get(request.length..).unwrap_or_default();
@@ -51,4 +53,21 @@ pub fn dns(bytes: &[u8]) {
         Err(dns::Malformed::Code { id, code }) => assert_eq!(dns::error_reply(id, code).len(), 12),
         Err(dns::Malformed::Silence) => {}
     }
+}
+
+pub fn socks(bytes: &[u8]) {
+    fn holds<T: PartialEq>(bytes: &[u8], parse: fn(&[u8]) -> socks::Message<T>) {
+        let whole = parse(bytes);
+        if let socks::Message::Whole(_, length) = &whole {
+            assert!(*length <= bytes.len());
+        }
+        // What a prefix says isn't taken back.
+        for cut in [bytes.len() / 2, bytes.len().saturating_sub(1)] {
+            let prefix = parse(bytes.get(..cut).unwrap_or_default());
+            assert!(prefix == socks::Message::Partial || prefix == whole);
+        }
+    }
+    holds(bytes, socks::greeting);
+    holds(bytes, socks::password);
+    holds(bytes, socks::request);
 }

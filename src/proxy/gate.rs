@@ -30,7 +30,7 @@ impl Target {
     }
 
     /// Whether a host that was sent means this target.
-    fn is(&self, host: &str) -> bool {
+    pub(super) fn is(&self, host: &str) -> bool {
         match self {
             Self::Name(name, _) => host.parse::<Name>().is_ok_and(|host| host == *name),
             Self::Address(address) => host
@@ -52,13 +52,21 @@ impl Proxy {
         if let Some(name) = self.leases().name_of(address) {
             return Ok(Target::Name(name.clone(), going.port()));
         }
-        if lease::is_synthetic(address) {
-            return Err(refusal("no name was asked for that has this address"));
-        }
-        if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-            return Err(refusal("it was not going anywhere: the sandbox's own address"));
+        if let Some(reason) = unreachable(address) {
+            return Err(refusal(reason));
         }
         Ok(Target::Address((address, going.port()).into()))
+    }
+
+    /// What a host means that was asked of one of the proxies inside.
+    pub(super) fn target_of(&self, host: &str, port: u16) -> Result<Target, Deny> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.target((address, port).into());
+        }
+        match host.parse::<Name>() {
+            Ok(name) => Ok(Target::Name(name, port)),
+            Err(why) => Err(refusal(&format!("what was asked for is no host name: {why}"))),
+        }
     }
 
     /// Whether the policy lets a connection go there.
@@ -77,6 +85,17 @@ impl Proxy {
             Verdict::Allow(_) => Ok(()),
             Verdict::Deny(deny) => Err(deny),
         }
+    }
+}
+
+/// Why nothing of the host's or of the network's is behind an address without a lease.
+pub(super) fn unreachable(address: IpAddr) -> Option<&'static str> {
+    if lease::is_synthetic(address) {
+        Some("no name was asked for that has this address")
+    } else if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+        Some("it was not going anywhere: the sandbox's own address")
+    } else {
+        None
     }
 }
 
@@ -128,10 +147,11 @@ pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
 
 /// Whether a request is for the target.
 pub(super) fn request_fits(target: &Target, request: &Request) -> Result<(), Deny> {
-    if request.is_connect {
+    if request.connect.is_some() {
         return Err(refusal("CONNECT asks for a tunnel to another host"));
     }
-    match [Some(&request.host), request.target_host.as_ref()]
+    let absolute = request.absolute.as_ref().map(|absolute| &absolute.authority.host);
+    match [Some(&request.host), absolute]
         .into_iter()
         .flatten()
         .find(|host| !target.is(host))
@@ -162,8 +182,9 @@ pub(super) fn refusal(reason: &str) -> Deny {
     Deny {
         rule: None,
         origin: Origin::BuiltIn("network gate".into()),
-        reason: reason.to_owned(),
+        reason: reason.into(),
         allow_with: None,
+        allow_line: None,
         quiet: false,
     }
 }

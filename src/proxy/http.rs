@@ -26,16 +26,38 @@ pub(super) struct Request {
     pub(super) length: usize,
     /// The host of the `Host` field, without port, as sent.
     pub(super) host: String,
-    /// The host of an absolute target, without port, as sent.
-    pub(super) target_host: Option<String>,
-    /// `CONNECT`: it asks for a tunnel to somewhere else.
-    pub(super) is_connect: bool,
+    /// Where an absolute target leads.
+    pub(super) absolute: Option<Absolute>,
+    /// `CONNECT`: it asks for a tunnel to there.
+    pub(super) connect: Option<Authority>,
     /// What follows.
     pub(super) body: Body,
     /// What `Upgrade` asks for.
     pub(super) upgrade: Upgrade,
     /// Where the fields stand that ask for a change of protocol, to be left out.
     pub(super) upgrade_fields: Vec<std::ops::Range<usize>>,
+    /// Where the fields stand that are meant for a proxy alone.
+    pub(super) proxy_fields: Vec<std::ops::Range<usize>>,
+}
+
+/// `host[:port]`, as sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Authority {
+    /// A name or an address, in whatever spelling; without brackets.
+    pub(super) host: String,
+    /// The port, where one was sent.
+    pub(super) port: Option<u16>,
+}
+
+/// A target in absolute form (RFC 9112 3.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Absolute {
+    /// Whether its scheme is `http`.
+    pub(super) is_http: bool,
+    /// Where it leads.
+    pub(super) authority: Authority,
+    /// Where scheme and authority stand in the head.
+    pub(super) place: std::ops::Range<usize>,
 }
 
 /// How the body's end is found.
@@ -142,21 +164,28 @@ fn request(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
         (None, true) => Body::Chunked,
         (length, false) => Body::Length(length.unwrap_or(0)),
     };
+    let host = match (fields.host, &start.connect) {
+        (Some(host), _) => authority(host)?.host,
+        // Old clients of proxies send none.
+        (None, Some(connect)) => connect.host.clone(),
+        (None, None) => return Err("no Host field"),
+    };
     Ok(Some(Request {
         length: lines.at,
-        host: host_part(fields.host.ok_or("no Host field")?)?,
-        target_host: start.target_host,
-        is_connect: start.is_connect,
+        host,
+        absolute: start.absolute,
+        connect: start.connect,
         body,
         upgrade: fields.upgrade,
         upgrade_fields: fields.upgrade_fields,
+        proxy_fields: fields.proxy_fields,
     }))
 }
 
 struct StartLine {
-    is_connect: bool,
     is_old: bool,
-    target_host: Option<String>,
+    connect: Option<Authority>,
+    absolute: Option<Absolute>,
 }
 
 fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
@@ -178,21 +207,26 @@ fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
     if target.is_empty() || target.bytes().any(|byte| !matches!(byte, 0x21..=0x7e | 0x80..)) {
         return Err("an odd target");
     }
-    let is_connect = method.eq_ignore_ascii_case("CONNECT");
-    let target_host = if is_connect || target.starts_with('/') || target == "*" {
-        None
-    } else {
-        // Absolute form (RFC 9112 3.2.2): a server takes the host from here.
-        let (_, rest) = target
+    let (mut connect, mut absolute) = (None, None);
+    if method.eq_ignore_ascii_case("CONNECT") {
+        connect = Some(authority(target)?);
+    } else if !target.starts_with('/') && target != "*" {
+        // A server takes the host from here.
+        let (scheme, rest) = target
             .split_once("://")
             .ok_or("a target that is neither path nor URL")?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        Some(host_part(authority)?)
-    };
+        let there = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let start = method.len() + 1;
+        absolute = Some(Absolute {
+            is_http: scheme.eq_ignore_ascii_case("http"),
+            authority: authority(there)?,
+            place: start..start + scheme.len() + 3 + there.len(),
+        });
+    }
     Ok(StartLine {
-        is_connect,
         is_old,
-        target_host,
+        connect,
+        absolute,
     })
 }
 
@@ -203,6 +237,7 @@ struct Fields<'a> {
     chunked: bool,
     upgrade: Upgrade,
     upgrade_fields: Vec<std::ops::Range<usize>>,
+    proxy_fields: Vec<std::ops::Range<usize>>,
 }
 
 impl<'a> Fields<'a> {
@@ -245,6 +280,10 @@ impl<'a> Fields<'a> {
             self.upgrade_fields.push(place);
         } else if name.eq_ignore_ascii_case(b"http2-settings") {
             self.upgrade_fields.push(place);
+        } else if name.eq_ignore_ascii_case(b"proxy-connection")
+            || name.eq_ignore_ascii_case(b"proxy-authorization")
+        {
+            self.proxy_fields.push(place);
         } else if is_almost(name) {
             // `Transfer_Encoding`, which some servers take for the real one.
             return Err("an odd field name");
@@ -263,12 +302,11 @@ fn is_almost(name: &[u8]) -> bool {
         .any(|known| dashed.eq_ignore_ascii_case(known))
 }
 
-/// `host[:port]` without its port.
-fn host_part(authority: &str) -> Result<String, &'static str> {
-    if authority.contains('@') {
+fn authority(text: &str) -> Result<Authority, &'static str> {
+    if text.contains('@') {
         return Err("a user name before the host");
     }
-    let (host, port) = match authority.strip_prefix('[') {
+    let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or("an odd host")?;
             (
@@ -278,12 +316,19 @@ fn host_part(authority: &str) -> Result<String, &'static str> {
                     .ok_or("an odd host")?,
             )
         }
-        None => authority.split_once(':').unwrap_or((authority, "")),
+        None => text.split_once(':').unwrap_or((text, "")),
     };
     if host.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("an odd host");
     }
-    Ok(host.to_owned())
+    let port = match port {
+        "" => None,
+        digits => Some(digits.parse().map_err(|_| "a port that is none")?),
+    };
+    Ok(Authority {
+        host: host.to_owned(),
+        port,
+    })
 }
 
 const fn is_token(byte: u8) -> bool {

@@ -37,14 +37,17 @@ fn reads_a_head_cut_anywhere() {
         (request.host.as_str(), request.length, request.body),
         ("A.test", head, Body::Length(5))
     );
-    assert!(!request.is_connect && request.target_host.is_none() && request.upgrade == Upgrade::None);
+    assert!(request.connect.is_none() && request.absolute.is_none() && request.upgrade == Upgrade::None);
 }
 
 #[test]
 fn n20_the_target_names_a_host_too() {
     let request = request_of("GET http://b.test:80/x HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    assert_eq!(request.target_host.as_deref(), Some("b.test"));
-    assert!(request_of("CONNECT b.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n").is_connect);
+    assert_eq!(request.absolute.unwrap().authority.host, "b.test");
+    let connect = request_of("CONNECT b.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .connect
+        .unwrap();
+    assert_eq!((connect.host.as_str(), connect.port), ("b.test", Some(443)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod denial;
 mod destination;
 mod dial;
 mod dns;
+mod explicit;
 mod first_bytes;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -26,13 +27,14 @@ mod record;
 mod relay;
 mod requests;
 mod resolve;
+mod socks;
 mod splice;
 mod tls;
 mod told;
 
 use crate::policy::Policy;
 use crate::supervise::Emit;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How connections come here.
@@ -42,6 +44,19 @@ pub enum Captured {
     Redirect,
     /// Catch-all routes and one listener a port: a connection's own address tells.
     Ports,
+}
+
+/// Why an address is never dialled for a name that leads to it; `None` for a public one. Addresses of this machine's own
+/// interfaces are refused as well.
+#[must_use]
+pub fn refused_address(address: IpAddr) -> Option<&'static str> {
+    guard::refused(address, &guard::own_addresses())
+}
+
+/// Why an address can't be reached whatever rules say: it means the sandbox itself.
+#[must_use]
+pub fn unreachable_address(address: IpAddr) -> Option<&'static str> {
+    gate::unreachable(address.to_canonical())
 }
 
 /// The gate of one session.

@@ -11,7 +11,8 @@ use std::time::Instant;
 /// Facts of one connection, gathered on its way; told when the value goes.
 pub(super) struct Record {
     told: Arc<Told>,
-    going: SocketAddr,
+    /// Where it was going.
+    pub(super) going: SocketAddr,
     started: Instant,
     /// The name behind the address.
     pub(super) name: Option<Name>,
@@ -25,6 +26,7 @@ pub(super) struct Record {
     pub(super) failed: Option<String>,
     /// Bytes carried.
     pub(super) counts: Counts,
+    forgotten: bool,
 }
 
 /// Bytes carried so far.
@@ -49,12 +51,23 @@ impl Record {
             denied: None,
             failed: None,
             counts: Counts::default(),
+            forgotten: false,
         }
+    }
+}
+
+impl Record {
+    /// Nothing happened: a client of a proxy ended between two requests.
+    pub(super) fn forget(mut self) {
+        self.forgotten = true;
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.forgotten {
+            return;
+        }
         self.told.emit(Event::Connection {
             name: self.name.take(),
             address: self.going.ip(),

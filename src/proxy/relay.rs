@@ -27,25 +27,43 @@ pub(super) async fn both_ways(
     let (outside_read, outside_write) = outside.split();
     let carried = async {
         tokio::try_join!(
-            one_way(inside_read, outside_write, &counts.sent),
-            one_way(outside_read, inside_write, &counts.received)
+            one_way(inside_read, outside_write, &counts.sent, AtEnd::Close),
+            one_way(outside_read, inside_write, &counts.received, AtEnd::Close)
         )
     };
     until_idle(counts, carried).await?.map(drop)
 }
 
-/// One direction, from the end of which the writer is told. The first bytes are copied, the many through a pipe.
+/// What becomes of the writer when the reader ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// It is told.
+    Close,
+    /// Another reader may follow.
+    Stay,
+}
+
+/// One direction, to its end. The first bytes are copied, the many through a pipe.
 pub(super) async fn one_way(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     count: &AtomicU64,
+    end: AtEnd,
 ) -> io::Result<()> {
+    carry(&mut from, &mut to, count).await?;
+    match end {
+        AtEnd::Close => to.shutdown().await,
+        AtEnd::Stay => Ok(()),
+    }
+}
+
+async fn carry(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, count: &AtomicU64) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut copied = 0;
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
-            return to.shutdown().await;
+            return Ok(());
         }
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
         add(count, read);
@@ -54,8 +72,7 @@ pub(super) async fn one_way(
             copied = 0;
             if let Some(pipe) = Pipe::new() {
                 drop(buffer);
-                pipe.carry(from.as_ref(), to.as_ref(), count).await?;
-                return to.shutdown().await;
+                return pipe.carry((*from).as_ref(), (*to).as_ref(), count).await;
             }
         }
     }

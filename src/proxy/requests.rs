@@ -9,6 +9,7 @@ use super::first_bytes::{self, Spoken};
 use super::gate::{Target, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
 use super::record::Counts;
+use super::relay::AtEnd;
 use super::{gate, relay};
 use crate::policy::Deny;
 use std::io;
@@ -22,9 +23,14 @@ use tokio::time::timeout;
 /// How long a request's head may take from its first byte on.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
+/// The port of an `http` URL without one.
+pub(super) const HTTP: u16 = 80;
 /// How a server agrees to a change of protocol.
 const SWITCHING_BYTES: usize = 12;
 const SWITCHING: [&[u8]; 2] = [b"HTTP/1.1 101", b"HTTP/1.0 101"];
+
+/// How long a server may take to end when its client has turned to another.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How it ended.
 pub(super) enum End {
@@ -32,6 +38,17 @@ pub(super) enum End {
     Done,
     /// A later request was refused.
     Denied(Deny),
+    /// A later request to a proxy leads elsewhere; here it is, with what followed.
+    Elsewhere(Vec<u8>),
+}
+
+/// What the client took this for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// The server.
+    Server,
+    /// A proxy: requests have absolute targets, which become paths on their way.
+    Proxy,
 }
 
 /// How it begins.
@@ -49,6 +66,7 @@ pub(super) async fn carry(
     first: Vec<u8>,
     begin: Begin,
     target: &Target,
+    asked: Asked,
     counts: &Counts,
 ) -> io::Result<End> {
     let (inside_read, inside_write) = inside.split();
@@ -61,8 +79,13 @@ pub(super) async fn carry(
         passed: 0,
         counts,
         target,
+        asked,
     };
-    let responses = responses(outside_read, inside_write, agreed, counts);
+    let end = match asked {
+        Asked::Server => AtEnd::Close,
+        Asked::Proxy => AtEnd::Stay,
+    };
+    let responses = responses(outside_read, inside_write, agreed, counts, end);
     let carried = async {
         tokio::pin!(responses);
         let requests = requests.run(begin, agreement);
@@ -70,12 +93,21 @@ pub(super) async fn carry(
         tokio::select! {
             end = &mut requests => match end? {
                 End::Done => responses.await.map(|()| End::Done),
-                denied => Ok(denied),
+                // The client has the whole answer, or it would not ask for the next.
+                End::Elsewhere(rest) => match timeout(LEFT_WITHIN, responses).await {
+                    Ok(done) => done.map(|()| End::Elsewhere(rest)),
+                    Err(_) => Ok(End::Elsewhere(rest)),
+                },
+                denied @ End::Denied(_) => Ok(denied),
             },
             done = &mut responses => {
                 done?;
-                // The server has ended; what the client still sends goes to it as long as it takes it.
-                requests.await
+                match asked {
+                    // The server has ended; what the client still sends goes to it as long as it takes it.
+                    Asked::Server => requests.await,
+                    // Without the server's end an answer may have none.
+                    Asked::Proxy => Ok(End::Done),
+                }
             }
         }
     };
@@ -91,6 +123,7 @@ struct Requests<'a> {
     passed: usize,
     counts: &'a Counts,
     target: &'a Target,
+    asked: Asked,
 }
 
 impl Requests<'_> {
@@ -102,7 +135,7 @@ impl Requests<'_> {
         let mut request = match first {
             Next::Request(request) => request,
             Next::Denied(deny) => return Ok(End::Denied(deny)),
-            Next::Other | Next::End => return self.pass_rest().await,
+            Next::Other | Next::Elsewhere | Next::End => return self.pass_rest().await,
         };
         let mut agreement = Some(agreement);
         loop {
@@ -119,6 +152,10 @@ impl Requests<'_> {
             request = match self.next().await? {
                 Next::Request(request) => request,
                 Next::Denied(deny) => return Ok(End::Denied(deny)),
+                Next::Elsewhere => {
+                    self.to.shutdown().await?;
+                    return Ok(End::Elsewhere(self.buffer));
+                }
                 Next::Other | Next::End => {
                     self.to.shutdown().await?;
                     return Ok(End::Done);
@@ -133,12 +170,26 @@ impl Requests<'_> {
             .buffer
             .drain(..request.length.min(self.buffer.len()))
             .collect();
-        let mut kept = Vec::with_capacity(head.len());
-        let mut at = 0;
+        let mut left_out: Vec<&std::ops::Range<usize>> = Vec::new();
         if !keep_upgrade {
-            for place in &request.upgrade_fields {
-                kept.extend_from_slice(head.get(at..place.start).unwrap_or_default());
-                at = place.end;
+            left_out.extend(&request.upgrade_fields);
+        }
+        if self.asked == Asked::Proxy {
+            left_out.extend(request.absolute.iter().map(|absolute| &absolute.place));
+            left_out.extend(&request.proxy_fields);
+        }
+        left_out.sort_by_key(|place| place.start);
+        let mut kept = Vec::with_capacity(head.len() + 1);
+        let mut at = 0;
+        for place in left_out {
+            kept.extend_from_slice(head.get(at..place.start).unwrap_or_default());
+            at = place.end;
+            let is_target = request
+                .absolute
+                .as_ref()
+                .is_some_and(|absolute| absolute.place == *place);
+            if is_target && head.get(at) != Some(&b'/') {
+                kept.push(b'/');
             }
         }
         kept.extend_from_slice(head.get(at..).unwrap_or_default());
@@ -215,6 +266,7 @@ impl Requests<'_> {
     async fn whole_head(&mut self) -> io::Result<Next> {
         loop {
             match http::parse(&self.buffer) {
+                Head::Whole(request) if self.leads_elsewhere(&request) => return Ok(Next::Elsewhere),
                 Head::Whole(request) => {
                     return Ok(match request_fits(self.target, &request) {
                         Ok(()) => Next::Request(request),
@@ -239,11 +291,21 @@ impl Requests<'_> {
         }
     }
 
+    /// Whether a proxy is asked for another host than before, or for anything but that.
+    fn leads_elsewhere(&self, request: &Request) -> bool {
+        let here = |absolute: &http::Absolute| {
+            absolute.is_http
+                && self.target.is(&absolute.authority.host)
+                && absolute.authority.port.unwrap_or(HTTP) == self.target.port()
+        };
+        self.asked == Asked::Proxy && !request.absolute.as_ref().is_some_and(here)
+    }
+
     /// All that comes, as it comes.
     async fn pass_rest(mut self) -> io::Result<End> {
         let rest = std::mem::take(&mut self.buffer);
         self.send(rest.get(self.passed..).unwrap_or_default()).await?;
-        relay::one_way(self.from, self.to, &self.counts.sent).await?;
+        relay::one_way(self.from, self.to, &self.counts.sent, AtEnd::Close).await?;
         Ok(End::Done)
     }
 
@@ -264,6 +326,8 @@ enum Next {
     /// Another protocol, which was judged.
     Other,
     Denied(Deny),
+    /// A request to a proxy that is not for this server.
+    Elsewhere,
     End,
 }
 
@@ -273,6 +337,7 @@ async fn responses(
     mut to: WriteHalf<'_>,
     agreed: oneshot::Sender<bool>,
     counts: &Counts,
+    end: AtEnd,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let mut seen = Vec::new();
@@ -292,7 +357,7 @@ async fn responses(
         }
     }
     drop(buffer);
-    relay::one_way(from, to, &counts.received).await
+    relay::one_way(from, to, &counts.received, end).await
 }
 
 /// Whether a response begins by agreeing; `None` when it can't be told yet.

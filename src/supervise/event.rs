@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf};
 
-/// Version of the line format.
-pub const EVENT_VERSION: u32 = 1;
+/// Version of the line format: since 2 a line carries a hash as well (`crate::audit`). Version 1 is read still.
+pub const EVENT_VERSION: u32 = 2;
 
-/// One line of the log.
+/// What one line of the log says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// [`EVENT_VERSION`].
+    /// [`EVENT_VERSION`] when it was written.
     pub v: u32,
     /// When it was written.
     pub time: Timestamp,
@@ -34,6 +34,9 @@ pub enum Event {
         version: String,
         /// The agent's name, `generic` for a plain command.
         agent: String,
+        /// Why it is that one, in words.
+        #[serde(default)]
+        agent_why: String,
         /// The command inside, as text (lossy).
         argv: Vec<String>,
         /// The project's directory.

@@ -101,6 +101,7 @@ pub fn first_event(plan: &Plan, session: &str) -> Event {
         session: session.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         agent: plan.agent.clone(),
+        agent_why: plan.agent_why.clone(),
         argv: plan
             .program
             .argv

@@ -5,7 +5,7 @@
 //! and renamed over it.
 
 use super::event::{Emit, Event};
-use crate::agents::{MergeError, MergeFormat, merge_append, merge_json, merge_whole};
+use crate::agents::{MergeError, MergeFormat, merge_append, merge_json, merge_whole, parse_json};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::io::{Read, Write};
@@ -132,10 +132,7 @@ fn locked(path: &Path) -> Result<OwnedFd, Errno> {
 fn merged(file: &StateFile, host: Option<&[u8]>, end: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
     match file.format {
         MergeFormat::Json => {
-            let parse = |bytes: Option<&[u8]>| match bytes {
-                Some(bytes) if !bytes.trim_ascii().is_empty() => serde_json::from_slice(bytes),
-                Some(_) | None => Ok(serde_json::Value::Object(serde_json::Map::new())),
-            };
+            let parse = |bytes: Option<&[u8]>| parse_json(bytes.unwrap_or_default());
             let merged = merge_json(
                 &parse(host)?,
                 &parse(file.start.as_deref())?,

@@ -21,7 +21,11 @@ pub fn lines(record: &Record, zone: &TimeZone) -> String {
         .strftime("%H:%M:%S")
         .to_string();
     let mut text = String::new();
-    for (index, (kind, what)) in parts(&record.event).into_iter().enumerate() {
+    for (index, (kind, mut what)) in parts(&record.event).into_iter().enumerate() {
+        if index == 0 && record.event.is_denial() {
+            // What `aca why --session ID SEQ` takes.
+            what.insert_str(0, &format!("#{} ", record.seq));
+        }
         let time = if index == 0 { time.as_str() } else { "        " };
         // Writing to a String can't fail.
         let _infallible = writeln!(
@@ -40,6 +44,7 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             session,
             version,
             agent,
+            agent_why,
             argv,
             project,
             plan_hash,
@@ -53,6 +58,9 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ),
                 ("plan", plan_hash.clone()),
             ];
+            if !agent_why.is_empty() {
+                parts.insert(1, ("agent", format!("{agent}: {agent_why}")));
+            }
             parts.extend(degraded.iter().map(|lost| ("degraded", lost.clone())));
             parts
         }
@@ -218,7 +226,7 @@ const fn protocol_word(protocol: Protocol) -> &'static str {
 }
 
 /// Arguments as a shell would take them.
-fn quoted(argv: &[String]) -> String {
+pub(super) fn quoted(argv: &[String]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     let words = argv.iter().map(|word| {
         if !word.is_empty() && word.bytes().all(plain) {
@@ -230,7 +238,7 @@ fn quoted(argv: &[String]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn duration(milliseconds: u64) -> String {
+pub(super) fn duration(milliseconds: u64) -> String {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     match seconds {
         0 => format!("{rest} ms"),
@@ -283,6 +291,7 @@ mod tests {
             }
             .into(),
             allow_with: rule.is_none().then(|| "--allow a.test:22".into()),
+            allow_line: None,
             quiet,
         }
     }
@@ -309,6 +318,7 @@ mod tests {
                 session: "20261123T090807006Z-aaaaaaaaaaaa".into(),
                 version: "0.1.0".into(),
                 agent: "claude".into(),
+                agent_why: "`claude` is one of its programs".into(),
                 argv: vec![
                     "claude".into(),
                     "-p".into(),
@@ -382,6 +392,7 @@ mod tests {
         ];
         insta::assert_snapshot!(events.map(shown).concat(), @r"
         09:08:07  session   20261123T090807006Z-aaaaaaaaaaaa (aca 0.1.0)
+                  agent     claude: `claude` is one of its programs
                   start     claude in /work/p: claude -p 'it'\''s \u{1b}[2Jgone' ''
                   plan      abcd
                   degraded  no cgroup
@@ -389,13 +400,13 @@ mod tests {
                   degraded  a second one
         09:08:07  process   [7] /usr/bin/git: git status
         09:08:07  lookup    a.test A
-        09:08:07  DENIED    lookup a.test A: no rule allows it (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  DENIED    #0 lookup a.test A: no rule allows it (/home/u/.config/aca/config.toml:3:9)
                             to allow it: --allow a.test:22
         09:08:07  quiet     lookup t.test A: denied by a rule `t.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, failed: connection refused
-        09:08:07  DENIED    connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
-        09:08:07  DENIED    [7] system call mount: EPERM, 3 times
+        09:08:07  DENIED    #0 connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit
         09:08:07  masked    /work/p/.env
         09:08:07  state     .claude.json was not kept: mcpServers is the host's

@@ -3,6 +3,7 @@
 
 pub mod event;
 pub mod sanitize;
+pub mod session;
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 

@@ -9,6 +9,7 @@ mod support;
 
 mod addresses;
 mod clients;
+mod explicit;
 mod hostile;
 mod load;
 mod names;
@@ -16,6 +17,7 @@ mod ports;
 mod protocols;
 mod questions;
 mod servers;
+mod why;
 
 use support::World;
 

@@ -437,7 +437,7 @@ fn plan_prints_what_a_run_would_do_and_does_nothing() {
     let text = plan.ok();
     for part in [
         "command    touch marker\n",
-        "agent      generic\n",
+        "agent      generic  # what follows `--` is a command, whatever its name\n",
         "\nfile system\n",
         "\nnetwork    none\n",
         "\nenvironment\n",

@@ -33,6 +33,34 @@ fn g01_status_is_clean_inside_and_outside() {
     }
 }
 
+/// A repository that is a writable root itself: nothing above it is bound, so the host's home stays out.
+#[test]
+fn p1_a_repository_that_is_a_root_shows_nothing_around_it() {
+    let (world, linked) = with_worktree();
+    world.file(world.home.join(".ssh/id_ed25519"), "SECRET");
+    world.file(world.outside.join("beside"), "SECRET");
+    let bare = world.home.join("bare.git");
+    world.git(&world.home, &["init", "-q", "--bare", bare.to_str().unwrap()]);
+    let script = format!(
+        "cat ~/.ssh/id_ed25519 {0}/beside {1}/README; echo x > ~/planted; echo x > {0}/planted; true",
+        world.outside.display(),
+        world.project.display(),
+    );
+    for directory in [&linked, &bare] {
+        let ran = aca_in(&world, directory, &script);
+        assert_eq!(ran.ok(), "", "{ran:?}");
+    }
+    // A rule grants such a directory.
+    let granted = world.run(
+        &["--write", bare.to_str().unwrap()],
+        "cat ~/.ssh/id_ed25519; echo x > ~/planted; true",
+    );
+    assert_eq!(granted.ok(), "", "{granted:?}");
+    for planted in [world.home.join("planted"), world.outside.join("planted")] {
+        assert!(!planted.exists(), "{planted:?}");
+    }
+}
+
 #[test]
 fn g01_g02_masked_files_do_not_stop_git() {
     let world = World::with_repository();

@@ -67,6 +67,22 @@ fn t02_dev_tty_works_when_standard_input_is_a_pipe() {
     pty.expect("got <typed>");
 }
 
+/// As scripts start programs that are fed to a shell (`curl … | sh`).
+#[test]
+fn t02_dev_tty_may_be_standard_input_itself() {
+    let world = World::new();
+    let mut pty = shell(&world);
+    for redirection in ["</dev/tty", "</dev/tty >/dev/tty 2>&1"] {
+        pty.type_in(&format!(
+            "$PROGRAM run -- sh -c 'echo asks; read line; echo \"got <$line>\"' {redirection}\n"
+        ));
+        pty.expect("asks\r\n");
+        pty.type_in("typed\n");
+        pty.expect("got <typed>");
+        pty.expect("PROMPT> ");
+    }
+}
+
 #[test]
 fn t03_raw_mode_is_the_program_s_to_set() {
     let world = World::new();

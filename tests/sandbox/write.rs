@@ -180,6 +180,64 @@ fn w16_the_way_to_a_protected_file_can_not_be_renamed() {
 }
 
 #[test]
+fn w02_a_repository_as_the_project_opens_nothing_above_it() {
+    let world = World::with_repository();
+    let (tree, bare) = (world.home.join("tree"), world.home.join("bare"));
+    world.git(&world.project, &["worktree", "add", "-q", tree.to_str().unwrap()]);
+    world.git(&world.home, &["init", "-q", "--bare", "bare"]);
+    world.file(world.home.join("notes"), "geheim");
+    let script = format!(
+        "echo x > {0}/hole; cat {0}/notes; ls {0}; ls {1}; echo x > /hole; echo x > ./ok && echo wrote",
+        world.home.display(),
+        world.outside.display()
+    );
+    for project in [&tree, &bare] {
+        for flags in [&[][..], &["--read", "."], &["--read", "sub"]] {
+            world.directory(project.join("sub"));
+            let output = world
+                .aca(&["run"])
+                .args(flags)
+                .args(["--", "sh", "-c", &script])
+                .current_dir(project)
+                .output()
+                .unwrap();
+            let ran = support::Ran::from_output(&output);
+            assert_eq!(ran.out.contains("wrote"), flags != ["--read", "."], "{ran:?}");
+            assert!(
+                !ran.out.contains("geheim") && !ran.out.contains("notes"),
+                "{ran:?}"
+            );
+            assert!(!world.home.join("hole").exists(), "{ran:?}");
+            let plan = world
+                .aca(&["plan"])
+                .args(flags)
+                .args(["--", "true"])
+                .current_dir(project)
+                .output();
+            let plan = String::from_utf8(plan.unwrap().stdout).unwrap();
+            for pin in plan.lines().filter_map(|line| line.trim().strip_prefix("pin ")) {
+                let inside = [&world.project, &tree, &bare]
+                    .iter()
+                    .any(|root| pin.trim().starts_with(root.to_str().unwrap()));
+                assert!(inside, "{pin}");
+            }
+        }
+    }
+}
+
+#[test]
+fn w16_the_way_to_what_a_rule_keeps_can_not_be_renamed() {
+    let world = World::new();
+    world.file("a/b/c", "host");
+    let ran = world.run(
+        &["--read", "a/b"],
+        "mv a e; rm -rf a; mkdir -p a/b; echo x > a/b/c; echo x > a/new && cat a/b/c",
+    );
+    assert_eq!(ran.out, "host", "{ran:?}");
+    assert_eq!(fs::read_to_string(world.project.join("a/b/c")).unwrap(), "host");
+}
+
+#[test]
 fn w17_a_glob_holds_for_what_appears() {
     let world = World::new();
     let mut shell = Shell::start(&world, &["--hide", "**/*.geh"]);

@@ -21,6 +21,10 @@ pub struct Request {
     pub path: String,
     /// The `Host` field.
     pub host: String,
+    /// The `Upgrade` field; empty without one.
+    pub upgrade: String,
+    /// The `Content-Encoding` field; empty without one.
+    pub encoding: String,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -33,6 +37,8 @@ pub enum Response {
     Events(Vec<String>),
     /// 404.
     NotFound,
+    /// Another status without a body, such as `426 Upgrade Required`.
+    Status(&'static str),
 }
 
 /// The server; it serves as long as the test's process lives.
@@ -97,6 +103,10 @@ fn connection(
                 }
                 writer.write_all(b"0\r\n\r\n")?;
             }
+            Response::Status(status) => {
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                writer.write_all(head.as_bytes())?;
+            }
             Response::NotFound => {
                 writer.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
             }
@@ -118,6 +128,8 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
         method: method.into(),
         path: path.into(),
         host: String::new(),
+        upgrade: String::new(),
+        encoding: String::new(),
         body: Vec::new(),
     };
     let (mut length, mut chunked, mut waits) = (0, false, false);
@@ -132,6 +144,8 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
             "host" => request.host = value.into(),
+            "upgrade" => request.upgrade = value.to_ascii_lowercase(),
+            "content-encoding" => request.encoding = value.to_ascii_lowercase(),
             "content-length" => length = value.parse().unwrap_or(0),
             "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
             "expect" => waits = true,

@@ -3,6 +3,7 @@
 use super::During;
 use super::mounts::{NewRoot, attach_on, clone_tree};
 use crate::launch::protocol::StageError;
+use crate::plan::linux::{DEVICE_LINKS, DEVICES};
 use crate::sys::mount::{Reach, set_attributes};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -10,16 +11,6 @@ use rustix::mount::MountAttrFlags;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// Devices that hold no state and reach nothing.
-const HARMLESS: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Links that programs expect.
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 /// Bytes for the directory itself.
 const SIZE_BYTES: u64 = 1 << 20;
 /// A terminal number over this is left without its own name: each costs an open file while the run lasts.
@@ -28,13 +19,13 @@ const TERMINALS_MAX: u32 = 512;
 /// Builds `/dev`.
 pub(super) fn build(root: &NewRoot, granted: &[PathBuf], shared_memory_bytes: u64) -> Result<(), StageError> {
     root.scratch(Path::new("/dev"), SIZE_BYTES, 0o755)?;
-    for name in HARMLESS {
+    for name in DEVICES {
         node(root, &Path::new("/dev").join(name))?;
     }
     for path in granted {
         node(root, path)?;
     }
-    for (name, target) in LINKS {
+    for (name, target) in DEVICE_LINKS {
         root.link(&Path::new("/dev").join(name), Path::new(target))?;
     }
     root.scratch(Path::new("/dev/shm"), shared_memory_bytes, 0o1777)?;

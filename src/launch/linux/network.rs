@@ -3,7 +3,7 @@
 use super::During;
 use super::netlink::{ACK, Batch, CREATE, EXCL, REQUEST, attribute};
 use crate::launch::protocol::{Role, StageError};
-use crate::plan::linux::{CAPTURE_PORT, DNS_PORT};
+use crate::plan::linux::{CAPTURE_PORT, DNS_PORT, OWN_ADDRESSES, PROXY_PORTS};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,17 +16,16 @@ const INET: u8 = 2;
 const INET6: u8 = 10;
 /// Index of `lo`, the first interface of every network namespace.
 const LOOPBACK: u32 = 1;
-/// Addresses on `lo` beside its own: without one that isn't loopback, getaddrinfo(3) with `AI_ADDRCONFIG` finds nothing.
-const OWN_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 255, 254);
-const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd61, 0x6361, 0, 0, 0, 0, 0, 1);
 /// Ports that have a listener of their own where nothing can be redirected, besides those that the policy names.
-const USUAL_PORTS: [u16; 4] = [22, 53, 80, 443];
+const USUAL_PORTS: [u16; 6] = [22, 53, 80, 443, PROXY_PORTS[0], PROXY_PORTS[1]];
 /// One message carries the descriptors.
 const LISTENERS_MAX: usize = 48;
 const BACKLOG: i32 = 1024;
 
-/// `lo` up, with its two extra addresses.
+/// `lo` up, with two addresses beside its own: without one that isn't loopback, getaddrinfo(3) with `AI_ADDRCONFIG` finds
+/// nothing.
 pub(super) fn loopback() -> Result<(), StageError> {
+    let (own_v4, own_v6) = OWN_ADDRESSES;
     let socket =
         socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).during("socket")?;
     crate::sys::network::loopback_up(&socket).during("ioctl SIOCSIFFLAGS")?;
@@ -34,8 +33,8 @@ pub(super) fn loopback() -> Result<(), StageError> {
     batch.message(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, |body| {
         body.extend_from_slice(&[INET, 32, 0, 0]);
         body.extend_from_slice(&LOOPBACK.to_ne_bytes());
-        attribute(body, 2, &OWN_V4.octets());
-        attribute(body, 1, &OWN_V4.octets());
+        attribute(body, 2, &own_v4.octets());
+        attribute(body, 1, &own_v4.octets());
     });
     batch.request(NETLINK_ROUTE, "RTM_NEWADDR")?;
     const NODAD: u8 = 2;
@@ -43,7 +42,7 @@ pub(super) fn loopback() -> Result<(), StageError> {
     batch.message(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, |body| {
         body.extend_from_slice(&[INET6, 128, NODAD, 0]);
         body.extend_from_slice(&LOOPBACK.to_ne_bytes());
-        attribute(body, 1, &OWN_V6.octets());
+        attribute(body, 1, &own_v6.octets());
     });
     match batch.request(NETLINK_ROUTE, "RTM_NEWADDR") {
         // A kernel without IPv6: IPv4 does.
@@ -183,6 +182,6 @@ mod tests {
         let ports = listened(&(1..=100).collect::<Vec<_>>());
         assert_eq!(ports.len(), LISTENERS_MAX);
         assert!(USUAL_PORTS.iter().all(|port| ports.contains(port)));
-        assert_eq!(listened(&[80, 8080]), [22, 53, 80, 443, 8080]);
+        assert_eq!(listened(&[80, 8080]), [22, 53, 80, 443, 3128, 1080, 8080]);
     }
 }

@@ -1,0 +1,337 @@
+//! What an event means, and what to do about it. Every kind of event has its words here.
+
+use super::report::Judged;
+use crate::policy::{Deny, Verdict};
+use crate::presets::{RefusedCall, refused_calls};
+use crate::supervise::{Event, TrustChange};
+use std::path::Path;
+
+/// What is said of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Explanation {
+    /// For a decision: what was decided.
+    pub(super) judged: Option<Judged>,
+    /// The rest.
+    pub(super) notes: Vec<String>,
+}
+
+impl Explanation {
+    fn notes<const N: usize>(notes: [String; N]) -> Self {
+        Self {
+            judged: None,
+            notes: notes.into(),
+        }
+    }
+
+    fn denied(action: &'static str, what: String, deny: &Deny) -> Self {
+        let mut notes = Vec::new();
+        if deny.quiet {
+            notes.push("it is expected, so it doesn't count as news".into());
+        }
+        if deny.allow_with.is_none() {
+            notes.push(match deny.rule {
+                Some(_) => "no flag wins over that rule: take it away to allow it".into(),
+                None => "no rule allows this: what was sent, or where to, can't be checked".into(),
+            });
+        }
+        Self {
+            judged: Some(Judged::new(action, what, &Verdict::Deny(deny.clone()))),
+            notes,
+        }
+    }
+}
+
+/// Explains an event.
+pub(super) fn explain(event: &Event) -> Explanation {
+    match event {
+        Event::SessionStart { degraded, .. } => {
+            let mut explanation = Explanation::notes([
+                "the run began; `aca plan` with the same words shows what it was given".into(),
+            ]);
+            explanation.notes.extend(
+                degraded
+                    .iter()
+                    .map(|lost| format!("this machine, or a grant, takes away: {lost}")),
+            );
+            if !degraded.is_empty() {
+                explanation.notes.push("`aca doctor` says how to get it".into());
+            }
+            explanation
+        }
+        Event::SettingsWait { path, changed, .. } => Explanation::notes([
+            format!(
+                "{} {}, so what it would make wider didn't count; what it makes narrower did",
+                path.display(),
+                if *changed {
+                    "has changed since you trusted it"
+                } else {
+                    "isn't trusted"
+                }
+            ),
+            "`aca trust` shows it, and trusts it if you say so".into(),
+        ]),
+        Event::Degraded { lost } => Explanation::notes([
+            format!("the kernel did not give: {}", lost.join("; ")),
+            "the run went on without it; `aca doctor` says how to get what this machine lacks".into(),
+        ]),
+        Event::SessionEnd { code, signal, .. } => Explanation::notes([match (code, signal) {
+            (Some(code), _) => {
+                format!("the command ended with status {code}, which is the exit status of `aca run`")
+            }
+            (None, Some(signal)) => {
+                format!("the command was ended by signal {signal}; with it all that it had started ended")
+            }
+            (None, None) => "the run ended, and how the command did is unknown".into(),
+        }]),
+        Event::ProcessStart { .. } => Explanation::notes([
+            "a program was started inside; its path and arguments are what the caller claimed".into(),
+            "starting programs is allowed: whatever runs inside is bound by the sandbox".into(),
+        ]),
+        Event::Lookup { name, kind, denied } => match denied {
+            Some(deny) => Explanation::denied("look up", format!("{name} ({kind})"), deny),
+            None => Explanation::notes([format!(
+                "{name} was asked for and may be reached on some port, so it got an address of aca's own; no name server was asked yet"
+            )]),
+        },
+        Event::Connection {
+            name,
+            address,
+            port,
+            denied,
+            failed,
+            ..
+        } => {
+            let host = name
+                .as_ref()
+                .map_or_else(|| address.to_string(), ToString::to_string);
+            match (denied, failed) {
+                (Some(deny), _) => Explanation::denied("connect", format!("{host} port {port}"), deny),
+                (None, Some(failed)) => Explanation::notes([format!(
+                    "the policy allowed {host} port {port}; it failed beyond aca: {failed}"
+                )]),
+                (None, None) => Explanation::notes([format!(
+                    "the policy allowed {host} port {port}; `aca why {host}:{port}` with the flags of the run says by which rule"
+                )]),
+            }
+        }
+        Event::SyscallRefused { name, errno, .. } => call(name, errno),
+        Event::TrustChange {
+            path,
+            change,
+            runs_when,
+        } => trust(path, *change, runs_when),
+        Event::Masked { path } => Explanation::notes([
+            format!(
+                "{} looks like a secret, and appeared or was replaced during the run: since then it can't be read inside",
+                path.display()
+            ),
+            "whoever had it open before still has; what runs inside can't take the mask away".into(),
+            open_with(path),
+        ]),
+        Event::Protected { path } => Explanation::notes([
+            format!(
+                "{} was replaced on the host during the run, and is read-only inside again",
+                path.display()
+            ),
+            "nothing is to be done; for some milliseconds the new file could be written".into(),
+        ]),
+        Event::StateNotKept { path, reason } => Explanation::notes([
+            format!(
+                "what the agent wrote to {} was not carried over to the host: {reason}",
+                path.display()
+            ),
+            "the host's file is as it was; make the change there yourself, if you want it".into(),
+        ]),
+        Event::Dropped { count, kind } => Explanation::notes([
+            format!(
+                "{count} events of kind {kind} came faster than they are kept, and are missing in the log"
+            ),
+            "what they were about was decided as always".into(),
+        ]),
+    }
+}
+
+fn call(name: &str, errno: &str) -> Explanation {
+    let rows: Vec<&RefusedCall> = refused_calls(name).collect();
+    let mut notes: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let when = if row.when.is_empty() {
+                String::new()
+            } else {
+                format!(" with {}", row.when)
+            };
+            format!(
+                "{}{when} is refused: {} See {}. {}",
+                row.call, row.why, row.source, row.about
+            )
+        })
+        .collect();
+    if rows.is_empty() {
+        notes.push(format!("`{name}` is refused by this version of aca for no reason that is listed: another version wrote the log"));
+    }
+    let grant = rows.iter().find_map(|row| row.grant);
+    notes.push(match grant {
+        Some(grant) => format!(
+            "the grant `{}` opens it, and all else that its list names",
+            grant.word()
+        ),
+        None if rows.is_empty() => return Explanation { judged: None, notes },
+        None => "no grant opens it".into(),
+    });
+    let reason = rows.first().map_or_else(String::new, |row| row.why.to_owned());
+    let deny = Deny {
+        rule: Some(name.to_owned()),
+        origin: crate::policy::Origin::BuiltIn("system-call filter".into()),
+        reason: format!("the call is answered with {errno}: {reason}").into(),
+        allow_with: grant.map(|grant| format!("--grant {}", grant.word())),
+        allow_line: grant.map(|grant| format!("grants = [\"{}\"]", grant.word()).into()),
+        quiet: false,
+    };
+    Explanation {
+        judged: Some(Judged::new("call", name, &Verdict::Deny(deny))),
+        notes,
+    }
+}
+
+fn trust(path: &Path, change: TrustChange, runs_when: &str) -> Explanation {
+    let path = path.display();
+    let what = match change {
+        TrustChange::Appeared => {
+            format!("{path} appeared during the run; what isn't there at the start can be made")
+        }
+        TrustChange::Changed => format!("{path} changed during the run"),
+        TrustChange::Removed => format!("{path} is gone since the run"),
+    };
+    let advice = match change {
+        TrustChange::Appeared | TrustChange::Changed => {
+            format!(
+                "your machine obeys it when {runs_when}: read it before that, and remove it if you don't want it"
+            )
+        }
+        TrustChange::Removed => format!("your machine obeyed it when {runs_when}: see that it isn't missed"),
+    };
+    Explanation::notes([what, advice])
+}
+
+fn open_with(path: &Path) -> String {
+    match crate::policy::Change::read(path) {
+        Some(change) => format!("`{}` shows it, if it is meant to be read", change.flag()),
+        None => "a rule can't name it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Origin;
+
+    fn deny(rule: Option<&str>, allow: Option<&str>) -> Deny {
+        Deny {
+            rule: rule.map(String::from),
+            origin: Origin::BuiltIn("network preset dev".into()),
+            reason: "no rule allows it".into(),
+            allow_with: allow.map(String::from),
+            allow_line: None,
+            quiet: false,
+        }
+    }
+
+    #[test]
+    fn every_event_has_words() {
+        let events = [
+            Event::SessionStart {
+                session: "s".into(),
+                version: "0".into(),
+                agent: "generic".into(),
+                agent_why: "it is no known agent's".into(),
+                argv: vec![],
+                project: "/p".into(),
+                plan_hash: String::new(),
+                degraded: vec!["no cgroup".into()],
+            },
+            Event::Degraded {
+                lost: vec!["scopes".into()],
+            },
+            Event::ProcessStart {
+                pid: 7,
+                path: "/bin/true".into(),
+                argv: vec![],
+            },
+            Event::Lookup {
+                name: "a.test".into(),
+                kind: "A".into(),
+                denied: None,
+            },
+            Event::Lookup {
+                name: "a.test".into(),
+                kind: "A".into(),
+                denied: Some(deny(None, Some("--allow a.test"))),
+            },
+            Event::Lookup {
+                name: "a.test".into(),
+                kind: "A".into(),
+                denied: Some(deny(Some("*.test"), None)),
+            },
+            Event::SyscallRefused {
+                pid: 7,
+                name: "mount".into(),
+                errno: "EPERM".into(),
+                count: 1,
+            },
+            Event::SyscallRefused {
+                pid: 7,
+                name: "bpf".into(),
+                errno: "EPERM".into(),
+                count: 1,
+            },
+            Event::SyscallRefused {
+                pid: 7,
+                name: "unheard_of".into(),
+                errno: "EPERM".into(),
+                count: 1,
+            },
+            Event::TrustChange {
+                path: ".bashrc".into(),
+                change: TrustChange::Appeared,
+                runs_when: "you open a shell".into(),
+            },
+            Event::Masked {
+                path: "/p/.env".into(),
+            },
+            Event::Protected {
+                path: "/p/.git/config".into(),
+            },
+            Event::StateNotKept {
+                path: ".claude.json".into(),
+                reason: "mcpServers is the host's".into(),
+            },
+            Event::Dropped {
+                count: 3,
+                kind: "process_start".into(),
+            },
+            Event::SessionEnd {
+                code: Some(0),
+                signal: None,
+                duration_ms: 1,
+                denied: 0,
+            },
+        ];
+        let mut text = String::new();
+        for event in events {
+            let Explanation { judged, notes } = explain(&event);
+            assert!(judged.is_some() || !notes.is_empty(), "{event:?}");
+            text.push_str("---\n");
+            if let Some(judged) = judged {
+                text.push_str(&format!(
+                    "{} {}: {} | {:?}\n",
+                    judged.action, judged.what, judged.reason, judged.allow_with
+                ));
+            }
+            for note in notes {
+                text.push_str(&format!("{note}\n"));
+            }
+        }
+        insta::assert_snapshot!(text);
+    }
+}

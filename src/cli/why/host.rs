@@ -1,0 +1,108 @@
+//! Hosts: what the gate would say, without asking any name server.
+
+use super::report::{Answer, Judged};
+use super::target::{Host, To};
+use super::{Question, miss};
+use crate::policy::{Action, Name, NetworkPolicy};
+use crate::proxy::{refused_address, unreachable_address};
+use std::net::IpAddr;
+
+/// Explains a connection.
+pub(super) fn answer(question: &Question, host: &Host) -> Answer {
+    match &host.to {
+        To::Name(name) => by_name(question, name, host.port),
+        To::Address(address) => by_address(question, *address, host.port),
+    }
+}
+
+fn by_name(question: &Question, name: &Name, port: u16) -> Answer {
+    let what = format!("{name}:{port}");
+    let action = Action::Connect {
+        name: name.clone(),
+        port,
+    };
+    let network = &question.policy.network;
+    let mut judged = Judged::new("connect", what, &question.policy.decide(&action));
+    // RFC 6761 6.3.
+    if name.labels().next_back() == Some("localhost") {
+        let reason = "inside, it is the sandbox's own loopback: a server of the host is not behind it";
+        let mut answer = Answer::new("a host", vec![judged.denied("network gate", reason).with(None)]);
+        answer.notes.push(loopback(port));
+        return answer;
+    }
+    let mut notes = Vec::new();
+    if judged.allowed {
+        notes.push(addresses(network, name, port));
+        notes.extend(spoken(port));
+    } else {
+        judged.nearest = miss::of_name(&network.rules, name, port);
+        let change = question.that_works(question.policy.remedy(&action), |changed| changed.allows(&action));
+        judged = judged.with(change.as_ref());
+    }
+    let mut answer = Answer::new("a host", vec![judged]);
+    answer.notes = notes;
+    answer
+}
+
+fn by_address(question: &Question, address: IpAddr, port: u16) -> Answer {
+    let what = match address {
+        IpAddr::V6(address) => format!("[{address}]:{port}"),
+        IpAddr::V4(address) => format!("{address}:{port}"),
+    };
+    let action = Action::ConnectAddress { address, port };
+    let mut judged = Judged::new("connect", what, &question.policy.decide(&action));
+    let mut notes = Vec::new();
+    if let Some(reason) = unreachable_address(address) {
+        judged = judged.denied("network gate", reason).with(None);
+        if address.is_loopback() {
+            notes.push(loopback(port));
+        }
+    } else if judged.allowed {
+        if let Some(word) = refused_address(address) {
+            notes.push(format!(
+                "it is {word}; a rule that writes the address out grants that one"
+            ));
+        }
+        notes.extend(spoken(port));
+    } else {
+        judged.nearest = miss::of_address(&question.policy.network.rules, address, port);
+        let change = question.that_works(question.policy.remedy(&action), |changed| changed.allows(&action));
+        judged = judged.with(change.as_ref());
+        if let Some(word) = refused_address(address) {
+            notes.push(format!(
+                "it is {word}: no name may lead there, whatever rules say of the name"
+            ));
+        } else {
+            notes.push("an address needs a rule that writes it out; patterns of names don't mean it".into());
+        }
+    }
+    let mut answer = Answer::new("an address", vec![judged]);
+    answer.notes = notes;
+    answer
+}
+
+fn loopback(port: u16) -> String {
+    format!("for a server of the host give it a name: `--resolve NAME=127.0.0.1:{port}`")
+}
+
+/// Where a name that is allowed leads.
+fn addresses(network: &NetworkPolicy, name: &Name, port: u16) -> String {
+    match network.resolve.iter().find(|fixed| fixed.name == *name) {
+        Some(fixed) => {
+            let to = std::net::SocketAddr::new(fixed.address, fixed.port.unwrap_or(port));
+            format!("it is dialled at {to} ({})", fixed.origin)
+        }
+        None => format!(
+            "what it leads to is looked at when it is dialled: an address that isn't public (private, link-local, loopback, a metadata service, this machine's own) is refused; `--resolve {name}=ADDR` grants one"
+        ),
+    }
+}
+
+/// What has to be spoken there.
+fn spoken(port: u16) -> Option<String> {
+    match port {
+        443 => Some("TLS for that name, or SSH, must be spoken there".into()),
+        80 => Some("HTTP/1 or TLS for that name must be spoken there".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,143 @@
+//! The one decision.
+
+mod network;
+mod path;
+
+use super::{Access, Action, Change, NetworkPreset, Origin, Policy};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+
+/// What the policy says of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use]
+pub enum Verdict {
+    /// Allowed.
+    Allow(Allow),
+    /// Denied.
+    Deny(Deny),
+}
+
+/// A permission, with what gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allow {
+    /// The rule that allows; `None` where nothing stands in the way.
+    pub rule: Option<String>,
+    /// Where that is written.
+    pub origin: Origin,
+    /// The reason in a few words.
+    pub reason: String,
+}
+
+/// A denial that can be explained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deny {
+    /// The rule that denies; `None` when no rule allows.
+    pub rule: Option<String>,
+    /// Where that rule, or the preset, is written.
+    pub origin: Origin,
+    /// The reason in a few words.
+    pub reason: Box<str>,
+    /// The narrowest flag that allows it; `None` when a rule must go instead, or nothing can.
+    pub allow_with: Option<String>,
+    /// The same as lines of the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_line: Option<Box<str>>,
+    /// Expected (telemetry): logged, but not news for the user.
+    pub quiet: bool,
+}
+
+/// A denial, and what would allow it as data.
+struct Denied {
+    deny: Deny,
+    change: Option<Change>,
+}
+
+impl Denied {
+    /// By a rule, or for want of one.
+    fn new(
+        rule: Option<String>,
+        origin: Origin,
+        reason: impl Into<Box<str>>,
+        change: Option<Change>,
+    ) -> Box<Self> {
+        let deny = Deny {
+            rule,
+            origin,
+            reason: reason.into(),
+            allow_with: change.as_ref().map(Change::flag),
+            allow_line: change.as_ref().and_then(Change::line).map(Into::into),
+            quiet: false,
+        };
+        Box::new(Self { deny, change })
+    }
+
+    /// Whether it is expected.
+    fn quiet(mut self: Box<Self>, quiet: bool) -> Box<Self> {
+        self.deny.quiet = quiet;
+        self
+    }
+}
+
+impl Policy {
+    /// Says whether `action` may happen. Total: every action has an answer, and no answer depends on the order of
+    /// rules.
+    pub fn decide(&self, action: &Action) -> Verdict {
+        match self.judge(action) {
+            Ok(allow) => Verdict::Allow(allow),
+            Err(denied) => Verdict::Deny(denied.deny),
+        }
+    }
+
+    /// The narrowest change that allows a denied action: what [`Deny::allow_with`] says, as data.
+    #[must_use]
+    pub fn remedy(&self, action: &Action) -> Option<Change> {
+        self.judge(action).err()?.change
+    }
+
+    fn judge(&self, action: &Action) -> Result<Allow, Box<Denied>> {
+        match action {
+            Action::Resolve { name } => network::decide(&self.network, &network::Asked::Name(name)),
+            Action::Connect { name, port } => {
+                network::decide(&self.network, &network::Asked::Connection(name, *port))
+            }
+            Action::ConnectAddress { address, port } => {
+                network::decide(&self.network, &network::Asked::Address(*address, *port))
+            }
+            Action::Read { path } => path::decide(&self.paths, path, Access::Read),
+            Action::Write { path } => path::decide(&self.paths, path, Access::Write),
+            Action::Execute { argv } => self.execute(argv),
+        }
+    }
+
+    /// Rules on commands only deny: what no rule names is started.
+    fn execute(&self, argv: &[OsString]) -> Result<Allow, Box<Denied>> {
+        let denying = self.commands.iter().filter(|rule| rule.pattern.matches(argv));
+        match denying.min_by_key(|rule| (&rule.origin, &rule.pattern)) {
+            Some(rule) => Err(Denied::new(
+                Some(rule.pattern.to_string()),
+                rule.origin.clone(),
+                "a rule denies the command",
+                None,
+            )),
+            None => Ok(Allow {
+                rule: None,
+                origin: Origin::BuiltIn("default".into()),
+                reason: "no rule denies the command".into(),
+            }),
+        }
+    }
+}
+
+impl NetworkPreset {
+    /// Its word in configuration and flags.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Listed => "listed",
+            Self::Agent => "agent",
+            Self::Dev => "dev",
+            Self::Open => "open",
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Proxies that programs inside can be told of, at a fixed address: HTTP (CONNECT and absolute targets, RFC 9110 9.3.6,
+//! RFC 9112 3.2.2) and SOCKS5 (RFC 1928), each on both ports. No program needs one here; some insist.
+//!
+//! What is asked for is judged as a connection to there would be, and so is what is spoken in a tunnel.
+
+use super::connection::{carry, failed, reach, refuse};
+use super::denial;
+use super::first_bytes::{self, Spoken};
+use super::gate::{self, Target, refusal};
+use super::http::{Authority, Request};
+use super::record::Record;
+use super::requests::{self, Asked};
+use super::{Proxy, socks};
+use crate::plan::linux::{OWN_ADDRESSES, PROXY_PORTS};
+use crate::policy::{Deny, Protocol};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// Agrees to a tunnel (RFC 9110 9.3.6).
+const AGREED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// Whether a connection was going to the proxies.
+pub(super) fn is_meant(going: SocketAddr) -> bool {
+    let (v4, v6) = OWN_ADDRESSES;
+    let own = [IpAddr::V4(v4), IpAddr::V6(v6)];
+    own.contains(&going.ip()) && PROXY_PORTS.contains(&going.port())
+}
+
+/// Serves a connection to the proxies, which are at `own`.
+pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr) {
+    let mut bytes = Vec::new();
+    loop {
+        let mut record = Record::new(Arc::clone(&proxy.told), (own, 0).into());
+        let request = match first_bytes::read(&mut stream, &mut bytes, true).await {
+            Ok(Spoken::Http(request)) => request,
+            Ok(Spoken::Other) if bytes.first() == Some(&socks::VERSION) => {
+                return socks::serve(proxy, stream, bytes, own, record).await;
+            }
+            Ok(Spoken::Ended) => return record.forget(),
+            Ok(spoken) => {
+                record.protocol = spoken.protocol();
+                let why = match spoken {
+                    Spoken::Wrong(_, why) => why,
+                    Spoken::Tls { .. }
+                    | Spoken::Http(_)
+                    | Spoken::Http2
+                    | Spoken::Ssh
+                    | Spoken::Other
+                    | Spoken::Undecided
+                    | Spoken::Ended => "neither HTTP/1 nor SOCKS5",
+                };
+                let deny = refusal(&format!("a proxy can't understand it: {why}"));
+                return refuse(stream, (own, 0).into(), &mut record, deny).await;
+            }
+            Err(error) => {
+                record.failed = Some(error.to_string());
+                return denial::reset(&stream);
+            }
+        };
+        record.protocol = Some(Protocol::Http);
+        if let Some(authority) = request.connect.clone() {
+            bytes.drain(..request.length.min(bytes.len()));
+            return connect(proxy, stream, bytes, authority, own, record).await;
+        }
+        match forward(proxy, stream, bytes, request, own, record).await {
+            Some((same, rest)) => (stream, bytes) = (same, rest),
+            None => return,
+        }
+    }
+}
+
+/// `CONNECT`: a tunnel.
+async fn connect(
+    proxy: &Proxy,
+    mut stream: TcpStream,
+    bytes: Vec<u8>,
+    authority: Authority,
+    own: IpAddr,
+    mut record: Record,
+) {
+    let going = SocketAddr::new(own, authority.port.unwrap_or(0));
+    let target = match authority.port {
+        Some(port) => judge(proxy, &authority.host, port, &mut record),
+        None => Err(refusal("CONNECT without a port")),
+    };
+    let target = match target {
+        Ok(target) => target,
+        Err(deny) => return refuse(stream, going, &mut record, deny).await,
+    };
+    let Some(upstream) = reach(proxy, &target, &mut record).await else {
+        return failed(stream, going, &target, &record).await;
+    };
+    if let Err(error) = stream.write_all(AGREED).await {
+        record.failed = Some(error.to_string());
+        return;
+    }
+    tunnel(stream, upstream, bytes, target, record).await;
+}
+
+/// What is spoken in a tunnel is judged before it gets to the other end.
+pub(super) async fn tunnel(
+    mut stream: TcpStream,
+    upstream: TcpStream,
+    mut bytes: Vec<u8>,
+    target: Target,
+    mut record: Record,
+) {
+    let going = record.going;
+    record.protocol = None;
+    let spoken = match first_bytes::read(&mut stream, &mut bytes, gate::is_web(target.port())).await {
+        Ok(spoken) => spoken,
+        Err(error) => {
+            record.failed = Some(error.to_string());
+            return denial::reset(&stream);
+        }
+    };
+    record.protocol = spoken.protocol();
+    if let Err(deny) = gate::fits(&target, &spoken) {
+        denial::reset(&upstream);
+        return refuse(stream, going, &mut record, deny).await;
+    }
+    if spoken != Spoken::Ended {
+        carry(stream, upstream, bytes, spoken, &target, going, &mut record).await;
+    }
+}
+
+/// A request with an absolute target, and those that follow it to the same host. Gives the connection back where the
+/// next one leads elsewhere.
+async fn forward(
+    proxy: &Proxy,
+    mut stream: TcpStream,
+    bytes: Vec<u8>,
+    request: Request,
+    own: IpAddr,
+    mut record: Record,
+) -> Option<(TcpStream, Vec<u8>)> {
+    let asked = request.absolute.as_ref().filter(|absolute| absolute.is_http);
+    let port = asked.map_or(0, |absolute| absolute.authority.port.unwrap_or(requests::HTTP));
+    let going = SocketAddr::new(own, port);
+    let target = match asked {
+        Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record),
+        None => Err(refusal("a proxy needs CONNECT, or the URL of an HTTP server")),
+    };
+    let target = target.and_then(|target| gate::request_fits(&target, &request).map(|()| target));
+    let target = match target {
+        // A tunnel is what leads to a port of TLS.
+        Ok(target) if target.port() == 443 => Err(refusal("no TLS on port 443")),
+        other => other,
+    };
+    let target = match target {
+        Ok(target) => target,
+        Err(deny) => {
+            refuse(stream, going, &mut record, deny).await;
+            return None;
+        }
+    };
+    let Some(mut upstream) = reach(proxy, &target, &mut record).await else {
+        failed(stream, going, &target, &record).await;
+        return None;
+    };
+    let begin = requests::Begin::Request(request);
+    let (inside, outside) = (&mut stream, &mut upstream);
+    match requests::carry(
+        inside,
+        outside,
+        bytes,
+        begin,
+        &target,
+        Asked::Proxy,
+        &record.counts,
+    )
+    .await
+    {
+        Ok(requests::End::Elsewhere(rest)) => Some((stream, rest)),
+        Ok(requests::End::Done) => {
+            // A reader that was told of no length waits for this end.
+            stream.shutdown().await.ok();
+            None
+        }
+        Ok(requests::End::Denied(deny)) => {
+            denial::reset(&upstream);
+            refuse(stream, going, &mut record, deny).await;
+            None
+        }
+        Err(error) => {
+            record.failed = Some(error.to_string());
+            denial::reset(&stream);
+            denial::reset(&upstream);
+            None
+        }
+    }
+}
+
+/// What was asked for, if it may be reached.
+pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Target, Deny> {
+    record.going.set_port(port);
+    let target = proxy.target_of(host, port)?;
+    match &target {
+        Target::Name(name, _) => record.name = Some(name.clone()),
+        Target::Address(address) => record.going = *address,
+    }
+    proxy.allowed(&target).map(|()| target)
+}
