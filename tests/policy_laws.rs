@@ -520,7 +520,7 @@ fn cases_that_were_wider() {
         // A part was opened over a link, and its protection was thought hidden.
         ("files.write = ['a/.git', 'way']", "files.hide = ['a']"),
         // A part was shown in what was hidden, and lost what was protected in it.
-        ("files.write = ['a/b']", "files.hide = ['a']"),
+        ("files.write = ['a/b']", "files.hide = ['a*']"),
         // What was only read, and so kept where it is, was hidden, and what lay above it could be renamed.
         (
             "files = { read = ['**/*.key'], write = ['d/.idea'] }",
