@@ -132,7 +132,7 @@ impl Looked {
                 Some((Guard::ReadOnly, at.clone()))
             }
             // Hidden, with parts of it shown: when it is replaced those parts are gone as well.
-            Entry::Seal { at } => Some((Guard::Mask, at.clone())),
+            Entry::Seal { at } => Some((Guard::Hollow, at.clone())),
             Entry::Directory { .. }
             | Entry::Link { .. }
             | Entry::File { .. }

@@ -8,6 +8,8 @@
 //! Nothing here looks at the machine beyond reading those files.
 
 mod administrator;
+#[cfg(test)]
+mod agent_tests;
 mod error;
 mod excerpt;
 pub mod floor;

@@ -4,16 +4,9 @@ use super::*;
 use crate::{
     agents,
     failure::Failure,
-    policy::{
-        Access, Action, Deny, Grant, Home, NetworkPreset, Origin, OwnSandbox, PathRule, Policy, Verdict,
-    },
+    policy::{Access, Action, Deny, Grant, Home, NetworkPreset, Origin, PathRule, Policy, Verdict},
 };
-use std::{
-    ffi::OsString,
-    fmt::Write as _,
-    os::unix::ffi::OsStringExt,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::Path};
 
 pub(super) fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
     let path = match kind {
@@ -56,7 +49,7 @@ pub(super) fn flags(words: &[&str]) -> Settings {
     run.flags.settings()
 }
 
-fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
+pub(super) fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
     let layers = Layers {
         user: Some(parsed(file)),
         flags: flags(words),
@@ -651,32 +644,6 @@ fn paths_have_their_base_and_the_later_layer_wins() {
 }
 
 #[test]
-fn rules_on_commands_add_up() {
-    let file = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
-    let denied = |agent: &str, command: &str| {
-        let argv = command.split(' ').map(Into::into).collect();
-        match merged(agent, file, &[])
-            .unwrap()
-            .decide(&Action::Execute { argv })
-        {
-            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
-            Verdict::Allow(_) => None,
-        }
-    };
-    let place = |line| format!("/home/u/.config/aca/config.toml:{line}:9");
-    assert_eq!(
-        denied("generic", "git push x"),
-        Some(("git push".into(), place(2)))
-    );
-    assert_eq!(
-        denied("claude", "git push x"),
-        Some(("git push".into(), place(2)))
-    );
-    assert_eq!(denied("claude", "/bin/rm -r x"), Some(("rm -r".into(), place(4))));
-    assert_eq!(denied("generic", "rm -r x"), None);
-}
-
-#[test]
 fn a_later_fixed_address_replaces_the_earlier() {
     let policy = merged(
         "generic",
@@ -692,60 +659,4 @@ fn a_later_fixed_address_replaces_the_earlier() {
         ("::1".to_owned(), Some(81))
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
-}
-
-#[test]
-fn an_own_sandbox_is_what_the_latest_layer_says() {
-    let off = "[agents.codex]\nown_sandbox = \"off\"";
-    for (agent, file, words, expected) in [
-        ("codex", "", &[][..], Some(OwnSandbox::Keep)),
-        ("codex", off, &[], Some(OwnSandbox::Off)),
-        ("codex", off, &["--own-sandbox", "keep"], Some(OwnSandbox::Keep)),
-        ("gemini", off, &[], Some(OwnSandbox::Off)),
-        ("generic", off, &[], None),
-        // To switch off what isn't there is no fault.
-        ("generic", "", &["--own-sandbox", "off"], None),
-    ] {
-        assert_eq!(
-            merged(agent, file, words).unwrap().own_sandbox,
-            expected,
-            "{agent} {file} {words:?}"
-        );
-    }
-    // What switches it off is set then and only then, and the user's word on it counts.
-    let set = |words: &[&str]| {
-        let policy = merged("gemini", "", words).unwrap();
-        let variable = policy
-            .environment
-            .set
-            .into_iter()
-            .find(|(name, _)| name == "GEMINI_SANDBOX");
-        variable.map(|(_, value)| value)
-    };
-    assert_eq!(set(&[]).as_deref(), Some("false"));
-    assert_eq!(set(&["--own-sandbox", "keep"]), None);
-    assert_eq!(
-        set(&["--env", "GEMINI_SANDBOX=docker"]).as_deref(),
-        Some("docker")
-    );
-}
-
-#[test]
-fn a_variable_of_an_agent_may_be_a_path_in_the_home() {
-    let policy = merged("codex", "", &[]).unwrap();
-    let set: Vec<(&str, &str)> = policy
-        .environment
-        .set
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(set, [("CODEX_SQLITE_HOME", "/home/u/.codex/sqlite")]);
-    // A path that a policy can't hold isn't set, rather than set to something else.
-    let odd = PathBuf::from(OsString::from_vec(b"/home/\xff".to_vec()));
-    let odd = Bases {
-        home: &odd,
-        ..bases()
-    };
-    let merged = merge(&agents::load("codex").unwrap(), &Layers::default(), odd);
-    assert_eq!(merged.unwrap().policy.environment.set, []);
 }

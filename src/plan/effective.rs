@@ -355,4 +355,36 @@ mod tests {
         };
         assert_eq!(view.rules()[0].access, Access::Hide);
     }
+
+    #[test]
+    fn a_pin_shows_its_place_as_it_was_granted() {
+        let grant = |at: &str, place| Entry::Grant {
+            source: at.into(),
+            at: at.into(),
+            kind: Kind::Directory,
+            identity: None,
+            own: false,
+            why: String::new(),
+            place,
+            origin: Origin::BuiltIn("t".into()),
+        };
+        let pin = |at: &str| Entry::Pin { at: at.into() };
+        let view = View {
+            entries: vec![
+                grant("/a", Place::Project),
+                grant("/a/b", Place::Cache),
+                grant("/a/b/c", Place::Cache),
+                pin("/a/b"),
+            ],
+        };
+        let place = |path: &str| {
+            PathRule::nearest(&view.rules(), Path::new(path))
+                .unwrap()
+                .place
+                .clone()
+        };
+        assert_eq!(place("/a/x"), Place::Project);
+        assert_eq!(place("/a/b/x"), Place::Cache);
+        assert_eq!(view.rules().len(), 2, "what lay beneath is hidden");
+    }
 }

@@ -17,6 +17,7 @@ mod web;
 
 mod claude;
 mod codex;
+mod copilot;
 mod gemini;
 mod known;
 mod model;

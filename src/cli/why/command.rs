@@ -64,7 +64,7 @@ fn found(question: &Question, program: &OsStr) -> Option<PathBuf> {
 fn executable(question: &Question, place: &Path) -> Option<PathBuf> {
     let resolved = inside::resolve(&question.prepared.plan.view, place);
     match resolved.seen {
-        Seen::Host(host) if !resolved.circle && inside::may_execute(&host) => Some(place.to_owned()),
+        Seen::Host(host) if resolved.broken.is_none() && inside::may_execute(&host) => Some(place.to_owned()),
         Seen::Host(_)
         | Seen::Made
         | Seen::Link(_)

@@ -17,8 +17,8 @@ pub(super) struct Resolved {
     pub(super) path: PathBuf,
     /// What is found there.
     pub(super) seen: Seen,
-    /// The links lead in a circle, or are too many.
-    pub(super) circle: bool,
+    /// Why it leads nowhere.
+    pub(super) broken: Option<&'static str>,
 }
 
 /// Follows `path` inside.
@@ -29,6 +29,13 @@ pub(super) fn resolve(view: &View, path: &Path) -> Resolved {
     let mut waiting: Vec<OsString> = parts(path);
     while let Some(name) = waiting.pop() {
         if name == ".." {
+            if !is_passed(&seen) {
+                return Resolved {
+                    path: here,
+                    seen,
+                    broken: Some("a directory on the way is not there inside"),
+                };
+            }
             here.pop();
             seen = view.seen(&here);
             continue;
@@ -53,7 +60,7 @@ pub(super) fn resolve(view: &View, path: &Path) -> Resolved {
                 return Resolved {
                     path: next,
                     seen,
-                    circle: true,
+                    broken: Some("symbolic links on the way lead in a circle"),
                 };
             }
             None => here = next,
@@ -62,7 +69,16 @@ pub(super) fn resolve(view: &View, path: &Path) -> Resolved {
     Resolved {
         path: here,
         seen,
-        circle: false,
+        broken: None,
+    }
+}
+
+/// Whether `..` leads out of it: a directory that is there.
+fn is_passed(seen: &Seen) -> bool {
+    match seen {
+        Seen::Host(host) => is_directory(host),
+        Seen::Made | Seen::Covered | Seen::Kernel => true,
+        Seen::Link(_) | Seen::Empty | Seen::Absent => false,
     }
 }
 
@@ -178,17 +194,18 @@ mod tests {
             ("/s/l", "/s/p/sub"),
             ("/s/l/back/up", "/s/inner"),
             ("/s/l/..", "/s/p"),
-            ("/s/p/none/../x", "/s/p/x"),
             ("/../..", "/"),
         ] {
             let resolved = resolve(&view, Path::new(asked));
             assert_eq!(
-                (resolved.path.as_path(), resolved.circle),
-                (Path::new(leads), false),
+                (resolved.path.as_path(), resolved.broken),
+                (Path::new(leads), None),
                 "{asked}"
             );
         }
-        assert!(resolve(&view, Path::new("/s/p/round")).circle);
+        for broken in ["/s/p/round", "/s/p/none/../x", "/s/inner/../p", "/elsewhere/.."] {
+            assert!(resolve(&view, Path::new(broken)).broken.is_some(), "{broken}");
+        }
         assert_eq!(resolve(&view, Path::new("/elsewhere")).seen, Seen::Absent);
         assert_eq!(resolve(&view, Path::new("/s/inner")).seen, Seen::Empty);
     }

@@ -50,7 +50,7 @@ struct Asked<'a> {
     question: &'a Question,
     path: PathBuf,
     seen: Seen,
-    circle: bool,
+    broken: Option<&'static str>,
     there: bool,
     rule: Option<&'a PathRule>,
     foreseen: Option<(Foreseen, Option<Origin>)>,
@@ -68,11 +68,11 @@ impl<'a> Asked<'a> {
         Self {
             question,
             rule,
-            there: made || there(&resolved.seen, &resolved.path),
+            there: resolved.broken.is_none() && (made || there(&resolved.seen, &resolved.path)),
             foreseen: question.prepared.looked.foresee(&resolved.path),
             path: resolved.path,
             seen: resolved.seen,
-            circle: resolved.circle,
+            broken: resolved.broken,
         }
     }
 
@@ -99,8 +99,7 @@ impl<'a> Asked<'a> {
         let word = if access == Access::Write { "write" } else { "read" };
         let verdict = self.question.policy.decide(&self.action(access));
         let judged = Judged::new(word, self.path.display().to_string(), &verdict);
-        if self.circle {
-            let reason = "symbolic links on the way lead in a circle";
+        if let Some(reason) = self.broken {
             return (judged.denied("view", reason), Hint::None);
         }
         let overruled = match verdict {

@@ -331,8 +331,12 @@ impl<'a> Reading<'a> {
 
     /// A rule on a command. Not carried over: switch it here.
     fn command(&mut self, place: &Place, answer: Answer) {
-        let why = "aca has no rules on commands: what a command reaches is what files and network allow";
-        self.imported.leave(place, answer.loss(), why, None);
+        let why = "a program inside can run another under any name: what a command reaches is what files and network allow";
+        let instead = match answer {
+            Answer::Allow => None,
+            Answer::Deny | Answer::Ask => Some("`[commands] deny` keeps aca itself from starting one"),
+        };
+        self.imported.leave(place, answer.loss(), why, instead);
     }
 
     /// A rule on one of Claude Code's tools, which no sandbox around it sees.

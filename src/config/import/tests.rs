@@ -389,10 +389,10 @@ fn claude_code_s_files_as_text() {
     # aca's own masks of secrets, and its protection of what the host runs later, stay on top of this.
     # Not carried over: model: it isn't about the sandbox: Claude Code reads it itself
     # Not carried over: env.LD_PRELOAD: `LD_PRELOAD` makes the dynamic loader run other code in every program, so it never goes inside
-    # Not carried over: permissions.allow[4] `Bash(npm run test:*)`: aca has no rules on commands: what a command reaches is what files and network allow
+    # Not carried over: permissions.allow[4] `Bash(npm run test:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
     # Not carried over: permissions.allow[5] `Read`: the project can be read and written anyway, and nothing else by this
-    # Not carried over: permissions.deny[5] `Bash(curl:*)`: aca has no rules on commands: what a command reaches is what files and network allow
-    # Not carried over: permissions.ask[0] `Bash(git push:*)`: aca has no rules on commands: what a command reaches is what files and network allow
+    # Not carried over: permissions.deny[5] `Bash(curl:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
+    # Not carried over: permissions.ask[0] `Bash(git push:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
     # Not carried over: permissions.ask[1] `Edit(x)`: aca asks nobody while a command runs
     # Not carried over: permissions.defaultMode: it is about what Claude Code asks, and Claude Code reads it itself
     # Not carried over: sandbox.excludedCommands: nothing runs outside of aca's sandbox
@@ -437,10 +437,10 @@ fn claude_code_s_files_as_text() {
     A = "1" # env.A, /home/u/.claude/settings.json:3
     Nothing: model: it isn't about the sandbox: Claude Code reads it itself
     Permission: env.LD_PRELOAD: `LD_PRELOAD` makes the dynamic loader run other code in every program, so it never goes inside
-    Permission: permissions.allow[4] `Bash(npm run test:*)`: aca has no rules on commands: what a command reaches is what files and network allow
+    Permission: permissions.allow[4] `Bash(npm run test:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
     Nothing: permissions.allow[5] `Read`: the project can be read and written anyway, and nothing else by this
-    Restriction: permissions.deny[5] `Bash(curl:*)`: aca has no rules on commands: what a command reaches is what files and network allow
-    Restriction: permissions.ask[0] `Bash(git push:*)`: aca has no rules on commands: what a command reaches is what files and network allow
+    Restriction: permissions.deny[5] `Bash(curl:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
+    Restriction: permissions.ask[0] `Bash(git push:*)`: a program inside can run another under any name: what a command reaches is what files and network allow
     Restriction: permissions.ask[1] `Edit(x)`: aca asks nobody while a command runs
     Nothing: permissions.defaultMode: it is about what Claude Code asks, and Claude Code reads it itself
     Permission: sandbox.excludedCommands: nothing runs outside of aca's sandbox
@@ -474,7 +474,7 @@ fn an_unknown_word_in_a_rule_is_no_silent_loss() {
         ("Read", "without anything to read"),
         ("Read(a[0-9]/x)", "not supported"),
         ("WebFetch", "a tool of Claude Code's"),
-        ("Bash", "no rules on commands"),
+        ("Bash", "under any name"),
     ] {
         let text = json!({"permissions": {"deny": [deny]}}).to_string();
         let file = ClaudeFile {
