@@ -68,11 +68,11 @@ pub(super) fn add(
     Ok(made)
 }
 
-/// What an entry shows of `own` by naming it or a part of it.
+/// What an entry shows of `own` by naming a part of it. One that names all of it is covered like one that holds it.
 fn shows<'a>(entry: &'a Entry, own: &Path) -> Option<&'a Path> {
     let grants = matches!(entry, Entry::Show { .. } | Entry::Grant { own: false, .. });
     let (source, at) = bound(entry).filter(|_| grants)?;
-    source.starts_with(own).then_some(at)
+    (source.starts_with(own) && source != own).then_some(at)
 }
 
 /// Where a path of the host is seen, and whether that is its own place.
