@@ -4,6 +4,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -132,6 +133,45 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
 )]
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
+}
+
+/// Most links that are followed, as for the kernel (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// The symbolic links that lead to `path`, each without links above it.
+#[must_use]
+pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    let mut reached = PathBuf::from("/");
+    // The next component last.
+    let mut left: Vec<OsString> = names(path);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(&name);
+        match std::fs::read_link(&next) {
+            Ok(target) if links.len() < LINKS_MAX => {
+                if target.is_absolute() {
+                    reached = PathBuf::from("/");
+                }
+                left.extend(names(&target));
+                links.push(next);
+            }
+            Ok(_) | Err(_) => reached = next,
+        }
+    }
+    links
+}
+
+/// The components of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().rev().filter_map(name).collect()
 }
 
 /// Which inode a path is, not following a link; `None` where nothing can be looked at.

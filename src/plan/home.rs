@@ -130,7 +130,7 @@ fn is_shown(path: &Path, entries: &[Entry]) -> bool {
 }
 
 /// A path without symbolic links, also where its last parts are still to be made.
-fn real_place(facts: &Facts, path: &Path) -> PathBuf {
+pub(super) fn real_place(facts: &Facts, path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|above| {
             let real = &facts.paths.get(above)?.real;

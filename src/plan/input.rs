@@ -100,6 +100,8 @@ pub struct Extras {
     pub home_secrets: Vec<PathBuf>,
     /// Paths that are never seen inside: aca's own configuration and state.
     pub own: Vec<PathBuf>,
+    /// Symbolic links on the way to those, without links above them.
+    pub own_links: Vec<PathBuf>,
     /// The agent.
     pub agent: AgentNeeds,
     /// The command.

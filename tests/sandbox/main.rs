@@ -27,5 +27,6 @@ mod srt;
 mod state;
 mod surface;
 mod terminal;
+mod trust;
 mod why;
 mod write;
