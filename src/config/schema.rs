@@ -426,11 +426,7 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bases, merge};
     use super::*;
-    use crate::config::Layers;
-    use crate::policy::{Action, Verdict};
-    use std::path::Path;
 
     #[test]
     fn rules_on_commands_keep_their_place() {
@@ -458,39 +454,6 @@ mod tests {
             faults.push_str(&crate::failure::Failure::from(read(list).unwrap_err()).to_string());
         }
         insta::assert_snapshot!(faults);
-    }
-
-    #[test]
-    fn rules_on_commands_add_up() {
-        let text = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
-        let source = Source {
-            path: "c.toml".into(),
-            text: text.into(),
-        };
-        let layers = Layers {
-            user: Some(read(source, FileKind::User).unwrap()),
-            ..Layers::default()
-        };
-        let denied = |agent: &str, command: &str| {
-            let here = Path::new("/p");
-            let bases = Bases {
-                home: Path::new("/home/u"),
-                project: here,
-                current: here,
-            };
-            let agent = agents::load(agent).unwrap();
-            let policy = merge(&agent, &layers, bases).unwrap().policy;
-            let argv = command.split(' ').map(Into::into).collect();
-            match policy.decide(&Action::Execute { argv }) {
-                Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
-                Verdict::Allow(_) => None,
-            }
-        };
-        let rule = |rule: &str, place: &str| Some((rule.to_owned(), place.to_owned()));
-        assert_eq!(denied("generic", "git push x"), rule("git push", "c.toml:2:9"));
-        assert_eq!(denied("claude", "git push x"), rule("git push", "c.toml:2:9"));
-        assert_eq!(denied("claude", "/bin/rm -r x"), rule("rm -r", "c.toml:4:9"));
-        assert_eq!(denied("generic", "rm -r x"), None);
     }
 
     /// Every key of the tables is read: one that is listed and not matched would be an unknown key.

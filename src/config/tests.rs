@@ -660,3 +660,24 @@ fn a_later_fixed_address_replaces_the_earlier() {
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
 }
+
+#[test]
+fn rules_on_commands_add_up() {
+    let text = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
+    let denied = |agent: &str, command: &str| {
+        let argv = command.split(' ').map(Into::into).collect();
+        match merged(agent, text, &[])
+            .unwrap()
+            .decide(&Action::Execute { argv })
+        {
+            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
+            Verdict::Allow(_) => None,
+        }
+    };
+    let place = |place: &str| format!("/home/u/.config/aca/config.toml:{place}");
+    let rule = |rule: &str, at: &str| Some((rule.to_owned(), place(at)));
+    assert_eq!(denied("generic", "git push x"), rule("git push", "2:9"));
+    assert_eq!(denied("claude", "git push x"), rule("git push", "2:9"));
+    assert_eq!(denied("claude", "/bin/rm -r x"), rule("rm -r", "4:9"));
+    assert_eq!(denied("generic", "rm -r x"), None);
+}
