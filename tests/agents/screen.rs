@@ -92,7 +92,13 @@ impl<'a> Screen<'a> {
             }
             let user = crate::support::uid().to_string();
             let mut processes = self.world.command("ps");
-            processes.args(["-u", &user, "-o", "pid,ppid,pgid,tpgid,stat,wchan:20,args"]);
+            processes.args([
+                "-L",
+                "-u",
+                &user,
+                "-o",
+                "pid,lwp,ppid,pgid,tpgid,stat,wchan:20,args",
+            ]);
             assert!(
                 start.elapsed() < PATIENCE,
                 "{answer:?} doesn't appear:\n{shown}\n{}",
