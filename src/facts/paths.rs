@@ -76,9 +76,6 @@ impl Paths {
     }
 }
 
-/// Most symbolic links on the way to one path, as many as the kernel follows (path_resolution(7)).
-const LINKS_MAX: usize = 40;
-
 /// Most paths hold no symbolic link, and most of the built-in ones aren't there: one look-up tells both.
 fn look(path: &Path) -> Option<PathFact> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -132,35 +129,8 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
         real: real(path).ok()?,
         link,
         identity,
-        links: links_of(path)?,
+        links: links_on_the_way(path),
     })
-}
-
-/// Where the symbolic links on the way to a path lie; `None` for a path that leads nowhere.
-fn links_of(path: &Path) -> Option<Vec<PathBuf>> {
-    let mut links = Vec::new();
-    let mut here = PathBuf::from("/");
-    let reversed = |path: &Path| -> Vec<OsString> { path.iter().rev().map(ToOwned::to_owned).collect() };
-    // What is still to be gone, the next name last.
-    let mut names = reversed(path);
-    while let Some(name) = names.pop() {
-        if name == ".." {
-            here.pop();
-            continue;
-        }
-        // A root leads back to the root, `.` nowhere.
-        here.push(name);
-        let Ok(target) = std::fs::read_link(&here) else {
-            continue;
-        };
-        links.push(here.clone());
-        if links.len() > LINKS_MAX {
-            return None;
-        }
-        here.pop();
-        names.extend(reversed(&target));
-    }
-    Some(links)
 }
 
 /// The path without symbolic links.
@@ -173,6 +143,45 @@ fn links_of(path: &Path) -> Option<Vec<PathBuf>> {
 )]
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
+}
+
+/// Most links that are followed, as for the kernel (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// The symbolic links that lead to `path`, each without links above it.
+#[must_use]
+pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    let mut reached = PathBuf::from("/");
+    // The next component last.
+    let mut left: Vec<OsString> = names(path);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(&name);
+        match std::fs::read_link(&next) {
+            Ok(target) if links.len() < LINKS_MAX => {
+                if target.is_absolute() {
+                    reached = PathBuf::from("/");
+                }
+                left.extend(names(&target));
+                links.push(next);
+            }
+            Ok(_) | Err(_) => reached = next,
+        }
+    }
+    links
+}
+
+/// The components of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().rev().filter_map(name).collect()
 }
 
 /// Which inode a path is, not following a link; `None` where nothing can be looked at.

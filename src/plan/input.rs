@@ -102,6 +102,8 @@ pub struct Extras {
     pub home_secrets: Vec<PathBuf>,
     /// Paths that are never seen inside: aca's own configuration and state.
     pub own: Vec<PathBuf>,
+    /// Symbolic links on the way to those, without links above them.
+    pub own_links: Vec<PathBuf>,
     /// The agent.
     pub agent: AgentNeeds,
     /// The command.
@@ -140,11 +142,6 @@ impl ProjectNeeds {
     /// Whether a path of the host lies in there.
     pub(super) fn holds(&self, path: &Path) -> bool {
         self.roots().any(|root| path.starts_with(root))
-    }
-
-    /// Whether a link on the way to a path lies in there.
-    pub(super) fn holds_link_of(&self, fact: &PathFact) -> bool {
-        fact.links.iter().any(|link| self.holds(link))
     }
 
     /// Whether a path leads out of there over a link that lies in there: whatever ran there before could have made it.

@@ -179,6 +179,33 @@ fn g04_everyday_commands() {
     }
 }
 
+/// The common git directory is a root of its own: nothing above it is pinned, which would show the host's.
+#[test]
+fn g04_a_linked_work_tree_shows_nothing_of_what_lies_above() {
+    let (world, linked) = with_worktree();
+    world.file(world.home.join(".ssh/id"), "SECRET");
+    let ran = aca_in(
+        &world,
+        &linked,
+        &format!(
+            "cat ~/.ssh/id {0}/README; for p in {0}/q ~/q {1}/q {1}/home/q; do echo x > $p; done; ls {1}; true",
+            world.project.display(),
+            world.root().display()
+        ),
+    );
+    assert!(
+        !ran.out.contains("SECRET") && !ran.out.contains("hello"),
+        "{ran:?}"
+    );
+    for path in [
+        world.project.join("q"),
+        world.home.join("q"),
+        world.root().join("q"),
+    ] {
+        assert!(fs::symlink_metadata(&path).is_err(), "{path:?} {ran:?}");
+    }
+}
+
 #[test]
 fn g05_settings_of_the_repository_are_refused_in_words() {
     let world = World::with_repository();
