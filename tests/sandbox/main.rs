@@ -14,6 +14,7 @@ mod environment;
 mod escapes;
 mod git;
 mod import;
+mod invariants;
 mod jobs;
 mod led;
 mod leftovers;
