@@ -151,7 +151,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     } = police(args, beginning)?;
     let policy = merged.policy;
     let looked = look(project, &policy)?;
-    let mut needs = looked.needs();
+    let mut needs = looked.needs(&ambient.home);
     let links = match (&args.flags.config, &args.flags.srt_settings) {
         (Some(named), _) | (None, Some(named)) => keep(&ambient.directory.join(named), &places, &mut needs),
         // What is kept elsewhere, in a repository of settings, say.

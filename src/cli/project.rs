@@ -2,7 +2,7 @@
 
 use crate::facts::{
     Foreseen, Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
-    identity_of, real, walk_project, walk_without,
+    identity_of, obeyed, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
@@ -87,7 +87,7 @@ fn is_walked(rule: &PathRule, root: &Path) -> bool {
 
 impl Looked {
     /// What the plan does with it.
-    pub(super) fn needs(&self) -> ProjectNeeds {
+    pub(super) fn needs(&self, home: &Path) -> ProjectNeeds {
         let mut needs = ProjectNeeds {
             root: self.project.root.clone(),
             extra_writable: self.project.extra_writable.clone(),
@@ -103,6 +103,17 @@ impl Looked {
         };
         for walk in &self.walks {
             self.add(walk, &mut needs);
+        }
+        let roots: Vec<&Path> = self.walks.iter().map(|walk| walk.root.as_path()).collect();
+        for (path, kind) in obeyed(home, &roots) {
+            let why = "what your home links to it is run or obeyed";
+            needs.protect.push(Kept {
+                path,
+                kind,
+                why: why.into(),
+                place: Place::Protected(format!("when {why}")),
+                origin: Origin::BuiltIn("a link of the home's".into()),
+            });
         }
         for tree in &self.project.neighbours {
             let origin = Origin::BuiltIn("another work tree of the repository".into());

@@ -179,3 +179,33 @@ fn variables_show_no_secrets_and_move_no_cache_over_the_system() {
         );
     }
 }
+
+/// Names in such a repository are the user's own choice.
+#[test]
+fn what_the_home_links_to_stays_as_it_is() {
+    let world = dotfiles();
+    world.file("shell/rc", "host");
+    world.file("git/config", "[user]");
+    world.file("claude/settings.json", "{}");
+    fs::remove_file(world.home.join(".bashrc")).unwrap();
+    world.directory("../.config");
+    symlink("project/shell/rc", world.home.join(".bashrc")).unwrap();
+    symlink("../project/git", world.home.join(".config/git")).unwrap();
+    let script = "for f in shell/rc git/config claude/settings.json; do echo evil > $f; mv $f x; rm -f $f; d=$(dirname $f); mv $d y; \
+                  mv ~/project/$d y; done 2> /dev/null; rm -rf x y; echo x > shell/other && ls";
+    let ran = world.run(&[], script);
+    assert_eq!(ran.ok(), "bin\nclaude\ngit\nshell", "{ran:#?}");
+    for (path, content) in [
+        ("shell/rc", "host"),
+        ("git/config", "[user]"),
+        ("claude/settings.json", "{}"),
+    ] {
+        assert_eq!(fs::read_to_string(world.project.join(path)).unwrap(), content);
+    }
+    // Who means it says so.
+    let rc = world.project.join("shell/rc");
+    world
+        .run(&["--write", rc.to_str().unwrap()], "echo mine > shell/rc")
+        .ok();
+    assert_eq!(fs::read_to_string(rc).unwrap(), "mine\n");
+}
