@@ -286,6 +286,7 @@ fn facts() -> Facts {
             kind: kind(&path),
             real: if link { at("a/b") } else { path.clone() },
             link: link.then(|| "a/b".into()),
+            links: Vec::new(),
             identity: Identity { device: 1, inode },
         };
         paths.insert(path, fact);

@@ -317,6 +317,8 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
             .map(|shown| shown.path.clone()),
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
+    let files = extras.agent.files.iter().filter(|copy| copy.content.is_some());
+    paths.extend(files.map(|copy| copy.from.clone()));
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
     paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
     paths.extend(above(extras));
@@ -333,6 +335,7 @@ fn above(extras: &Extras) -> BTreeSet<PathBuf> {
     let made = extras.caches.iter().chain(&extras.agent.own);
     made.map(|cache| &cache.store)
         .chain(&extras.agent.share)
+        .chain(&extras.own)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)

@@ -104,6 +104,15 @@ impl Looked {
         for walk in &self.walks {
             self.add(walk, &mut needs);
         }
+        for tree in &self.project.neighbours {
+            let origin = Origin::BuiltIn("another work tree of the repository".into());
+            needs.masks.push((tree.clone(), Kind::Directory, origin));
+            // What it lies in can't be moved away with it.
+            let above = tree
+                .parent()
+                .filter(|above| !needs.extra_writable.iter().any(|root| root == above));
+            needs.pins.extend(above.map(Path::to_owned));
+        }
         needs
     }
 

@@ -37,8 +37,10 @@ pub struct Plan {
     /// What becomes of the sandbox that the agent brings itself.
     pub own_sandbox: Option<OwnSandboxPlan>,
     /// The project's root.
+    #[serde(with = "crate::policy::path_text")]
     pub project: PathBuf,
     /// The home directory inside.
+    #[serde(with = "crate::policy::path_text")]
     pub home: PathBuf,
     /// The program.
     pub program: linux::Program,
@@ -49,6 +51,7 @@ pub struct Plan {
     /// Directories of aca's own that are made before the start, so that nothing can be put in their place.
     pub made: Vec<PathBuf>,
     /// What the walk of the project left out: nothing in there is masked or protected.
+    #[serde(with = "crate::policy::path_text::list")]
     pub not_walked: Vec<PathBuf>,
     /// The network.
     pub network: NetworkPlan,
@@ -83,6 +86,7 @@ pub struct NetworkPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupPlan {
     /// The group that it is made in.
+    #[serde(with = "crate::policy::path_text")]
     pub parent: PathBuf,
     /// File and value each, such as `memory.max`.
     pub settings: Vec<(String, String)>,
@@ -176,7 +180,7 @@ pub fn plan(
     }
     let mut entries = Vec::new();
     system::add(facts, extras, &policy.grants, &mut entries);
-    home::add(policy.home, facts, extras, needs, &mut entries);
+    home::add(policy.home, facts, extras, needs, &mut entries)?;
     project::add(&policy, facts, needs, &mut entries)?;
     let made = own::add(facts, extras, &mut entries)?;
     let directory = directory(facts, needs, &entries)?;

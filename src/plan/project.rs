@@ -312,7 +312,8 @@ fn ruled(
     let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
     let (place, origin) = (Place::Rule, rule.origin.clone());
     let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
-    if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
+    let leads_out = held.any(|root| !at.starts_with(root)) || needs.leads_out(fact);
+    if rule.access != Access::Hide && leads_out {
         return Err(PlanError::LeadsOut {
             path: rule.path.clone(),
             real: at,
