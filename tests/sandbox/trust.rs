@@ -326,8 +326,8 @@ fn acas_own_directories_cannot_be_planted() {
 fn acas_own_directories_in_the_project_cannot_be_planted() {
     let world = World::new();
     // The project itself is what holds them.
-    let config = world.directory(world.home.join(".config"));
-    let ran = plant(&world, &config, &[], &[], &config);
+    let config = world.directory(world.home.join("settings"));
+    let ran = plant(&world, &config, &[], &[("XDG_CONFIG_HOME", &config)], &config);
     assert_eq!(ran.ok(), "", "{ran:#?}");
     // They are in the project, some levels down, there or not.
     for variable in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"] {
