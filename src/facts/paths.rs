@@ -76,6 +76,9 @@ impl Paths {
     }
 }
 
+/// Most symbolic links on the way to one path, as many as the kernel follows (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
 /// Most paths hold no symbolic link, and most of the built-in ones aren't there: one look-up tells both.
 fn look(path: &Path) -> Option<PathFact> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -129,8 +132,14 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
         real: real(path).ok()?,
         link,
         identity,
-        links: links_on_the_way(path),
+        links: links_of(path)?,
     })
+}
+
+/// As [`links_on_the_way`]; `None` for more than the kernel follows.
+fn links_of(path: &Path) -> Option<Vec<PathBuf>> {
+    let links = links_on_the_way(path);
+    (links.len() <= LINKS_MAX).then_some(links)
 }
 
 /// The path without symbolic links.
@@ -144,9 +153,6 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }
-
-/// Most links that are followed, as for the kernel (path_resolution(7)).
-const LINKS_MAX: usize = 40;
 
 /// The symbolic links that lead to `path`, each without links above it.
 #[must_use]
@@ -162,7 +168,7 @@ pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
         }
         let next = reached.join(&name);
         match std::fs::read_link(&next) {
-            Ok(target) if links.len() < LINKS_MAX => {
+            Ok(target) if links.len() <= LINKS_MAX => {
                 if target.is_absolute() {
                     reached = PathBuf::from("/");
                 }

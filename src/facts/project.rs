@@ -233,7 +233,9 @@ fn refuse(path: &Path, home: &Path) -> Result<(), ProjectError> {
         return refused("change to the directory of one project");
     }
     if is_private(path, home) || OBEYED.iter().any(|obeyed| home.join(obeyed).starts_with(path)) {
-        return refused("it holds logins, settings or programs that the host runs by itself");
+        return refused(
+            "it holds logins, settings or programs that the host runs by itself: change into the part that you work on",
+        );
     }
     Ok(())
 }

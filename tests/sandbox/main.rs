@@ -19,6 +19,7 @@ mod jobs;
 mod led;
 mod leftovers;
 mod lifecycle;
+mod own;
 mod process;
 mod protect;
 mod read;
