@@ -7,6 +7,8 @@
 mod agent_tests;
 mod error;
 mod excerpt;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod import;
 pub mod layer;
 mod load;
