@@ -128,7 +128,19 @@ impl From<ConfigError> for Failure {
             ConfigError::Read { .. }
             | ConfigError::Directory(_)
             | ConfigError::NotAFile(_)
-            | ConfigError::TooLarge { .. } => (Vec::new(), None),
+            | ConfigError::TooLarge { .. } => {
+                (Vec::new(), None)
+            }
+            ConfigError::NoFile { .. } => (vec!["put a file there, or take it away".into()], None),
+            ConfigError::Unsafe { .. } => (
+                vec![
+                    "it counts for everybody on this machine, so root must own it and the directories above, and \
+                     nobody else may write there: `chown root:root` and `chmod go-w` each"
+                        .into(),
+                ],
+                None,
+            ),
+            ConfigError::Trust(error) => (vec![error.hint()], None),
         };
         let failure = Self {
             hints,

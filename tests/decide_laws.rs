@@ -5,7 +5,7 @@
 mod support;
 
 use aca::cli::{Command, Parsed, RunFlags, parse};
-use aca::config::{Bases, Places, load, merge};
+use aca::config::{Bases, Layers, Places, load, merge};
 use aca::policy::{Access, Action, Deny, HostRule, NetworkPreset, Origin, PathRule, Policy, Verdict};
 use aca::{agents, policy::Change};
 use proptest::prelude::*;
@@ -176,13 +176,13 @@ fn merged(written: &Written, change: Option<&Change>) -> Policy {
         project: Path::new("/work/p"),
         current: Path::new("/work/p"),
     };
-    merge(
-        &agents::load(written.agent).unwrap(),
-        layer.as_ref(),
-        &flags.settings(),
-        bases,
-    )
-    .unwrap()
+    let layers = Layers {
+        user: layer,
+        flags: flags.settings(),
+        ..Layers::default()
+    };
+    let agent = agents::load(written.agent).unwrap();
+    merge(&agent, &layers, bases).unwrap().policy
 }
 
 fn is_allowed(policy: &Policy, action: &Action) -> bool {

@@ -11,7 +11,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/audit/chain.rs", "log_lines"),
     ("src/audit/read.rs", "log_lines"),
     ("src/config/import/json.rs", "settings"),
-    ("src/config/schema.rs", "config_file"),
+    ("src/config/schema.rs", "configuration"),
     ("src/facts/git_config.rs", "git_config"),
     ("src/launch/channel.rs", "message"),
     ("src/proxy/dns.rs", "dns"),
@@ -28,6 +28,10 @@ const OTHERS: &[(&str, &str)] = &[
     (
         "src/config/load.rs",
         "takes UTF-8 or nothing, for config/schema.rs",
+    ),
+    (
+        "src/config/trust.rs",
+        "hashes; reads a store that no sandbox is shown, as serde_json does",
     ),
     ("src/facts/ambient.rs", "the kernel's own numbers"),
     ("src/facts/matcher.rs", "compares names; laws by proptest"),

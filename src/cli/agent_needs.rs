@@ -67,6 +67,7 @@ pub(super) fn needs(
             .map(|(at, from)| StateCopy {
                 content: small_file(&from),
                 at,
+                from,
             })
             .collect(),
         private: within(&state.private),

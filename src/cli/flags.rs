@@ -3,12 +3,12 @@
 use crate::{
     config::{
         FixedAddress, Settings,
-        layer::Located,
+        layer::{Located, WrittenLimits},
         path::WrittenPath,
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
-    policy::{Access, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox},
+    policy::{Access, Grant, Home, HostPattern, NetworkPreset, Origin, OwnSandbox},
 };
 use clap::{
     Args, Subcommand,
@@ -38,6 +38,10 @@ pub enum Command {
     Agents(AgentsArgs),
     /// Explain one decision: of a path, a host, a command, or an event of a session
     Why(Box<WhyArgs>),
+    /// Print what is configured, each value with its source; check a file; print the schema
+    Config(ConfigArgs),
+    /// Trust what a project's `.aca.toml` says, after a look at it
+    Trust(TrustArgs),
 }
 
 /// Arguments of `aca run`.
@@ -232,6 +236,62 @@ fn wanted(text: &str) -> Result<Access, String> {
     }
 }
 
+/// Arguments of `aca config`: those of `aca run`, and the form of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "aca config [--json] [FLAGS] [AGENT]\n       aca config check FILE\n       aca config schema"
+)]
+pub struct ConfigArgs {
+    /// Something else than printing.
+    #[command(subcommand)]
+    pub action: Option<ConfigAction>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// As for `aca run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What else `aca config` does.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum ConfigAction {
+    /// Say whether a file is a configuration, and where it isn't
+    Check(CheckArgs),
+    /// Print the JSON schema of configuration files
+    Schema,
+}
+
+/// Arguments of `aca config check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CheckArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Read it as the administrator's, which may set floors and locks
+    #[arg(long)]
+    pub administrator: bool,
+}
+
+/// Arguments of `aca trust`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct TrustArgs {
+    /// A directory of the project; the current one if left out
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Trust it without asking
+    #[arg(long, conflicts_with_all = ["list", "revoke"])]
+    pub yes: bool,
+    /// Print the projects that are trusted
+    #[arg(long, conflicts_with_all = ["revoke", "directory"])]
+    pub list: bool,
+    /// Trust it no more
+    #[arg(long)]
+    pub revoke: bool,
+}
+
 /// Flags that refine the policy of one run. They win over every file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct RunFlags {
@@ -345,12 +405,14 @@ impl RunFlags {
                 .iter()
                 .map(|grant| flagged("--grant", grant.word(), *grant))
                 .collect(),
-            limits: Limits {
-                memory_bytes: self.memory,
-                processes: self.processes,
-                file_bytes: self.file_size,
+            limits: WrittenLimits {
+                memory_bytes: self.memory.map(|memory| flagged("--memory", memory, memory)),
+                processes: self
+                    .processes
+                    .map(|processes| flagged("--processes", processes, processes)),
+                file_bytes: self.file_size.map(|size| flagged("--file-size", size, size)),
                 open_files: None,
-                cpu_percent: self.cpu,
+                cpu_percent: self.cpu.map(|cpu| flagged("--cpu", format_args!("{cpu}%"), cpu)),
             },
             own_sandbox: self
                 .own_sandbox
@@ -377,7 +439,9 @@ impl Command {
         let (run, name) = match self {
             Self::Run(run) => (run, "run"),
             Self::Plan(plan) => (&mut plan.run, "plan"),
+            Self::Config(config) => (&mut config.run, "config"),
             Self::Agents(_)
+            | Self::Trust(_)
             | Self::Doctor(_)
             | Self::Import(_)
             | Self::Log(_)
@@ -393,7 +457,7 @@ impl Command {
             .checked_sub(run.words.len() + 1)
             .and_then(|index| argv.get(index));
         run.after_separator = before.is_some_and(|word| word == "--");
-        if run.words.is_empty() {
+        if run.words.is_empty() && name != "config" {
             return Err(Failure::new(
                 FailureKind::Usage,
                 format!("`aca {name}` needs an agent or a command"),

@@ -3,6 +3,7 @@
 mod agent_needs;
 pub mod agents;
 mod attempts;
+pub mod config;
 pub mod doctor;
 pub mod flags;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod selftest;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
+pub mod trust;
 pub mod why;
 
 pub use flags::{Command, RunArgs, RunFlags};
@@ -88,6 +90,8 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Sessions(args) => sessions::execute(&args),
+        Command::Config(args) => config::execute(&args),
+        Command::Trust(args) => trust::execute(&args),
         Command::Why(args) => why::execute(&args),
     }
 }

@@ -28,6 +28,9 @@ struct Printed<'a> {
 pub fn execute(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let prepared = prepare(&args.run, begin(&args.run)?)?;
     permitted(&prepared.policy, &args.run.words)?;
+    if let Some(waiting) = &prepared.waiting {
+        ui::write_error(&waiting.line());
+    }
     let plan = &prepared.plan;
     let text = if args.json {
         let printed = Printed {

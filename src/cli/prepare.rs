@@ -4,13 +4,16 @@ use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
 use super::{RunArgs, agent_needs};
 use crate::agents::AgentDefinition;
-use crate::config::{self, Bases, Places};
+use crate::config::trust::Standing;
+use crate::config::{self, Bases, Layers, Merged, Places, Said};
 use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{Cache, Extras, Plan, PlanError, ProjectNeeds, Shown};
-use crate::policy::{Action, Home, Policy, Verdict};
+use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
+use crate::policy::{Action, Home, Origin, Place, Policy, Verdict};
 use crate::presets;
+use crate::supervise::Event;
 use crate::supervise::state::StateFile;
+use crate::ui::sanitize;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) looked: Looked,
     /// Secrets of the real home, where it is shown; not all of them are there.
     pub(super) hidden: Vec<PathBuf>,
+    /// What the project's file says and what doesn't count.
+    pub(super) waiting: Option<Waiting>,
 }
 
 /// What is known before the project is looked at.
@@ -32,7 +37,17 @@ pub(super) struct Beginning {
     places: Places,
     agent: AgentDefinition,
     why: String,
-    file: Option<config::FileLayer>,
+    layers: Layers,
+}
+
+/// What the project's file says and what doesn't count.
+pub(super) struct Waiting {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// What it says.
+    pub(super) said: Vec<Said>,
+    /// Whether the user trusted another content of it.
+    pub(super) changed: bool,
 }
 
 /// Reads the surroundings, the agent's file and the configuration: all that can be wrong cheaply.
@@ -43,28 +58,45 @@ pub(super) fn begin(args: &RunArgs) -> Result<Beginning, Failure> {
     })?;
     let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
     let (agent, why) = agent_needs::chosen(args)?;
-    let file = match args.flags.srt_settings {
-        // They stand in its place, once the project is known.
-        Some(_) => None,
-        None => config::load(&places, args.flags.config.as_deref()).map_err(Failure::from)?,
+    let layers = Layers {
+        administrator: config::load_administrators()?,
+        user: match args.flags.srt_settings {
+            // They stand in its place, once the project is known.
+            Some(_) => None,
+            None => config::load(&places, args.flags.config.as_deref())?,
+        },
+        project: None,
+        flags: args.flags.settings(),
     };
     Ok(Beginning {
         ambient,
         places,
         agent,
         why,
-        file,
+        layers,
     })
 }
 
-/// Looks at the project and the machine, and makes the plan.
-pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
+/// What is wanted, and where.
+pub(super) struct Policed {
+    ambient: Ambient,
+    places: Places,
+    pub(super) agent: AgentDefinition,
+    why: String,
+    pub(super) project: Project,
+    pub(super) layers: Layers,
+    pub(super) merged: Merged,
+    pub(super) waiting: Option<Waiting>,
+}
+
+/// Finds the project, reads its file, and merges all that is said.
+pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Failure> {
     let Beginning {
         ambient,
         places,
         agent,
         why,
-        file,
+        mut layers,
     } = beginning;
     let start = args
         .flags
@@ -72,23 +104,62 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         .as_ref()
         .map_or_else(|| ambient.directory.clone(), |path| ambient.directory.join(path));
     let project = Project::find(&start, &ambient.home).map_err(project_failure)?;
-    let file = match &args.flags.srt_settings {
-        None => file,
-        Some(path) => {
-            let place = (project.root.as_path(), project.extra_writable.as_slice());
-            Some(with_surroundings(&ambient, place, |surroundings| {
-                config::import::run_under_srt(ambient.directory.join(path), surroundings)
-            })?)
-        }
-    };
+    if let Some(path) = &args.flags.srt_settings {
+        let place = (project.root.as_path(), project.extra_writable.as_slice());
+        layers.user = Some(with_surroundings(&ambient, place, |surroundings| {
+            config::import::run_under_srt(ambient.directory.join(path), surroundings)
+        })?);
+    }
+    let file = config::load_projects(&places, &project.root)?;
+    let standing = file.as_ref().map(|file| file.standing);
+    layers.project = file.map(|file| file.layer);
     let bases = Bases {
         home: &ambient.home,
         project: &project.root,
         current: &ambient.directory,
     };
-    let policy = config::merge(&agent, file.as_ref(), &args.flags.settings(), bases)?;
+    let mut merged = config::merge(&agent, &layers, bases)?;
+    let said = std::mem::take(&mut merged.waiting);
+    let waiting = (!said.is_empty()).then(|| Waiting {
+        path: project.root.join(config::PROJECT_FILE),
+        said,
+        changed: standing == Some(Standing::Changed),
+    });
+    Ok(Policed {
+        ambient,
+        places,
+        agent,
+        why,
+        project,
+        layers,
+        merged,
+        waiting,
+    })
+}
+
+/// Looks at the project and the machine, and makes the plan.
+pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, Failure> {
+    let Policed {
+        ambient,
+        places,
+        agent,
+        why,
+        project,
+        layers,
+        merged,
+        waiting,
+    } = police(args, beginning)?;
+    let policy = merged.policy;
     let looked = look(project, &policy)?;
-    let needs = looked.needs();
+    let mut needs = looked.needs();
+    let links = match (&args.flags.config, &args.flags.srt_settings) {
+        (Some(named), _) | (None, Some(named)) => keep(&ambient.directory.join(named), &places, &mut needs),
+        // What is kept elsewhere, in a repository of settings, say.
+        (None, None) if layers.user.is_some() && std::fs::read_link(places.config_file()).is_ok() => {
+            keep(&places.config_file(), &places, &mut needs)
+        }
+        (None, None) => Vec::new(),
+    };
     let mut extras = extras(args, &ambient, &places, &agent, &policy)?;
     extras.agent.why = why;
     let limits = policy.limits.memory_bytes.is_some() || policy.limits.cpu_percent.is_some();
@@ -101,7 +172,22 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
             .collect(),
         limits,
     };
-    let facts = facts::probe(ambient, question);
+    let mut facts = facts::probe(ambient, question);
+    for own in &extras.own {
+        match facts.paths.get(own) {
+            // No link leads there.
+            Some(fact) if fact.real == *own => continue,
+            Some(_) => {}
+            None => {
+                // Where it would be.
+                for above in own.ancestors().skip(1) {
+                    facts.paths.add(above.to_owned());
+                }
+            }
+        }
+        extras.own_links.extend(facts::links_on_the_way(own));
+    }
+    extras.own_links.extend(links);
     let state = agent_needs::state_files(&agent, &facts, &extras, &places);
     let plan = crate::plan::plan(&policy, &facts, &needs, &extras).map_err(plan_failure)?;
     Ok(Prepared {
@@ -111,6 +197,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         places,
         state,
         looked,
+        waiting,
     })
 }
 
@@ -128,10 +215,87 @@ pub(super) fn permitted(policy: &Policy, argv: &[OsString]) -> Result<(), Failur
     }
 }
 
+/// A file that decides over runs isn't for those to change: where it lies in what they write it stays as it is. Gives the
+/// links that lead to it; those in aca's own directories can't be seen.
+fn keep(file: &Path, places: &Places, needs: &mut ProjectNeeds) -> Vec<PathBuf> {
+    let Ok(real) = facts::real(file) else {
+        return Vec::new();
+    };
+    let mut roots = std::iter::once(&needs.root)
+        .chain(&needs.extra_writable)
+        .chain(&needs.granted);
+    if roots.any(|root| real.starts_with(root)) {
+        let why = "you start aca, whose configuration it is".to_owned();
+        needs.protect.push(Kept {
+            path: real,
+            kind: facts::Kind::File,
+            why,
+            place: Place::Protected("when you start aca".into()),
+            origin: Origin::BuiltIn("aca's own files".into()),
+        });
+    }
+    let own: Vec<PathBuf> = places
+        .own()
+        .iter()
+        .filter_map(|own| facts::real(own).ok())
+        .collect();
+    let mut links = facts::links_on_the_way(file);
+    links.retain(|link| !own.iter().any(|own| link.starts_with(own)));
+    links
+}
+
+impl Waiting {
+    /// The line before the start.
+    pub(super) fn line(&self) -> String {
+        let count = match self.said.len() {
+            1 => "1 setting of it waits".to_owned(),
+            count => format!("{count} settings of it wait"),
+        };
+        let why = if self.changed {
+            "changed since it was trusted"
+        } else {
+            "is not trusted"
+        };
+        let path = sanitize::line_within(&self.path.to_string_lossy(), 200);
+        format!("aca: {path} {why}: {count}; see `aca trust`\n")
+    }
+
+    /// The same for the log.
+    pub(super) fn event(&self) -> Event {
+        Event::SettingsWait {
+            path: self.path.clone(),
+            settings: self
+                .said
+                .iter()
+                .take(SETTINGS_TOLD)
+                .map(|said| sanitize::line_within(&said.to_string(), 200))
+                .collect(),
+            count: u64::try_from(self.said.len()).unwrap_or(u64::MAX),
+            changed: self.changed,
+        }
+    }
+}
+
+/// Most settings that the log names.
+const SETTINGS_TOLD: usize = 100;
+
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
         PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
+        PlanError::OwnLink { .. } => {
+            "keep aca's configuration and state out of what can be written inside: see XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_DATA_HOME"
+        }
+        PlanError::OwnShown { .. } => "take the rule away, or change to another project",
+        PlanError::Required { lost, required } => {
+            let (remedy, asked) = (
+                lost.remedy.clone(),
+                format!("or ask whoever wrote {}", required.origin),
+            );
+            return Failure::new(FailureKind::Configuration, error)
+                .hint(remedy)
+                .hint(asked);
+        }
         PlanError::Directory { .. } => "change into the project, or give `--project DIR`",
         PlanError::NoCgroup { .. } => {
             "start aca in a delegated group: `systemd-run --user --scope -p Delegate=yes aca run …`, or leave the limit out"
@@ -153,6 +317,8 @@ fn interesting(policy: &Policy, needs: &ProjectNeeds, extras: &Extras) -> Vec<Pa
             .map(|shown| shown.path.clone()),
     );
     paths.extend(extras.agent.read.iter().chain(&extras.agent.share).cloned());
+    let files = extras.agent.files.iter().filter(|copy| copy.content.is_some());
+    paths.extend(files.map(|copy| copy.from.clone()));
     paths.extend(extras.own.iter().chain(&extras.system_hidden).cloned());
     paths.extend(extras.caches.iter().map(|cache| cache.at.clone()));
     paths.extend(above(extras));
@@ -169,6 +335,7 @@ fn above(extras: &Extras) -> BTreeSet<PathBuf> {
     let made = extras.caches.iter().chain(&extras.agent.own);
     made.map(|cache| &cache.store)
         .chain(&extras.agent.share)
+        .chain(&extras.own)
         .filter_map(|path| path.parent())
         .flat_map(Path::ancestors)
         .map(Path::to_owned)
@@ -226,6 +393,7 @@ fn extras(
         } else {
             Vec::new()
         },
+        own_links: Vec::new(),
         own: places.own().into(),
         agent: agent_needs::needs(args, agent, policy, home, places),
         argv: agent_needs::argv(args, agent, policy),

@@ -33,7 +33,9 @@ pub(super) struct Looked {
 pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure> {
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
-    for rule in policy.paths.iter().filter(|rule| is_walked(rule, &project.root)) {
+    let walked = policy.paths.iter().filter(|rule| is_walked(rule, &project.root));
+    let kept = policy.kept.iter().filter(|rule| rule.access == Access::Read);
+    for rule in walked.chain(kept) {
         // A path that is no pattern may hold what patterns don't know, such as `[id]`.
         let read = if is_glob(&rule.path) {
             PathPattern::beneath
@@ -102,6 +104,15 @@ impl Looked {
         for walk in &self.walks {
             self.add(walk, &mut needs);
         }
+        for tree in &self.project.neighbours {
+            let origin = Origin::BuiltIn("another work tree of the repository".into());
+            needs.masks.push((tree.clone(), Kind::Directory, origin));
+            // What it lies in can't be moved away with it.
+            let above = tree
+                .parent()
+                .filter(|above| !needs.extra_writable.iter().any(|root| root == above));
+            needs.pins.extend(above.map(Path::to_owned));
+        }
         needs
     }
 
@@ -130,7 +141,7 @@ impl Looked {
                 Some((Guard::ReadOnly, at.clone()))
             }
             // Hidden, with parts of it shown: when it is replaced those parts are gone as well.
-            Entry::Seal { at } => Some((Guard::Mask, at.clone())),
+            Entry::Seal { at } => Some((Guard::Hollow, at.clone())),
             Entry::Directory { .. }
             | Entry::Link { .. }
             | Entry::File { .. }
@@ -161,8 +172,13 @@ impl Looked {
                 })
                 .map(|rule| rule.path.clone())
                 .collect(),
+            // The whole of it, or a part that a rule opens again.
             writable: PathRule::nearest(&policy.paths, &self.project.root)
-                .is_none_or(|rule| rule.access == Access::Write),
+                .is_none_or(|rule| rule.access == Access::Write)
+                || policy
+                    .paths
+                    .iter()
+                    .any(|rule| rule.access == Access::Write && rule.path.starts_with(&self.project.root)),
             project: self.project,
             matcher: self.matcher,
             plain: self.plain,

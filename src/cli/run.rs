@@ -9,7 +9,7 @@ use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
-use crate::supervise::{Change, TrustChange};
+use crate::supervise::{Change, Emit, TrustChange};
 use crate::sys::process::{Disposition, set_disposition};
 use crate::ui;
 use rustix::fs::{FileType, fstat};
@@ -44,6 +44,10 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
                 .hint("nothing was started: a run without its log would leave no trace")
         })?,
     );
+    if let Some(waiting) = &prepared.waiting {
+        log.emit(waiting.event());
+        ui::write_error(&waiting.line());
+    }
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);

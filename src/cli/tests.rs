@@ -18,12 +18,14 @@ fn run(words: &[&str]) -> RunArgs {
         Parsed::Args(args) => match args.command {
             Command::Run(args) => args,
             Command::Plan(args) => args.run,
+            Command::Config(args) => args.run,
             other @ (Command::Agents(_)
             | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
             | Command::Selftest(_)
+            | Command::Trust(_)
             | Command::Why(_)) => {
                 panic!("{other:?}")
             }
@@ -63,6 +65,9 @@ fn the_first_word_ends_acas_flags() {
         ),
         (&["run", "--env=A=--", "x", "-"], &["x", "-"], false),
         (&["plan", "--json", "git", "--json"], &["git", "--json"], false),
+        (&["config", "--net", "none", "claude"], &["claude"], false),
+        (&["config"], &[], false),
+        (&["config", "--", "check"], &["check"], true),
         (&["run", "sh", "-c", ""], &["sh", "-c", ""], false),
         (&["run", "run", "run"], &["run", "run"], false),
     ] {
@@ -79,6 +84,8 @@ fn what_why_is_asked_about() {
             Command::Why(args) => *args,
             other @ (Command::Run(_)
             | Command::Plan(_)
+            | Command::Config(_)
+            | Command::Trust(_)
             | Command::Agents(_)
             | Command::Doctor(_)
             | Command::Import(_)
@@ -182,13 +189,10 @@ fn every_flag_of_run_is_read() {
         (settings.read.len(), settings.write.len(), settings.hide.len()),
         (1, 1, 1)
     );
-    assert_eq!(settings.limits.memory_bytes, Some(4 << 30));
+    assert_eq!(settings.limits.values().memory_bytes, Some(4 << 30));
+    let limits = settings.limits.values();
     assert_eq!(
-        (
-            settings.limits.processes,
-            settings.limits.cpu_percent,
-            settings.limits.file_bytes
-        ),
+        (limits.processes, limits.cpu_percent, limits.file_bytes),
         (Some(9), Some(50), Some(1 << 20))
     );
     assert!(
@@ -312,6 +316,8 @@ fn usage_errors() {
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted
       why       Explain one decision: of a path, a host, a command, or an event of a session
+      config    Print what is configured, each value with its source; check a file; print the schema
+      trust     Trust what a project's `.aca.toml` says, after a look at it
       help      Print this message or the help of the given subcommand(s)
 
     Options:

@@ -1,7 +1,7 @@
 //! What an agent's own file adds to the merge.
 
-use super::tests::{bases, flags, merged};
-use super::{Bases, merge};
+use super::tests::{bases, merged};
+use super::{Bases, Layers, merge};
 use crate::agents;
 use crate::policy::OwnSandbox;
 use std::ffi::OsString;
@@ -56,14 +56,10 @@ fn a_variable_of_an_agent_may_be_a_path_in_the_home() {
     assert_eq!(set, [("CODEX_SQLITE_HOME", "/home/u/.codex/sqlite")]);
     // A path that a policy can't hold isn't set, rather than set to something else.
     let odd = PathBuf::from(OsString::from_vec(b"/home/\xff".to_vec()));
-    let policy = merge(
-        &agents::load("codex").unwrap(),
-        None,
-        &flags(&[]),
-        Bases {
-            home: &odd,
-            ..bases()
-        },
-    );
-    assert_eq!(policy.unwrap().environment.set, []);
+    let odd = Bases {
+        home: &odd,
+        ..bases()
+    };
+    let merged = merge(&agents::load("codex").unwrap(), &Layers::default(), odd);
+    assert_eq!(merged.unwrap().policy.environment.set, []);
 }

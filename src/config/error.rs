@@ -1,6 +1,6 @@
 //! What is wrong with the configuration, and where.
 
-use super::{excerpt::Excerpt, path::PathError, value::ValueError};
+use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
     policy::{CommandPatternError, HostPatternError, Origin},
@@ -33,6 +33,25 @@ pub enum ConfigError {
         /// The limit.
         limit: u64,
     },
+    /// It is no regular file; the project's may not be a link either.
+    #[error("the configuration file {} is {what}: a regular file is wanted", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        what: &'static str,
+    },
+    /// The administrator's file, or a directory above it, isn't the administrator's alone.
+    #[error("the administrator's configuration file doesn't count: {} {why}", path.display())]
+    Unsafe {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Whether the project's file is trusted can't be told.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// A fault at a place in the file.
     #[error("{problem}")]
     InFile {
@@ -158,6 +177,31 @@ pub enum Problem {
         /// What to do.
         instead: Option<String>,
     },
+    /// A key of the administrator's in another file.
+    #[error("`{0}` counts in the administrator's file alone, `/etc/aca/config.toml`")]
+    AdministratorOnly(&'static str),
+    /// More than the administrator lets anyone have.
+    #[error("`{key}`: `{asked}` goes beyond `{most}`, the most that is allowed here ({})", forbidden.origin)]
+    BeyondFloor {
+        /// The key.
+        key: String,
+        /// What was asked for.
+        asked: String,
+        /// What may be had.
+        most: String,
+        /// Who says so.
+        forbidden: Box<Forbidden>,
+    },
+    /// Wider than the administrator left it.
+    #[error("{what}, and `{key}` is locked ({})", forbidden.origin)]
+    Locked {
+        /// What it would do.
+        what: &'static str,
+        /// The key.
+        key: &'static str,
+        /// Who says so.
+        forbidden: Box<Forbidden>,
+    },
     /// Hosts for a network that is off.
     #[error("it has no effect: the network is off ({0})")]
     NetworkOff(Origin),
@@ -180,21 +224,25 @@ impl Problem {
             Self::Value(error) => error.remedy().into_iter().collect(),
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
+            Self::BeyondFloor { forbidden, .. } | Self::Locked { forbidden, .. } => vec![forbidden.hint()],
+            Self::AdministratorOnly(_) => {
+                vec!["take it out here, or ask whoever administers this machine".into()]
+            }
             Self::NoOwnSandbox(_) => {
                 vec!["`--grant nested-userns` is what a sandbox of any command inside needs".into()]
             }
-            Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
             Self::Unenforced { instead, .. } => instead.iter().cloned().collect(),
             Self::Missing(_) => vec!["write it, empty if nothing is meant".into()],
+            Self::WriteTooWide(_) => vec!["name the directories that must be written".into()],
             Self::Syntax { .. }
             | Self::Json { .. }
             | Self::TooDeep(_)
             | Self::Twice(_)
             | Self::Refused { .. }
+            | Self::Command(_)
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)
-            | Self::Command(_)
             | Self::Path(_)
             | Self::GlobWrite(_)
             | Self::GlobOutside(_) => Vec::new(),

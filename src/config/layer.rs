@@ -2,6 +2,7 @@
 
 use super::{
     excerpt::Source,
+    floor::{Floor, Lock},
     path::WrittenPath,
     value::{EnvironmentEntry, FixedAddress},
 };
@@ -47,9 +48,63 @@ pub struct Settings {
     /// `grants`.
     pub grants: Vec<Located<Grant>>,
     /// `[limits]`.
-    pub limits: Limits,
+    pub limits: WrittenLimits,
     /// `own_sandbox`, in an agent's section only.
     pub own_sandbox: Option<Located<OwnSandbox>>,
+}
+
+/// `[limits]`, each with its place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WrittenLimits {
+    /// `memory`.
+    pub memory_bytes: Option<Located<u64>>,
+    /// `processes`.
+    pub processes: Option<Located<u64>>,
+    /// `file_size`.
+    pub file_bytes: Option<Located<u64>>,
+    /// `open_files`.
+    pub open_files: Option<Located<u64>>,
+    /// `cpu`.
+    pub cpu_percent: Option<Located<u32>>,
+}
+
+impl WrittenLimits {
+    /// The numbers alone.
+    #[must_use]
+    pub fn values(&self) -> Limits {
+        fn value<T: Copy>(limit: &Option<Located<T>>) -> Option<T> {
+            limit.as_ref().map(|limit| limit.value)
+        }
+        Limits {
+            memory_bytes: value(&self.memory_bytes),
+            processes: value(&self.processes),
+            file_bytes: value(&self.file_bytes),
+            open_files: value(&self.open_files),
+            cpu_percent: value(&self.cpu_percent),
+        }
+    }
+}
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FileKind {
+    /// The machine's, which an administrator keeps: it may set floors and locks.
+    Administrator,
+    /// The user's own.
+    #[default]
+    User,
+    /// The project's: whoever writes the project writes it too.
+    Project,
+}
+
+/// How far a layer is believed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// It only makes narrower what those below it allow; the rest of it waits.
+    #[default]
+    Reduced,
+    /// All of it counts.
+    Full,
 }
 
 /// A configuration file that was read.
@@ -57,8 +112,29 @@ pub struct Settings {
 pub struct FileLayer {
     /// The file and its text.
     pub source: Source,
+    /// Whose it is.
+    pub kind: FileKind,
+    /// How far it is believed.
+    pub trust: Trust,
     /// What holds for every run.
     pub settings: Settings,
     /// What holds for runs of one agent, by its name.
     pub agents: BTreeMap<String, Settings>,
+    /// `[floor]`; the administrator's alone.
+    pub floor: Floor,
+    /// `lock`; the administrator's alone.
+    pub lock: Vec<Located<Lock>>,
+}
+
+/// All that a policy is made of besides the built-in data, the weakest first. A part that is missing says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// `/etc/aca/config.toml`.
+    pub administrator: Option<FileLayer>,
+    /// The user's file, or the one that stands in its place.
+    pub user: Option<FileLayer>,
+    /// `.aca.toml` in the project's root.
+    pub project: Option<FileLayer>,
+    /// The flags of this run.
+    pub flags: Settings,
 }

@@ -1,22 +1,26 @@
 //! Layers become the policy. Pure.
 
 use super::{
-    ConfigError, FileLayer, Settings,
+    ConfigError, Settings,
     error::Problem,
     excerpt::Source,
-    layer::Located,
-    path::{Start, WrittenPath},
+    floor::{Floor, Forbidden, Lock},
+    layer::{FileKind, FileLayer, Layers, Located, Trust, WrittenLimits},
+    narrow::{Below, Split},
+    path::Start,
+    rules::Rules,
+    said::Said,
     value::EnvironmentEntry,
 };
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Access, Capture, CommandRule, EnvironmentPolicy, Home, HostPattern, HostRule, Limits, NetworkPolicy,
-        NetworkPreset, Origin, OwnSandbox, PathRule, Place, Policy, ResolveOverride,
+        Capture, CommandRule, EnvironmentPolicy, Grant, Home, HostPattern, HostRule, NetworkPolicy,
+        NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride,
     },
     presets,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What paths that aren't absolute start from.
 #[derive(Debug, Clone, Copy)]
@@ -29,78 +33,100 @@ pub struct Bases<'a> {
     pub current: &'a Path,
 }
 
-/// Merges the layers: built in (with the agent's own file) < the user's file < its section for the agent < flags. Of
-/// single values and of rules on the same path the later layer's counts; host rules add up, and a deny wins over
-/// every allow.
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// The policy.
+    pub policy: Policy,
+    /// What a file that isn't trusted says and what doesn't count.
+    pub waiting: Vec<Said>,
+    /// What of the policy keeps no place of its own.
+    pub chosen: Chosen,
+}
+
+/// Values with their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The preset.
+    pub preset: Located<NetworkPreset>,
+    /// The capture.
+    pub capture: Located<Capture>,
+    /// The home.
+    pub home: Located<Home>,
+    /// Grants.
+    pub grants: Vec<Located<Grant>>,
+    /// Limits.
+    pub limits: WrittenLimits,
+    /// What is done with the agent's own sandbox.
+    pub own_sandbox: Option<Located<OwnSandbox>>,
+    /// Variables, those of the built-in data too.
+    pub environment: Vec<Located<EnvironmentEntry>>,
+}
+
+/// Merges the layers: built in (with the agent's own file) < the administrator's file < the user's < the project's <
+/// flags; each file's section for the agent stands above the rest of it. Of single values and of rules on the same path
+/// the later layer's counts; host rules add up, and a deny wins over every allow. A layer of reduced trust only makes
+/// narrower what those below it allow ([`Split`]), and none goes beyond the administrator's floors and locks.
 ///
 /// # Errors
-/// A path that can't be enforced as written, or flags that contradict the rest.
-pub fn merge(
-    agent: &AgentDefinition,
-    file: Option<&FileLayer>,
-    flags: &Settings,
-    bases: Bases<'_>,
-) -> Result<Policy, ConfigError> {
-    let mut layers: Vec<Layer<'_>> = Vec::new();
-    if let Some(file) = file {
-        let own = [Some(&file.settings), file.agents.get(&agent.name)];
-        layers.extend(own.into_iter().flatten().map(|settings| Layer {
-            settings,
-            source: Some(&file.source),
-        }));
-    }
-    layers.push(Layer {
-        settings: flags,
-        source: None,
-    });
-    let own_sandbox = own_sandbox(agent, &layers)?;
-    Ok(Policy {
-        home: last(&layers, |settings| settings.home.as_ref()).map_or(Home::Private, |home| home.value),
-        paths: paths(&layers, bases)?,
-        commands: commands(&layers),
-        network: network(agent, &layers)?,
-        environment: environment(agent, own_sandbox, &layers, bases.home)?,
-        grants: {
-            let mut grants: Vec<_> = layers
-                .iter()
-                .flat_map(|layer| &layer.settings.grants)
-                .map(|grant| grant.value)
-                .collect();
-            grants.sort_unstable();
-            grants.dedup();
-            grants
-        },
-        limits: layers.iter().fold(Limits::default(), |below, layer| {
-            limits(&below, &layer.settings.limits)
-        }),
-        own_sandbox,
-    })
-}
-
-/// What is done with the agent's own sandbox; to switch off what isn't there is no fault.
-fn own_sandbox(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<Option<OwnSandbox>, ConfigError> {
-    let Some(own) = &agent.own_sandbox else {
-        for layer in layers {
-            if let Some(asked) = &layer.settings.own_sandbox
-                && asked.value == OwnSandbox::Keep
-            {
-                return Err(layer.fault(&asked.origin, Problem::NoOwnSandbox(agent.name.clone())));
-            }
+/// A path that can't be enforced as written, flags that contradict the rest, and what the administrator forbids.
+pub fn merge(agent: &AgentDefinition, layers: &Layers, bases: Bases<'_>) -> Result<Merged, ConfigError> {
+    let none = FileLayer::default();
+    let administrator = layers.administrator.as_ref().unwrap_or(&none);
+    let mut merging = Merging::new(agent, administrator, bases);
+    let files = [&layers.administrator, &layers.user, &layers.project];
+    for file in files.into_iter().flatten() {
+        for layer in of_file(file, agent) {
+            merging.add(&layer)?;
         }
-        return Ok(None);
-    };
-    let asked = last(layers, |settings| settings.own_sandbox.as_ref());
-    Ok(Some(asked.map_or(own.default, |asked| asked.value)))
+        if file.kind == FileKind::Administrator {
+            merging.rules.lock_hidden();
+        }
+    }
+    merging.add(&Layer {
+        settings: &layers.flags,
+        source: None,
+        kind: FileKind::User,
+        trust: Trust::Full,
+        table: String::new(),
+    })?;
+    merging.finish(&layers.flags)
 }
 
-struct Layer<'a> {
-    settings: &'a Settings,
+/// A file, and its section for the agent.
+fn of_file<'a>(file: &'a FileLayer, agent: &AgentDefinition) -> Vec<Layer<'a>> {
+    let section = file.agents.get(&agent.name);
+    let table = format!("agents.{}", agent.name);
+    [
+        Some((&file.settings, String::new())),
+        section.map(|own| (own, table)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(settings, table)| Layer {
+        settings,
+        source: Some(&file.source),
+        kind: file.kind,
+        trust: file.trust,
+        table,
+    })
+    .collect()
+}
+
+/// One layer, with what its messages need.
+#[derive(Debug)]
+pub(super) struct Layer<'a> {
+    pub(super) settings: &'a Settings,
     /// The file; `None` for flags.
     source: Option<&'a Source>,
+    kind: FileKind,
+    trust: Trust,
+    /// The agent's section, or empty.
+    table: String,
 }
 
 impl Layer<'_> {
-    fn start(&self) -> Start {
+    pub(super) fn start(&self) -> Start {
         if self.source.is_some() {
             Start::Project
         } else {
@@ -108,7 +134,7 @@ impl Layer<'_> {
         }
     }
 
-    fn fault(&self, origin: &Origin, problem: Problem) -> ConfigError {
+    pub(super) fn fault(&self, origin: &Origin, problem: Problem) -> ConfigError {
         match self.source.and_then(|source| source.excerpt_at(origin)) {
             Some(excerpt) => ConfigError::InFile {
                 problem,
@@ -122,150 +148,318 @@ impl Layer<'_> {
     }
 }
 
-fn last<'a, T>(
-    layers: &[Layer<'a>],
-    pick: impl Fn(&'a Settings) -> Option<&'a Located<T>>,
-) -> Option<&'a Located<T>> {
-    layers.iter().rev().find_map(|layer| pick(layer.settings))
+/// What holds so far.
+struct Merging<'a> {
+    agent: &'a AgentDefinition,
+    floor: &'a Floor,
+    lock: &'a [Located<Lock>],
+    bases: Bases<'a>,
+    preset: Option<Located<NetworkPreset>>,
+    capture: Located<Capture>,
+    home: Located<Home>,
+    grants: Vec<Located<Grant>>,
+    limits: WrittenLimits,
+    environment: Vec<Located<EnvironmentEntry>>,
+    allow: Vec<Located<HostPattern>>,
+    deny: Vec<Located<HostPattern>>,
+    resolve: Vec<ResolveOverride>,
+    rules: Rules,
+    commands: Vec<CommandRule>,
+    own_sandbox: Option<Located<OwnSandbox>>,
+    waiting: Vec<Said>,
 }
 
-fn limits(below: &Limits, above: &Limits) -> Limits {
-    Limits {
-        memory_bytes: above.memory_bytes.or(below.memory_bytes),
-        processes: above.processes.or(below.processes),
-        file_bytes: above.file_bytes.or(below.file_bytes),
-        open_files: above.open_files.or(below.open_files),
-        cpu_percent: above.cpu_percent.or(below.cpu_percent),
+impl<'a> Merging<'a> {
+    fn new(agent: &'a AgentDefinition, administrator: &'a FileLayer, bases: Bases<'a>) -> Self {
+        Self {
+            agent,
+            floor: &administrator.floor,
+            lock: &administrator.lock,
+            bases,
+            preset: None,
+            capture: default(Capture::Auto),
+            home: default(Home::Private),
+            grants: Vec::new(),
+            limits: WrittenLimits::default(),
+            environment: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            resolve: Vec::new(),
+            rules: Rules::default(),
+            commands: Vec::new(),
+            own_sandbox: None,
+            waiting: Vec::new(),
+        }
     }
-}
 
-fn paths(layers: &[Layer<'_>], bases: Bases<'_>) -> Result<Vec<PathRule>, ConfigError> {
-    let mut rules: Vec<PathRule> = Vec::new();
-    for layer in layers {
+    fn add(&mut self, layer: &Layer<'_>) -> Result<(), ConfigError> {
+        if layer.trust == Trust::Reduced {
+            let split = self.split(layer.settings);
+            self.waiting.extend(split.waiting(&layer.table));
+            let narrowed = Layer {
+                settings: &split.tightens,
+                table: layer.table.clone(),
+                ..*layer
+            };
+            self.rules.narrow(&narrowed, self.bases)?;
+            self.take(&split.tightens);
+            return Ok(());
+        }
+        if let Some((origin, problem)) = self.floor.beyond(layer.settings) {
+            return Err(layer.fault(&origin, problem));
+        }
+        self.refuse_locked(layer)?;
+        let (lock, floor) = (self.lock, self.floor);
+        self.rules.add(layer, self.bases, |key| {
+            locked(lock, floor, key).filter(|_| layer.kind != FileKind::Administrator)
+        })?;
+        self.take(layer.settings);
+        if let Some(asked) = &layer.settings.own_sandbox
+            && asked.value == OwnSandbox::Keep
+        {
+            // To switch off what isn't there is no fault.
+            if self.agent.own_sandbox.is_none() {
+                let problem = Problem::NoOwnSandbox(self.agent.name.clone());
+                return Err(layer.fault(&asked.origin, problem));
+            }
+            // It takes the grant by itself.
+            if let Some(problem) = self.floor.forbids(Grant::NestedUserns) {
+                return Err(layer.fault(&asked.origin, problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn split(&self, settings: &Settings) -> Split {
+        let grants: Vec<Grant> = self.grants.iter().map(|grant| grant.value).collect();
+        Split::new(
+            settings,
+            Below {
+                preset: self.preset().value,
+                home: self.home.value,
+                grants: &grants,
+                limits: &self.limits().values(),
+                bases: self.bases,
+            },
+        )
+    }
+
+    /// Keys of which a lock forbids every use.
+    fn refuse_locked(&self, layer: &Layer<'_>) -> Result<(), ConfigError> {
+        if layer.kind == FileKind::Administrator {
+            return Ok(());
+        }
         let settings = layer.settings;
-        let lists = [
-            (Access::Read, &settings.read),
-            (Access::Write, &settings.write),
-            (Access::Hide, &settings.hide),
+        let allow = settings.allow.iter().map(|host| &host.origin);
+        let resolve = settings.resolve.iter().map(|fixed| &fixed.origin);
+        let used = [
+            (
+                Lock::Allow,
+                "this would allow more hosts",
+                allow.chain(resolve).next(),
+            ),
+            (
+                Lock::Environment,
+                "this would change what goes inside",
+                settings.environment.iter().map(|entry| &entry.origin).next(),
+            ),
+            (
+                Lock::Write,
+                "this would let more be written",
+                settings.write.iter().map(|path| &path.origin).next(),
+            ),
         ];
-        let mut own = Vec::new();
-        for (access, list) in lists {
-            for written in list {
-                let path = enforceable(access, &written.value, layer.start(), bases)
-                    .map_err(|problem| layer.fault(&written.origin, problem))?;
-                own.push(PathRule {
-                    path,
-                    access,
-                    origin: written.origin.clone(),
-                    place: Place::Rule,
+        for (lock, what, origin) in used {
+            if let (Some(origin), Some(forbidden)) = (origin, locked(self.lock, self.floor, lock)) {
+                let key = lock.word();
+                return Err(layer.fault(
+                    origin,
+                    Problem::Locked {
+                        what,
+                        key,
+                        forbidden: Box::new(forbidden),
+                    },
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the values of a layer that may say all that is left in it; paths are taken already.
+    fn take(&mut self, settings: &Settings) {
+        if let Some(preset) = &settings.preset {
+            self.preset = Some(preset.clone());
+        }
+        if let Some(capture) = &settings.capture {
+            self.capture = capture.clone();
+        }
+        if let Some(home) = &settings.home {
+            self.home = home.clone();
+        }
+        for grant in &settings.grants {
+            if !self.grants.iter().any(|known| known.value == grant.value) {
+                self.grants.push(grant.clone());
+            }
+        }
+        limits(&mut self.limits, &settings.limits);
+        // They only deny, so they add up.
+        self.commands
+            .extend(settings.deny_commands.iter().map(|written| CommandRule {
+                pattern: written.value.clone(),
+                origin: written.origin.clone(),
+            }));
+        if let Some(choice) = &settings.own_sandbox {
+            self.own_sandbox = Some(choice.clone());
+        }
+        for entry in &settings.environment {
+            // The later word on a variable counts, whether it keeps or sets.
+            self.environment
+                .retain(|known| known.value.name() != entry.value.name());
+            self.environment.push(entry.clone());
+        }
+        self.allow.extend(settings.allow.iter().cloned());
+        self.deny.extend(settings.deny.iter().cloned());
+        for fixed in &settings.resolve {
+            self.resolve.retain(|below| below.name != fixed.value.name);
+            self.resolve.push(ResolveOverride {
+                name: fixed.value.name.clone(),
+                address: fixed.value.address,
+                port: fixed.value.port,
+                origin: fixed.origin.clone(),
+            });
+        }
+    }
+
+    /// The preset so far. The default is nobody's choice: it goes no further than the floor.
+    fn preset(&self) -> Located<NetworkPreset> {
+        self.preset.clone().unwrap_or_else(|| {
+            let floor = self.floor.network.clone();
+            floor
+                .filter(|floor| floor.value < NetworkPreset::Dev)
+                .unwrap_or_else(|| default(NetworkPreset::Dev))
+        })
+    }
+
+    fn limits(&self) -> WrittenLimits {
+        let mut limits = self.limits.clone();
+        self.floor.bound(&mut limits);
+        limits
+    }
+
+    fn finish(mut self, flags: &Settings) -> Result<Merged, ConfigError> {
+        let own_sandbox = self.agent.own_sandbox.as_ref().map(|own| {
+            // The default is nobody's choice: it goes no further than the floor.
+            let forbidden = self.floor.forbids(Grant::NestedUserns).is_some();
+            let default = Located {
+                value: if forbidden { OwnSandbox::Off } else { own.default },
+                origin: agent_file(self.agent),
+            };
+            self.own_sandbox.clone().unwrap_or(default)
+        });
+        let choice = own_sandbox.as_ref().map(|choice| choice.value);
+        let (mut environment, never) = built_in_environment(self.agent, choice, self.bases.home)?;
+        for entry in std::mem::take(&mut self.environment) {
+            // The later word on a variable counts, whether it keeps or sets.
+            environment.retain(|known| known.value.name() != entry.value.name());
+            environment.push(entry);
+        }
+        let preset = self.preset();
+        if preset.value == NetworkPreset::None {
+            let hosts = flags.allow.iter().map(|host| &host.origin);
+            let fixed = flags.resolve.iter().map(|fixed| &fixed.origin);
+            if let Some(origin) = hosts.chain(fixed).next() {
+                return Err(ConfigError::InFlag {
+                    origin: origin.clone(),
+                    problem: Problem::NetworkOff(preset.origin),
                 });
             }
         }
-        // What this layer says of a path replaces what those below said of it; within one layer the stricter wins later.
-        rules.retain(|rule| !own.iter().any(|newer| newer.path == rule.path));
-        rules.append(&mut own);
-    }
-    Ok(rules)
-}
-
-/// They only deny, so they add up.
-fn commands(layers: &[Layer<'_>]) -> Vec<CommandRule> {
-    layers
-        .iter()
-        .flat_map(|layer| &layer.settings.deny_commands)
-        .map(|written| CommandRule {
-            pattern: written.value.clone(),
-            origin: written.origin.clone(),
+        let limits = self.limits();
+        self.grants.sort_by_key(|grant| grant.value);
+        let chosen = Chosen {
+            preset,
+            capture: self.capture.clone(),
+            home: self.home.clone(),
+            grants: self.grants.clone(),
+            limits,
+            own_sandbox,
+            environment,
+        };
+        let required = self.floor.require.iter().map(|required| Requirement {
+            guarantee: required.value,
+            origin: required.origin.clone(),
+        });
+        Ok(Merged {
+            policy: Policy {
+                home: chosen.home.value,
+                network: self.network(chosen.preset.value)?,
+                environment: self::environment(&chosen.environment, never),
+                grants: chosen.grants.iter().map(|grant| grant.value).collect(),
+                limits: chosen.limits.values(),
+                required: required.collect(),
+                paths: self.rules.paths,
+                kept: self.rules.kept,
+                commands: self.commands,
+                own_sandbox: choice,
+            },
+            waiting: self.waiting,
+            chosen,
         })
-        .collect()
-}
-
-fn enforceable(
-    access: Access,
-    written: &WrittenPath,
-    start: Start,
-    bases: Bases<'_>,
-) -> Result<PathBuf, Problem> {
-    let path = written.resolve(bases, start);
-    if written.is_glob() {
-        if access == Access::Write {
-            return Err(Problem::GlobWrite(written.to_string()));
-        }
-        if !path.starts_with(bases.project) {
-            return Err(Problem::GlobOutside(path));
-        }
     }
-    if access == Access::Write && bases.home.starts_with(&path) {
-        return Err(Problem::WriteTooWide(path));
-    }
-    Ok(path)
-}
 
-fn network(agent: &AgentDefinition, layers: &[Layer<'_>]) -> Result<NetworkPolicy, ConfigError> {
-    let chosen = last(layers, |settings| settings.preset.as_ref());
-    let preset = chosen.map_or(NetworkPreset::Dev, |preset| preset.value);
-    if let (NetworkPreset::None, Some(chosen)) = (preset, chosen) {
-        for layer in layers.iter().filter(|layer| layer.source.is_none()) {
-            let hosts = layer.settings.allow.iter().map(|host| &host.origin);
-            let useless = hosts
-                .chain(layer.settings.resolve.iter().map(|fixed| &fixed.origin))
-                .next();
-            if let Some(origin) = useless {
-                return Err(layer.fault(origin, Problem::NetworkOff(chosen.origin.clone())));
+    fn network(&self, preset: NetworkPreset) -> Result<NetworkPolicy, ConfigError> {
+        let mut rules = built_in_hosts(self.agent, preset)?;
+        let written = |hosts: &[Located<HostPattern>], allow| {
+            let each = hosts.iter();
+            each.map(|host| rule(host.value.clone(), allow, false, host.origin.clone()))
+                .collect::<Vec<_>>()
+        };
+        rules.extend(written(&self.allow, true));
+        rules.extend(written(&self.deny, false));
+        // Telemetry is denied without noise, until the user allows it: a deny would win over that allow.
+        for pattern in self
+            .agent
+            .network
+            .quiet_deny
+            .iter()
+            .filter(|_| preset != NetworkPreset::Open)
+        {
+            if !self.allow.iter().any(|allow| allow.value.covers_hosts(pattern)) {
+                rules.push(rule(pattern.clone(), false, true, agent_file(self.agent)));
             }
         }
+        Ok(NetworkPolicy {
+            preset,
+            rules,
+            resolve: self.resolve.clone(),
+            capture: self.capture.value,
+        })
     }
-    let mut rules = built_in_hosts(agent, preset)?;
-    for layer in layers {
-        rules.extend(
-            layer
-                .settings
-                .allow
-                .iter()
-                .map(|host| rule(host.value.clone(), true, false, host.origin.clone())),
-        );
-        rules.extend(
-            layer
-                .settings
-                .deny
-                .iter()
-                .map(|host| rule(host.value.clone(), false, false, host.origin.clone())),
-        );
+}
+
+fn locked(locks: &[Located<Lock>], floor: &Floor, key: Lock) -> Option<Forbidden> {
+    let lock = locks.iter().find(|lock| lock.value == key)?;
+    Some(floor.forbidden(&lock.origin))
+}
+
+fn default<T>(value: T) -> Located<T> {
+    Located {
+        value,
+        origin: Origin::BuiltIn("default".into()),
     }
-    // Telemetry is denied without noise, until the user allows it: a deny would win over that allow.
-    for pattern in agent
-        .network
-        .quiet_deny
-        .iter()
-        .filter(|_| preset != NetworkPreset::Open)
-    {
-        let wanted = layers
-            .iter()
-            .flat_map(|layer| &layer.settings.allow)
-            .any(|allow| allow.value.covers_hosts(pattern));
-        if !wanted {
-            rules.push(rule(pattern.clone(), false, true, agent_file(agent)));
+}
+
+fn limits(below: &mut WrittenLimits, above: &WrittenLimits) {
+    fn later<T: Clone>(below: &mut Option<Located<T>>, above: &Option<Located<T>>) {
+        if above.is_some() {
+            below.clone_from(above);
         }
     }
-    let mut resolve: Vec<ResolveOverride> = Vec::new();
-    for fixed in layers.iter().flat_map(|layer| &layer.settings.resolve) {
-        let (value, origin) = (&fixed.value, fixed.origin.clone());
-        resolve.retain(|below| below.name != value.name);
-        resolve.push(ResolveOverride {
-            name: value.name.clone(),
-            address: value.address,
-            port: value.port,
-            origin,
-        });
-    }
-    let capture =
-        last(layers, |settings| settings.capture.as_ref()).map_or(Capture::Auto, |capture| capture.value);
-    Ok(NetworkPolicy {
-        preset,
-        rules,
-        resolve,
-        capture,
-    })
+    later(&mut below.memory_bytes, &above.memory_bytes);
+    later(&mut below.processes, &above.processes);
+    later(&mut below.file_bytes, &above.file_bytes);
+    later(&mut below.open_files, &above.open_files);
+    later(&mut below.cpu_percent, &above.cpu_percent);
 }
 
 /// What the preset allows: each holds those before it.
@@ -311,52 +505,51 @@ fn agent_file(agent: &AgentDefinition) -> Origin {
     Origin::BuiltIn(format!("agents/{}.toml", agent.name))
 }
 
-fn environment(
+/// What goes inside when nobody says anything, and what no pattern takes.
+fn built_in_environment(
     agent: &AgentDefinition,
     own_sandbox: Option<OwnSandbox>,
-    layers: &[Layer<'_>],
     home: &Path,
-) -> Result<EnvironmentPolicy, ConfigError> {
+) -> Result<(Vec<Located<EnvironmentEntry>>, Vec<String>), ConfigError> {
     let built_in = presets::environment()?;
-    let names = |groups: Vec<presets::VariableGroup>| {
-        groups
-            .into_iter()
-            .flat_map(|group| group.names)
-            .collect::<Vec<_>>()
-    };
-    let mut policy = EnvironmentPolicy {
-        keep: names(built_in.keep),
-        set: Vec::new(),
-        never: names(built_in.never),
-    };
-    policy.keep.extend(agent.environment.keep.iter().cloned());
+    let names = |groups: Vec<presets::VariableGroup>| groups.into_iter().flat_map(|group| group.names);
+    let preset = Origin::BuiltIn(presets::ENVIRONMENT_FILE.into());
+    let kept = names(built_in.keep).map(|name| (name, preset.clone()));
+    let own = agent.environment.keep.iter().cloned();
+    let kept = kept.chain(own.map(|name| (name, agent_file(agent))));
     let off = agent
         .own_sandbox
         .iter()
         .filter(|_| own_sandbox == Some(OwnSandbox::Off))
         .flat_map(|own| &own.off.environment);
-    policy.set.extend(
-        agent
-            .environment
-            .set
-            .iter()
-            .chain(off)
-            .filter_map(|(name, value)| {
-                let value = match value.strip_prefix("~/") {
-                    // A policy holds text: in a home that is none the agent does without.
-                    Some(below) => home.join(below).into_os_string().into_string().ok()?,
-                    None => value.clone(),
-                };
-                Some((name.clone(), value))
-            }),
-    );
-    for entry in layers.iter().flat_map(|layer| &layer.settings.environment) {
-        // The later word on a variable counts, whether it keeps or sets.
-        policy.set.retain(|(name, _)| name != entry.value.name());
+    let set = agent.environment.set.iter().chain(off);
+    let set = set.filter_map(|(name, value)| {
+        let value = match value.strip_prefix("~/") {
+            // A policy holds text: in a home that is none the agent does without.
+            Some(below) => home.join(below).into_os_string().into_string().ok()?,
+            None => value.clone(),
+        };
+        let name = name.clone();
+        Some((EnvironmentEntry::Set { name, value }, agent_file(agent)))
+    });
+    let entries = kept
+        .map(|(name, origin)| (EnvironmentEntry::Keep(name), origin))
+        .chain(set)
+        .map(|(value, origin)| Located { value, origin });
+    Ok((entries.collect(), names(built_in.never).collect()))
+}
+
+fn environment(entries: &[Located<EnvironmentEntry>], never: Vec<String>) -> EnvironmentPolicy {
+    let mut policy = EnvironmentPolicy {
+        keep: Vec::new(),
+        set: Vec::new(),
+        never,
+    };
+    for entry in entries {
         match &entry.value {
             EnvironmentEntry::Keep(name) => policy.keep.push(name.clone()),
             EnvironmentEntry::Set { name, value } => policy.set.push((name.clone(), value.clone())),
         }
     }
-    Ok(policy)
+    policy
 }

@@ -60,6 +60,12 @@ impl Places {
         self.state.join("aca/state.lock")
     }
 
+    /// Which projects' files are trusted.
+    #[must_use]
+    pub fn trust_store(&self) -> PathBuf {
+        self.state.join("aca/trust.json")
+    }
+
     /// Where the jail-owned caches are.
     #[must_use]
     pub fn stores(&self) -> PathBuf {

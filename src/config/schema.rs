@@ -1,16 +1,18 @@
 //! The form of a configuration file: which keys there are and what they hold. Read from the spanned document by hand, so
 //! that every value keeps its place and every fault can be shown there.
 
+use super::floor::Floor;
 use super::{
     ConfigError,
     error::Problem,
     excerpt::Source,
-    layer::{FileLayer, Located, Settings},
+    layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits},
     path::WrittenPath,
     suggest,
+    tables::{COMMANDS, ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who},
     value::{self, EnvironmentEntry, FixedAddress, ValueError},
 };
-use crate::{agents, policy::Limits};
+use crate::agents;
 use std::{collections::BTreeMap, ffi::OsStr};
 use toml::{
     Spanned,
@@ -20,46 +22,32 @@ use toml::{
 type Key<'t> = Spanned<DeString<'t>>;
 type Item<'t> = Spanned<DeValue<'t>>;
 
-const SECTION: &[&str] = &[
-    "network",
-    "environment",
-    "files",
-    "commands",
-    "grants",
-    "limits",
-    "own_sandbox",
-];
-const TOP: &[&str] = &[
-    "network",
-    "environment",
-    "files",
-    "commands",
-    "grants",
-    "limits",
-    "agents",
-];
-const NETWORK: &[&str] = &["preset", "allow", "deny", "resolve", "capture"];
-const ENVIRONMENT: &[&str] = &["keep", "set"];
-const FILES: &[&str] = &["read", "write", "hide", "home"];
-const COMMANDS: &[&str] = &["deny"];
-const LIMITS: &[&str] = &["memory", "processes", "cpu", "file_size", "open_files"];
-
-/// Reads the text of a configuration file.
+/// Reads the text of a configuration file of that kind. The project's has reduced trust until the caller knows better.
 ///
 /// # Errors
 /// The first fault, with its place.
-pub(super) fn read(source: Source) -> Result<FileLayer, ConfigError> {
+pub fn read(source: Source, kind: FileKind) -> Result<FileLayer, ConfigError> {
     let document = DeTable::parse(&source.text).map_err(|error| ConfigError::InFile {
         problem: Problem::Syntax {
             message: error.message().trim_end().replace('\n', "; "),
         },
         excerpt: Box::new(source.excerpt(error.span().unwrap_or(0..0))),
     })?;
-    let reader = Reader { source: &source };
+    let reader = Reader {
+        source: &source,
+        kind,
+    };
     let mut settings = Settings::default();
     let mut sections = BTreeMap::new();
+    let (mut floor, mut lock) = (Floor::default(), Vec::new());
     for (key, item) in document.get_ref() {
-        if key.get_ref() == "agents" {
+        if key.get_ref() == "floor" && kind == FileKind::Administrator {
+            for (key, item) in reader.table("floor", item)? {
+                reader.floor(&mut floor, key, item)?;
+            }
+        } else if key.get_ref() == "lock" && kind == FileKind::Administrator {
+            lock = reader.list("lock", item, |text| value::lock(text).map_err(Problem::Value))?;
+        } else if key.get_ref() == "agents" {
             for (name, section) in reader.table("agents", item)? {
                 if !agents::names().any(|known| known == name.get_ref()) {
                     return Err(reader.unknown_agent(name));
@@ -77,14 +65,22 @@ pub(super) fn read(source: Source) -> Result<FileLayer, ConfigError> {
     }
     drop(document);
     Ok(FileLayer {
+        trust: match kind {
+            FileKind::Administrator | FileKind::User => Trust::Full,
+            FileKind::Project => Trust::Reduced,
+        },
+        kind,
         settings,
         agents: sections,
+        floor,
+        lock,
         source,
     })
 }
 
 struct Reader<'s> {
     source: &'s Source,
+    kind: FileKind,
 }
 
 impl Reader<'_> {
@@ -95,8 +91,9 @@ impl Reader<'_> {
         within: &str,
         key: &Key<'_>,
         item: &Item<'_>,
-        known: &'static [&'static str],
+        known: &'static [Known],
     ) -> Result<(), ConfigError> {
+        self.check(key, within, known)?;
         let table = if within.is_empty() {
             key.get_ref().to_string()
         } else {
@@ -123,6 +120,9 @@ impl Reader<'_> {
                     self.commands(settings, &table, key, item)?;
                 }
             }
+            "own_sandbox" => {
+                settings.own_sandbox = Some(self.word("own_sandbox", item, value::own_sandbox)?);
+            }
             "grants" => {
                 settings.grants =
                     self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?
@@ -131,9 +131,6 @@ impl Reader<'_> {
                 for (key, item) in self.table(&table, item)? {
                     self.limits(&mut settings.limits, &table, key, item)?;
                 }
-            }
-            "own_sandbox" if known.contains(&"own_sandbox") => {
-                settings.own_sandbox = Some(self.word("own_sandbox", item, value::own_sandbox)?);
             }
             _ => return Err(self.unknown_key(key, within, known)),
         }
@@ -147,6 +144,7 @@ impl Reader<'_> {
         key: &Key<'_>,
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        self.check(key, table, NETWORK)?;
         let host = |text: &str| text.parse().map_err(Problem::Host);
         match key.get_ref().as_ref() {
             "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
@@ -179,6 +177,7 @@ impl Reader<'_> {
         key: &Key<'_>,
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        self.check(key, table, ENVIRONMENT)?;
         match key.get_ref().as_ref() {
             "keep" => {
                 settings.environment.extend(self.list("keep", item, |text| {
@@ -205,6 +204,7 @@ impl Reader<'_> {
         key: &Key<'_>,
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        self.check(key, table, FILES)?;
         let path = |text: &str| WrittenPath::parse(OsStr::new(text)).map_err(Problem::Path);
         match key.get_ref().as_ref() {
             "read" => settings.read = self.list("read", item, path)?,
@@ -223,10 +223,11 @@ impl Reader<'_> {
         key: &Key<'_>,
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        self.check(key, table, COMMANDS)?;
         match key.get_ref().as_ref() {
             "deny" => {
                 settings.deny_commands =
-                    self.list("deny", item, |text| text.parse().map_err(Problem::Command))?
+                    self.list("deny", item, |text| text.parse().map_err(Problem::Command))?;
             }
             _ => return Err(self.unknown_key(key, table, COMMANDS)),
         }
@@ -235,11 +236,12 @@ impl Reader<'_> {
 
     fn limits(
         &self,
-        limits: &mut Limits,
+        limits: &mut WrittenLimits,
         table: &str,
         key: &Key<'_>,
         item: &Item<'_>,
     ) -> Result<(), ConfigError> {
+        self.check(key, table, LIMITS)?;
         match key.get_ref().as_ref() {
             "memory" => limits.memory_bytes = Some(self.number("memory", item, value::size)?),
             "file_size" => limits.file_bytes = Some(self.number("file_size", item, value::size)?),
@@ -249,6 +251,44 @@ impl Reader<'_> {
             _ => return Err(self.unknown_key(key, table, LIMITS)),
         }
         Ok(())
+    }
+
+    fn floor(&self, floor: &mut Floor, key: &Key<'_>, item: &Item<'_>) -> Result<(), ConfigError> {
+        self.check(key, "floor", FLOOR)?;
+        match key.get_ref().as_ref() {
+            "network" => floor.network = Some(self.word("network", item, value::network_preset)?),
+            "home" => floor.home = Some(self.word("home", item, value::home)?),
+            "grants" => {
+                let grants = self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?;
+                let grants = grants.into_iter().map(|grant| grant.value).collect();
+                floor.grants = Some(self.located(item.span(), grants));
+            }
+            "limits" => {
+                for (key, item) in self.table("limits", item)? {
+                    self.limits(&mut floor.limits, "floor.limits", key, item)?;
+                }
+            }
+            "require" => {
+                floor.require = self.list("require", item, |text| {
+                    value::guarantee(text).map_err(Problem::Value)
+                })?;
+            }
+            "contact" => floor.contact = Some(self.text("contact", "a string", item)?.to_owned()),
+            _ => return Err(self.unknown_key(key, "floor", FLOOR)),
+        }
+        Ok(())
+    }
+
+    /// Whether a key may stand here. What follows may only read keys that pass: so the tables are all there is.
+    fn check(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> Result<(), ConfigError> {
+        match known.iter().find(|known| known.name == key.get_ref()) {
+            Some(known) if known.who == Who::Anyone || self.kind == FileKind::Administrator => Ok(()),
+            Some(known) => {
+                let problem = Problem::AdministratorOnly(known.name);
+                Err(self.fault(key.span(), problem))
+            }
+            None => Err(self.unknown_key(key, table, known)),
+        }
     }
 
     fn table<'i, 't>(&self, key: &str, item: &'i Item<'t>) -> Result<&'i DeTable<'t>, ConfigError> {
@@ -285,7 +325,7 @@ impl Reader<'_> {
         key: &str,
         item: &Item<'_>,
         parse: impl Fn(&str) -> Result<T, ValueError>,
-    ) -> Result<T, ConfigError> {
+    ) -> Result<Located<T>, ConfigError> {
         let text = match item.get_ref() {
             DeValue::String(text) => text.as_ref(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
@@ -296,7 +336,8 @@ impl Reader<'_> {
             | DeValue::Array(_)
             | DeValue::Table(_) => return Err(self.wrong_type(key, "a decimal integer or a string", item)),
         };
-        parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))
+        let value = parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))?;
+        Ok(self.located(item.span(), value))
     }
 
     fn list<T>(
@@ -352,12 +393,16 @@ impl Reader<'_> {
         )
     }
 
-    fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [&'static str]) -> ConfigError {
+    fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> ConfigError {
+        let names = || {
+            let may = |known: &&Known| known.who == Who::Anyone || self.kind == FileKind::Administrator;
+            known.iter().filter(may).map(|known| known.name)
+        };
         let problem = Problem::UnknownKey {
             key: key.get_ref().to_string(),
             table: table.to_owned(),
-            near: suggest::nearest(key.get_ref(), known.iter().copied()),
-            known: quoted(known.iter().copied()),
+            near: suggest::nearest(key.get_ref(), names()),
+            known: quoted(names()),
         };
         self.fault(key.span(), problem)
     }
@@ -381,18 +426,16 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bases, merge};
     use super::*;
-    use crate::policy::{Action, Verdict};
-    use std::path::Path;
 
     #[test]
     fn rules_on_commands_keep_their_place() {
         let read = |list: &str| {
-            read(Source {
+            let source = Source {
                 path: "c.toml".into(),
                 text: format!("[commands]\ndeny = [{list}]\n"),
-            })
+            };
+            read(source, FileKind::User)
         };
         let layer = read("'git push --force', 'terraform  destroy'").unwrap();
         let [first, second] = layer.settings.deny_commands.as_slice() else {
@@ -413,36 +456,6 @@ mod tests {
         insta::assert_snapshot!(faults);
     }
 
-    #[test]
-    fn rules_on_commands_add_up() {
-        let text = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
-        let layer = read(Source {
-            path: "c.toml".into(),
-            text: text.into(),
-        })
-        .unwrap();
-        let denied = |agent: &str, command: &str| {
-            let here = Path::new("/p");
-            let bases = Bases {
-                home: Path::new("/home/u"),
-                project: here,
-                current: here,
-            };
-            let agent = agents::load(agent).unwrap();
-            let policy = merge(&agent, Some(&layer), &Settings::default(), bases).unwrap();
-            let argv = command.split(' ').map(Into::into).collect();
-            match policy.decide(&Action::Execute { argv }) {
-                Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
-                Verdict::Allow(_) => None,
-            }
-        };
-        let rule = |rule: &str, place: &str| Some((rule.to_owned(), place.to_owned()));
-        assert_eq!(denied("generic", "git push x"), rule("git push", "c.toml:2:9"));
-        assert_eq!(denied("claude", "git push x"), rule("git push", "c.toml:2:9"));
-        assert_eq!(denied("claude", "/bin/rm -r x"), rule("rm -r", "c.toml:4:9"));
-        assert_eq!(denied("generic", "rm -r x"), None);
-    }
-
     /// Every key of the tables is read: one that is listed and not matched would be an unknown key.
     #[test]
     fn every_known_key_is_read() {
@@ -453,23 +466,30 @@ mod tests {
             ("commands", COMMANDS),
             ("limits", LIMITS),
             ("agents.claude", SECTION),
+            ("floor", FLOOR),
+            ("floor.limits", LIMITS),
+            ("", TOP),
         ];
         for (table, keys) in tables {
             for key in keys {
-                let text = format!("[{table}]\n{key} = 1979-05-27\n");
-                let error = read(Source {
+                let head = if table.is_empty() {
+                    String::new()
+                } else {
+                    format!("[{table}]\n")
+                };
+                let source = Source {
                     path: "c.toml".into(),
-                    text,
-                })
-                .unwrap_err();
+                    text: format!("{head}{} = 1979-05-27\n", key.name),
+                };
+                let error = read(source, FileKind::Administrator).unwrap_err();
                 let ConfigError::InFile {
                     problem: Problem::WrongType { key: named, .. },
                     ..
                 } = &error
                 else {
-                    panic!("{table}.{key}: {error}");
+                    panic!("{table}.{}: {error}", key.name);
                 };
-                assert!(named.ends_with(key), "{named}");
+                assert!(named.ends_with(key.name), "{named}");
             }
         }
     }

@@ -6,14 +6,23 @@ use crate::{
     failure::Failure,
     policy::{Access, Action, Deny, Grant, Home, NetworkPreset, Origin, PathRule, Policy, Verdict},
 };
-use std::{fmt::Write as _, os::unix::fs::PermissionsExt, path::Path};
+use std::{fmt::Write as _, path::Path};
+
+pub(super) fn file(kind: FileKind, text: &str) -> Result<FileLayer, ConfigError> {
+    let path = match kind {
+        FileKind::Administrator => ADMINISTRATORS_FILE,
+        FileKind::User => "/home/u/.config/aca/config.toml",
+        FileKind::Project => "/work/p/.aca.toml",
+    };
+    let source = Source {
+        path: path.into(),
+        text: text.to_owned(),
+    };
+    read(source, kind)
+}
 
 fn parsed(text: &str) -> FileLayer {
-    schema::read(Source {
-        path: "/home/u/.config/aca/config.toml".into(),
-        text: text.to_owned(),
-    })
-    .unwrap()
+    file(FileKind::User, text).unwrap()
 }
 
 pub(super) fn bases() -> Bases<'static> {
@@ -41,12 +50,12 @@ pub(super) fn flags(words: &[&str]) -> Settings {
 }
 
 pub(super) fn merged(agent: &str, file: &str, words: &[&str]) -> Result<Policy, ConfigError> {
-    merge(
-        &agents::load(agent).unwrap(),
-        Some(&parsed(file)),
-        &flags(words),
-        bases(),
-    )
+    let layers = Layers {
+        user: Some(parsed(file)),
+        flags: flags(words),
+        ..Layers::default()
+    };
+    merge(&agents::load(agent).unwrap(), &layers, bases()).map(|merged| merged.policy)
 }
 
 fn connect(policy: &Policy, host: &str, port: u16) -> Verdict {
@@ -120,7 +129,7 @@ fn faults_of_a_file() {
             path: "c.toml".into(),
             text: text.to_owned(),
         };
-        let error = schema::read(source).expect_err(what);
+        let error = read(source, FileKind::User).expect_err(what);
         write!(all, "--- {what}\n{}", Failure::from(error)).unwrap();
     }
     insta::assert_snapshot!(all, @r#"
@@ -471,70 +480,6 @@ fn faults_of_a_merge() {
     "#);
 }
 
-/// Every message of a file that can't be read.
-#[test]
-fn faults_of_reading() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::create_dir(at("directory.toml")).unwrap();
-    std::fs::write(at("latin.toml"), b"# fine\n# caf\xe9\n").unwrap();
-    std::fs::write(at("large.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
-    std::fs::write(at("closed.toml"), "").unwrap();
-    std::fs::set_permissions(at("closed.toml"), std::fs::Permissions::from_mode(0o000)).unwrap();
-    let places = Places::new(&[], folder.path(), folder.path());
-    let mut all = String::new();
-    for name in [
-        "missing.toml",
-        "directory.toml",
-        "latin.toml",
-        "large.toml",
-        "large.toml/below",
-    ] {
-        let error = load(&places, Some(Path::new(name))).expect_err(name);
-        write!(all, "--- {name}\n{}", Failure::from(error)).unwrap();
-    }
-    insta::assert_snapshot!(all.replace(&folder.path().display().to_string(), "DIR"), @r"
-    --- missing.toml
-    error: cannot read the configuration file DIR/missing.toml
-      cause: No such file or directory (os error 2)
-    --- directory.toml
-    error: the configuration file DIR/directory.toml is a directory
-    --- latin.toml
-    error: the file is not UTF-8
-     --> DIR/latin.toml:2:6
-      |
-    2 | # caf�
-      |      ^
-    --- large.toml
-    error: the configuration file DIR/large.toml is larger than 1048576 bytes
-    --- large.toml/below
-    error: cannot read the configuration file DIR/large.toml/below
-      cause: Not a directory (os error 20)
-    ");
-    // Root reads what is closed to others; then there is nothing to see.
-    if std::fs::File::open(at("closed.toml")).is_err() {
-        let error = load(&places, Some(Path::new("closed.toml"))).unwrap_err();
-        assert!(
-            Failure::from(error)
-                .to_string()
-                .contains("cause: Permission denied")
-        );
-    }
-}
-
-#[test]
-fn no_file_is_fine_and_so_is_an_empty_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let places = Places::new(&[], folder.path(), folder.path());
-    assert_eq!(load(&places, None).unwrap(), None);
-    std::fs::create_dir_all(places.config_file().parent().unwrap()).unwrap();
-    std::fs::write(places.config_file(), "").unwrap();
-    let file = load(&places, None).unwrap().unwrap();
-    assert_eq!((file.settings, file.agents.len()), (Settings::default(), 0));
-    std::fs::write(places.config_file(), "\u{feff}grants = [\"fuse\"]\r\n").unwrap();
-    assert_eq!(load(&places, None).unwrap().unwrap().settings.grants.len(), 1);
-}
-
 #[test]
 fn every_rule_keeps_its_place() {
     let policy = merged(
@@ -599,13 +544,9 @@ fn layers_from_weak_to_strong() {
 
 #[test]
 fn nothing_configured_is_the_private_default() {
-    let policy = merge(
-        &agents::load("generic").unwrap(),
-        None,
-        &Settings::default(),
-        bases(),
-    )
-    .unwrap();
+    let policy = merge(&agents::load("generic").unwrap(), &Layers::default(), bases())
+        .unwrap()
+        .policy;
     assert_eq!(
         (policy.home, policy.network.preset),
         (Home::Private, NetworkPreset::Dev)
@@ -718,4 +659,25 @@ fn a_later_fixed_address_replaces_the_earlier() {
         ("::1".to_owned(), Some(81))
     );
     assert_eq!(fixed.origin, Origin::Flag("--resolve a.test=[::1]:81".into()));
+}
+
+#[test]
+fn rules_on_commands_add_up() {
+    let text = "[commands]\ndeny = ['git push']\n[agents.claude.commands]\ndeny = ['rm -r']";
+    let denied = |agent: &str, command: &str| {
+        let argv = command.split(' ').map(Into::into).collect();
+        match merged(agent, text, &[])
+            .unwrap()
+            .decide(&Action::Execute { argv })
+        {
+            Verdict::Deny(deny) => Some((deny.rule.unwrap(), deny.origin.to_string())),
+            Verdict::Allow(_) => None,
+        }
+    };
+    let place = |place: &str| format!("/home/u/.config/aca/config.toml:{place}");
+    let rule = |rule: &str, at: &str| Some((rule.to_owned(), place(at)));
+    assert_eq!(denied("generic", "git push x"), rule("git push", "2:9"));
+    assert_eq!(denied("claude", "git push x"), rule("git push", "2:9"));
+    assert_eq!(denied("claude", "/bin/rm -r x"), rule("rm -r", "4:9"));
+    assert_eq!(denied("generic", "rm -r x"), None);
 }

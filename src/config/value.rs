@@ -1,7 +1,7 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
-use super::suggest;
-use crate::policy::{Capture, Grant, Home, Name, NameError, NetworkPreset, OwnSandbox};
+use super::{floor::Lock, suggest, tables};
+use crate::policy::{Capture, Grant, Guarantee, Home, Name, NameError, NetworkPreset, OwnSandbox};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -113,7 +113,7 @@ pub fn network_preset(text: &str) -> Result<NetworkPreset, ValueError> {
         "agent" => Ok(NetworkPreset::Agent),
         "dev" => Ok(NetworkPreset::Dev),
         "open" => Ok(NetworkPreset::Open),
-        other => Err(word(other, &["none", "listed", "agent", "dev", "open"])),
+        other => Err(word(other, tables::PRESETS)),
     }
 }
 
@@ -126,7 +126,7 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
         "auto" => Ok(Capture::Auto),
         "redirect" => Ok(Capture::Redirect),
         "ports" => Ok(Capture::Ports),
-        other => Err(word(other, &["auto", "redirect", "ports"])),
+        other => Err(word(other, tables::CAPTURES)),
     }
 }
 
@@ -138,7 +138,7 @@ pub fn own_sandbox(text: &str) -> Result<OwnSandbox, ValueError> {
     match text {
         "keep" => Ok(OwnSandbox::Keep),
         "off" => Ok(OwnSandbox::Off),
-        other => Err(word(other, &["keep", "off"])),
+        other => Err(word(other, tables::OWN_SANDBOX)),
     }
 }
 
@@ -150,7 +150,17 @@ pub fn home(text: &str) -> Result<Home, ValueError> {
     match text {
         "private" => Ok(Home::Private),
         "host" => Ok(Home::Host),
-        other => Err(word(other, &["private", "host"])),
+        other => Err(word(other, tables::HOMES)),
+    }
+}
+
+/// The word of [`capture`].
+#[must_use]
+pub const fn capture_word(capture: Capture) -> &'static str {
+    match capture {
+        Capture::Auto => "auto",
+        Capture::Redirect => "redirect",
+        Capture::Ports => "ports",
     }
 }
 
@@ -168,12 +178,28 @@ pub const fn home_word(home: Home) -> &'static str {
 /// # Errors
 /// Any other word.
 pub fn grant(text: &str) -> Result<Grant, ValueError> {
-    match text {
-        "nested-userns" => Ok(Grant::NestedUserns),
-        "io-uring" => Ok(Grant::IoUring),
-        "fuse" => Ok(Grant::Fuse),
-        other => Err(word(other, &["nested-userns", "io-uring", "fuse"])),
-    }
+    let found = Grant::ALL.into_iter().find(|grant| grant.word() == text);
+    found.ok_or_else(|| word(text, tables::GRANTS))
+}
+
+/// The word of a [`Guarantee`].
+///
+/// # Errors
+/// Any other word.
+pub fn guarantee(text: &str) -> Result<Guarantee, ValueError> {
+    let found = Guarantee::ALL
+        .into_iter()
+        .find(|guarantee| guarantee.word() == text);
+    found.ok_or_else(|| word(text, tables::GUARANTEES))
+}
+
+/// The word of a [`Lock`].
+///
+/// # Errors
+/// Any other word.
+pub fn lock(text: &str) -> Result<Lock, ValueError> {
+    let found = Lock::ALL.into_iter().find(|lock| lock.word() == text);
+    found.ok_or_else(|| word(text, tables::LOCKS))
 }
 
 /// Bytes: a number, with `K`, `M`, `G` or `T` in steps of 1024; `B` and `iB` may follow.

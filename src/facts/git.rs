@@ -135,6 +135,27 @@ pub(super) fn layout(root: &Path) -> Result<Option<GitLayout>, GitError> {
     }
 }
 
+/// Work trees that lie in the common directory itself, as beside each other in a bare repository, but for the one at
+/// `root`: the directory is writable inside, and they are none of the run's business.
+pub(super) fn neighbours(common_dir: &Path, root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(common_dir.join("worktrees")) else {
+        return Vec::new();
+    };
+    let mut neighbours: Vec<PathBuf> = entries
+        .filter_map(|entry| {
+            let git_dir = entry.ok()?.path();
+            let text = read_text(&git_dir.join("gitdir")).ok()?;
+            let dot_git = git_dir.join(OsStr::from_bytes(text.trim_ascii()));
+            let tree = real(dot_git.parent()?).ok()?;
+            let is_there = std::fs::symlink_metadata(tree.join(".git")).is_ok_and(|found| found.is_file());
+            let is_in = tree != common_dir && tree.starts_with(common_dir);
+            (is_there && is_in && !root.starts_with(&tree) && !tree.starts_with(root)).then_some(tree)
+        })
+        .collect();
+    neighbours.sort_unstable();
+    neighbours
+}
+
 /// Whether git would take a directory for a repository (`is_git_directory` in git's setup.c).
 pub(super) fn is_git_directory(path: &Path) -> bool {
     let directory = |name: &str| std::fs::metadata(path.join(name)).is_ok_and(|metadata| metadata.is_dir());

@@ -34,8 +34,8 @@ pub use git::{GitError, GitKind, GitLayout};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
-pub use paths::{Identity, Kind, PathFact, Paths, identity_of, real};
-pub use project::{Project, ProjectError};
+pub use paths::{Identity, Kind, PathFact, Paths, identity_of, links_on_the_way, real};
+pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 

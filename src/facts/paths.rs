@@ -4,6 +4,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -31,11 +32,19 @@ pub struct PathFact {
     /// File or directory, behind symbolic links.
     pub kind: Kind,
     /// The path without symbolic links.
+    #[serde(with = "crate::policy::path_text")]
     pub real: PathBuf,
     /// What the path itself holds, when it is a symbolic link.
     pub link: Option<PathBuf>,
     /// Which inode it leads to.
     pub identity: Identity,
+    /// Where the symbolic links on the way lie, each without links in its own path.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::policy::path_text::list"
+    )]
+    pub links: Vec<PathBuf>,
 }
 
 /// All that were looked at; what isn't in here isn't there.
@@ -67,6 +76,9 @@ impl Paths {
     }
 }
 
+/// Most symbolic links on the way to one path, as many as the kernel follows (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
 /// Most paths hold no symbolic link, and most of the built-in ones aren't there: one look-up tells both.
 fn look(path: &Path) -> Option<PathFact> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -86,6 +98,7 @@ fn look(path: &Path) -> Option<PathFact> {
                     device: status.st_dev,
                     inode: status.st_ino,
                 },
+                links: Vec::new(),
             })
         }
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => None,
@@ -119,7 +132,14 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
         real: real(path).ok()?,
         link,
         identity,
+        links: links_of(path)?,
     })
+}
+
+/// As [`links_on_the_way`]; `None` for more than the kernel follows.
+fn links_of(path: &Path) -> Option<Vec<PathBuf>> {
+    let links = links_on_the_way(path);
+    (links.len() <= LINKS_MAX).then_some(links)
 }
 
 /// The path without symbolic links.
@@ -132,6 +152,42 @@ fn look_through_links(path: &Path) -> Option<PathFact> {
 )]
 pub fn real(path: &Path) -> std::io::Result<PathBuf> {
     std::fs::canonicalize(path)
+}
+
+/// The symbolic links that lead to `path`, each without links above it.
+#[must_use]
+pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    let mut reached = PathBuf::from("/");
+    // The next component last.
+    let mut left: Vec<OsString> = names(path);
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            reached.pop();
+            continue;
+        }
+        let next = reached.join(&name);
+        match std::fs::read_link(&next) {
+            Ok(target) if links.len() <= LINKS_MAX => {
+                if target.is_absolute() {
+                    reached = PathBuf::from("/");
+                }
+                left.extend(names(&target));
+                links.push(next);
+            }
+            Ok(_) | Err(_) => reached = next,
+        }
+    }
+    links
+}
+
+/// The components of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let name = |component: Component<'_>| match component {
+        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().rev().filter_map(name).collect()
 }
 
 /// Which inode a path is, not following a link; `None` where nothing can be looked at.

@@ -1,7 +1,7 @@
 //! The project: the git work tree that holds the current directory, else the current directory itself.
 
 use super::Identity;
-use super::git::{GitError, GitLayout, layout};
+use super::git::{GitError, GitLayout, layout, neighbours};
 use super::paths::real;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +22,9 @@ pub struct Project {
     /// directory of a submodule.
     #[serde(with = "crate::policy::path_text::list")]
     pub extra_writable: Vec<PathBuf>,
+    /// Other work trees in those directories: hidden.
+    #[serde(default, with = "crate::policy::path_text::list")]
+    pub neighbours: Vec<PathBuf>,
 }
 
 /// Why there is no project here.
@@ -55,10 +58,14 @@ pub enum ProjectError {
 }
 
 /// Directories of the system and of logins, which are no projects whoever asks; what lies beneath the first may be one.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 20] = [
     "/tmp",
     "/var",
     "/var/tmp",
+    "/var/lib",
+    "/var/log",
+    "/var/cache",
+    "/var/opt",
     "/home",
     "/opt",
     "/srv",
@@ -66,29 +73,82 @@ const SHARED: [&str; 14] = [
     "/media",
     "/usr",
     "/usr/local",
+    "/usr/local/share",
+    "/usr/share",
     "/run",
     "/root",
     "/usr/src",
     "/workspaces",
 ];
 /// Here and beneath.
-const SYSTEM: [&str; 10] = [
-    "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/dev", "/proc", "/sys", "/usr/bin",
+const SYSTEM: [&str; 21] = [
+    "/etc",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/boot",
+    "/dev",
+    "/proc",
+    "/sys",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/local/etc",
+    "/var/spool",
 ];
-/// In the home, here and beneath: logins, aca's own files, and what the host runs at the next login.
-const PRIVATE: [&str; 12] = [
+/// Sockets of daemons lie here, the user's own service manager among them: whoever reaches one is out of the sandbox.
+const RUNTIME: &str = "/run";
+/// Where removable disks are mounted in there, as `USER/LABEL`.
+const DISKS: &str = "/run/media";
+/// In the home, here, beneath and above: logins, aca's own files, and what the host runs at the next login.
+const PRIVATE: [&str; 19] = [
     ".ssh",
     ".gnupg",
+    ".pki",
     ".aws",
     ".azure",
     ".kube",
     ".docker",
     ".password-store",
+    ".mozilla",
     ".config/aca",
     ".local/share/aca",
     ".local/state/aca",
+    ".config/gcloud",
+    ".config/gh",
+    ".local/share/keyrings",
     ".config/autostart",
+    ".config/environment.d",
     ".config/systemd",
+    ".local/share/systemd",
+];
+/// In the home, here and above: what the user or a desktop starts by name, and what agents on the host run and obey;
+/// some of those keep work trees beneath.
+const OBEYED: [&str; 16] = [
+    ".local/bin",
+    ".local/share/applications",
+    ".agents",
+    ".aider",
+    ".amp",
+    ".claude",
+    ".cline",
+    ".codex",
+    ".config/amp",
+    ".config/cursor",
+    ".config/goose",
+    ".config/opencode",
+    ".copilot",
+    ".cursor",
+    ".gemini",
+    ".qwen",
 ];
 
 impl Project {
@@ -131,6 +191,11 @@ impl Project {
         for extra in &extra_writable {
             refuse(extra, &home)?;
         }
+        let neighbours = git
+            .as_ref()
+            .filter(|git| extra_writable.contains(&git.common_dir))
+            .map(|git| neighbours(&git.common_dir, &root))
+            .unwrap_or_default();
         let identity = Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -140,6 +205,7 @@ impl Project {
             identity,
             git,
             extra_writable,
+            neighbours,
         })
     }
 }
@@ -163,15 +229,92 @@ fn refuse(path: &Path, home: &Path) -> Result<(), ProjectError> {
             hint,
         })
     };
-    if home.starts_with(path) {
+    if home.starts_with(path) || is_system(path) {
         return refused("change to the directory of one project");
     }
-    if PRIVATE.iter().any(|private| path.starts_with(home.join(private))) {
+    if is_private(path, home) || OBEYED.iter().any(|obeyed| home.join(obeyed).starts_with(path)) {
         return refused("it holds logins, settings or programs that the host runs by itself");
     }
-    let system = SYSTEM.iter().any(|system| path.starts_with(system));
-    if path == Path::new("/") || system || SHARED.iter().any(|shared| path == Path::new(shared)) {
-        return refused("change to the directory of one project");
-    }
     Ok(())
+}
+
+/// Whether a path is none that a tool's own files can lie at: the machine's, the home, or a private place of it. It is
+/// compared as text: `path` is without links.
+#[must_use]
+pub fn is_no_tool(path: &Path, home: &Path) -> bool {
+    home.starts_with(path) || is_system(path) || is_private(path, home)
+}
+
+/// Whether a directory is the machine's, and nothing of it one user's to give away.
+fn is_system(path: &Path) -> bool {
+    let disk = path
+        .strip_prefix(DISKS)
+        .is_ok_and(|rest| rest.components().count() >= 2);
+    path == Path::new("/")
+        || SYSTEM.iter().any(|system| path.starts_with(system))
+        || SHARED.iter().any(|shared| path == Path::new(shared))
+        || (path.starts_with(RUNTIME) && !disk)
+}
+
+/// Whether a path is one of the home's private places, lies in one, or holds one.
+fn is_private(path: &Path, home: &Path) -> bool {
+    PRIVATE.iter().any(|private| {
+        let private = home.join(private);
+        path.starts_with(&private) || private.starts_with(path)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_refused(path: &str) -> bool {
+        refuse(Path::new(path), Path::new("/home/u")).is_err()
+    }
+
+    #[test]
+    fn what_the_host_runs_and_the_directories_that_hold_it_are_no_projects() {
+        for path in [
+            "/",
+            "/home",
+            "/home/u",
+            "/home/u/.ssh",
+            "/home/u/.config",
+            "/home/u/.config/systemd/user",
+            "/home/u/.local",
+            "/home/u/.local/bin",
+            "/home/u/.local/share",
+            "/home/u/.local/state",
+            "/home/u/.claude",
+            "/home/u/.codex",
+            "/run/user/1000",
+            "/run/user/1000/systemd",
+            "/run/dbus",
+            "/run/media/u",
+            "/usr/lib/systemd",
+            "/usr/local/bin",
+            "/var/lib",
+            "/var/spool/cron",
+        ] {
+            assert!(is_refused(path), "{path}");
+        }
+        for path in [
+            "/home/u/p",
+            "/home/u/.config/nvim",
+            "/home/u/.local/share/chezmoi",
+            "/home/u/.codex/worktrees/1/p",
+            "/home/u/.cursor/worktrees/p/1",
+            "/home/u/go/src/x",
+            "/run/media/u/disk",
+            "/run/media/u/disk/p",
+            "/var/lib/jenkins/workspace/p",
+            "/usr/src/linux",
+            "/usr/local/src/p",
+            "/tmp/p",
+            "/opt/p",
+            "/srv/p",
+        ] {
+            assert!(!is_refused(path), "{path}");
+        }
+    }
 }

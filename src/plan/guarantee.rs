@@ -2,53 +2,8 @@
 
 use super::NetworkPlan;
 use crate::facts::Facts;
-use crate::policy::{Grant, Home, NetworkPreset, Policy};
+use crate::policy::{Grant, Guarantee, Home, NetworkPreset, Policy};
 use serde::{Deserialize, Serialize};
-
-/// A promise of the README's table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Guarantee {
-    /// P1: the user's secrets don't exist inside.
-    SecretsAbsent,
-    /// P1: the environment is an allow-list.
-    EnvironmentFiltered,
-    /// P2: writes reach only what was granted.
-    WritesConfined,
-    /// P3: what the host runs later stays as it is.
-    LaterRunProtected,
-    /// P4: the network is what the policy says.
-    NetworkMediated,
-    /// P6: no new privileges, no capabilities.
-    NoPrivileges,
-    /// P6: the kernel's surface is small.
-    SurfaceSmall,
-    /// P6: nothing outside can be seen, signalled or traced.
-    ProcessesApart,
-    /// P7: everything ends with the run.
-    EndsWithRun,
-    /// Resources are bounded.
-    ResourcesBounded,
-    /// P9: what was tried is recorded.
-    Recorded,
-}
-
-impl Guarantee {
-    /// Every one, for the test that none is forgotten.
-    pub const ALL: [Self; 11] = [
-        Self::SecretsAbsent,
-        Self::EnvironmentFiltered,
-        Self::WritesConfined,
-        Self::LaterRunProtected,
-        Self::NetworkMediated,
-        Self::NoPrivileges,
-        Self::SurfaceSmall,
-        Self::ProcessesApart,
-        Self::EndsWithRun,
-        Self::ResourcesBounded,
-        Self::Recorded,
-    ];
-}
 
 /// What enforces a guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

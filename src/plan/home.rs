@@ -1,7 +1,7 @@
 //! The home directory inside: private with the user's tools and the agent's state, or the user's own read-only.
 
-use super::{Cache, Entry, Extras, Kind, ProjectNeeds, Shown};
-use crate::facts::{Facts, PathFact};
+use super::{Cache, Entry, Extras, Kind, PlanError, ProjectNeeds, Shown};
+use crate::facts::{Facts, PathFact, is_no_tool};
 use crate::policy::{Home, Origin, Place};
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,13 @@ pub(super) fn add(
     extras: &Extras,
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
-) {
+) -> Result<(), PlanError> {
     let root = &facts.ambient.home;
     match home {
         Home::Private => private(root, facts, extras, needs, entries),
         Home::Host => host(root, facts, extras, entries),
     }
-    state(home, facts, extras, entries);
+    state(home, facts, extras, needs, entries)
 }
 
 fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, entries: &mut Vec<Entry>) {
@@ -54,12 +54,18 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, en
         .toolchains
         .iter()
         .filter_map(|shown| Some((shown, facts.paths.get(&shown.path)?)))
+        // A variable may name anything, and so may a link that was made in the project.
+        .filter(|(shown, fact)| {
+            let is_none = |path: &Path| is_no_tool(path, root) && !is_shown(path, entries);
+            !is_none(&shown.path) && !is_none(&fact.real) && !needs.leads_out(fact)
+        })
         .collect();
     let mut placed: Vec<(&Path, Placed<'_>)> = tools
         .iter()
         .map(|(shown, fact)| (shown.path.as_path(), Placed::Tool(shown, fact)))
         .collect();
-    for cache in &extras.caches {
+    let is_cache = |cache: &&Cache| !is_no_tool(&cache.at, root);
+    for cache in extras.caches.iter().filter(is_cache) {
         let shown = entries
             .iter()
             .filter(|entry| matches!(entry, Entry::Show { .. }))
@@ -80,7 +86,13 @@ fn private(root: &Path, facts: &Facts, extras: &Extras, needs: &ProjectNeeds, en
         match what {
             Placed::Tool(shown, fact) => {
                 let origin = Origin::BuiltIn("presets/toolchains.toml".into());
-                show(fact, at, (shown.why.clone(), Place::ToolChain, origin), entries);
+                show(
+                    fact,
+                    at,
+                    (shown.why.clone(), Place::ToolChain, origin),
+                    needs,
+                    entries,
+                );
             }
             Placed::Cache(cache) => entries.push(grant(facts, cache)),
         }
@@ -96,8 +108,24 @@ enum Placed<'a> {
 }
 
 /// Shows part of the host at its own path. What lies in a directory that is shown is there already, as it is on the
-/// host, where it may be a link (`~/.local/bin/claude`): then it is what the link leads to that must be seen.
-fn show(fact: &PathFact, at: &Path, (why, place, origin): (String, Place, Origin), entries: &mut Vec<Entry>) {
+/// host, where it may be a link (`~/.local/bin/claude`): then it is what the link leads to that must be seen. What lies
+/// in the project is seen there alone: at a second place nothing of it would be masked.
+fn show(
+    fact: &PathFact,
+    at: &Path,
+    (why, place, origin): (String, Place, Origin),
+    needs: &ProjectNeeds,
+    entries: &mut Vec<Entry>,
+) {
+    if needs.holds(&fact.real) {
+        if !needs.holds(at) && !is_shown(at, entries) {
+            entries.push(Entry::Link {
+                at: at.to_owned(),
+                target: fact.real.clone(),
+            });
+        }
+        return;
+    }
     let at = match (is_shown(at, entries), &fact.link) {
         (false, _) => at,
         (true, Some(_)) if !is_shown(&fact.real, entries) => &fact.real,
@@ -130,7 +158,7 @@ fn is_shown(path: &Path, entries: &[Entry]) -> bool {
 }
 
 /// A path without symbolic links, also where its last parts are still to be made.
-fn real_place(facts: &Facts, path: &Path) -> PathBuf {
+pub(super) fn real_place(facts: &Facts, path: &Path) -> PathBuf {
     path.ancestors()
         .find_map(|above| {
             let real = &facts.paths.get(above)?.real;
@@ -189,8 +217,43 @@ fn host(root: &Path, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
     }
 }
 
-fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
+/// State lies where no sandbox could have led it to.
+fn believed(
+    path: &Path,
+    facts: &Facts,
+    agent: &str,
+    needs: &ProjectNeeds,
+    entries: &[Entry],
+) -> Result<(), PlanError> {
+    // What isn't there is made beneath the nearest directory that is.
+    let Some(fact) = path.ancestors().find_map(|above| facts.paths.get(above)) else {
+        return Ok(());
+    };
+    let home = &facts.ambient.home;
+    let is_private = || is_no_tool(&fact.real, home) && &fact.real != home && !is_shown(&fact.real, entries);
+    if !fact.links.is_empty() && (needs.leads_out(fact) || is_private()) {
+        return Err(PlanError::LeadsOut {
+            path: path.to_owned(),
+            real: fact.real.clone(),
+            origin: agent_file(agent),
+        });
+    }
+    Ok(())
+}
+
+fn state(
+    home: Home,
+    facts: &Facts,
+    extras: &Extras,
+    needs: &ProjectNeeds,
+    entries: &mut Vec<Entry>,
+) -> Result<(), PlanError> {
     let agent = &extras.agent;
+    let files = agent.files.iter().filter(|copy| copy.content.is_some());
+    let read = agent.read.iter().filter(|path| facts.paths.get(path).is_some());
+    for path in files.map(|copy| &copy.from).chain(&agent.share).chain(read) {
+        believed(path, facts, &agent.name, needs, entries)?;
+    }
     // The host's own is read-only, and has to be there to be covered: a shared part beneath it sees to that.
     let has_place = |path: &Path| {
         home == Home::Private
@@ -228,8 +291,17 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
         }
     }
     for path in &agent.share {
+        let source = real_place(facts, path);
+        if needs.holds(&source) && !needs.holds(path) {
+            // As the project, and not a second time beside its protections.
+            entries.push(Entry::Link {
+                at: path.clone(),
+                target: source,
+            });
+            continue;
+        }
         entries.push(Entry::Grant {
-            source: real_place(facts, path),
+            source,
             at: path.clone(),
             kind: Kind::Directory,
             identity: None,
@@ -246,6 +318,7 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
                 fact,
                 path,
                 (why, Place::AgentOwn, agent_file(&agent.name)),
+                needs,
                 entries,
             );
         }
@@ -269,6 +342,7 @@ fn state(home: Home, facts: &Facts, extras: &Extras, entries: &mut Vec<Entry>) {
             }
         });
     }
+    Ok(())
 }
 
 fn agent_file(name: &str) -> Origin {

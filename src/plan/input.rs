@@ -1,10 +1,10 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
-use crate::facts::Kind;
+use crate::facts::{Kind, PathFact};
 use crate::policy::{Origin, OwnSandbox, Place};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A path of the host that is shown read-only, where it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct OwnSandboxPlan {
 pub struct StateCopy {
     /// Absolute, inside the home.
     pub at: PathBuf,
+    /// Where it was read, on the host.
+    pub from: PathBuf,
     /// As it was on the host; `None` when it isn't there.
     pub content: Option<Vec<u8>>,
 }
@@ -100,6 +102,8 @@ pub struct Extras {
     pub home_secrets: Vec<PathBuf>,
     /// Paths that are never seen inside: aca's own configuration and state.
     pub own: Vec<PathBuf>,
+    /// Symbolic links on the way to those, without links above them.
+    pub own_links: Vec<PathBuf>,
     /// The agent.
     pub agent: AgentNeeds,
     /// The command.
@@ -133,5 +137,19 @@ impl ProjectNeeds {
         std::iter::once(&self.root)
             .chain(&self.extra_writable)
             .chain(&self.granted)
+    }
+
+    /// Whether a path of the host lies in there.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        self.roots().any(|root| path.starts_with(root))
+    }
+
+    /// Whether a path leads out of there over a link that lies in there: whatever ran there before could have made it.
+    pub(super) fn leads_out(&self, fact: &PathFact) -> bool {
+        // One that is granted besides may be so by that very path.
+        let own = || std::iter::once(&self.root).chain(&self.extra_writable);
+        let stays = |root: &PathBuf| own().chain([root]).any(|root| fact.real.starts_with(root));
+        let holds_link = |root: &&PathBuf| fact.links.iter().any(|link| link.starts_with(root));
+        self.roots().filter(holds_link).any(|root| !stays(root))
     }
 }

@@ -63,6 +63,7 @@ pub struct Program {
     /// `NAME=VALUE` each.
     pub environment: Vec<Vec<u8>>,
     /// Working directory inside.
+    #[serde(with = "crate::policy::path_text")]
     pub directory: PathBuf,
 }
 
@@ -101,6 +102,7 @@ pub enum Step {
     /// A directory in the new root.
     Directory {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// Permission bits.
         mode: u32,
@@ -108,13 +110,16 @@ pub enum Step {
     /// A symbolic link in the new root.
     Link {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What it holds.
+        #[serde(with = "crate::policy::path_text")]
         target: PathBuf,
     },
     /// A new file in the new root.
     File {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What it holds.
         content: Vec<u8>,
@@ -124,6 +129,7 @@ pub enum Step {
     /// A tmpfs with a size.
     Scratch {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// Bytes that it may hold.
         size_bytes: u64,
@@ -133,8 +139,10 @@ pub enum Step {
     /// Part of the host's tree, by descriptor.
     Bind {
         /// On the host, without symbolic links.
+        #[serde(with = "crate::policy::path_text")]
         source: PathBuf,
         /// Inside.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What may be done with it.
         access: BindAccess,
@@ -148,6 +156,7 @@ pub enum Step {
     /// A generated file bound over one that exists in a read-only part; skipped where nothing is there to cover.
     Cover {
         /// Which.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What is seen instead.
         content: Vec<u8>,
@@ -157,6 +166,7 @@ pub enum Step {
     /// An unreadable file or directory bound over a secret.
     Mask {
         /// Which.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// File or directory.
         kind: Kind,
@@ -164,6 +174,7 @@ pub enum Step {
     /// A scratch space becomes read-only.
     Seal {
         /// Which.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
     },
     /// `/proc` of the own pid namespace.
@@ -175,6 +186,7 @@ pub enum Step {
     /// `/dev` with the harmless devices, its own terminals and shared memory.
     Devices {
         /// Other device nodes that were granted.
+        #[serde(with = "crate::policy::path_text::list")]
         granted: Vec<PathBuf>,
         /// Bytes that `/dev/shm` may hold.
         shared_memory_bytes: u64,
@@ -182,6 +194,7 @@ pub enum Step {
     /// The user's own terminal under its own name.
     Terminal {
         /// Such as `/dev/pts/3`.
+        #[serde(with = "crate::policy::path_text")]
         path: PathBuf,
         /// Its device number.
         device: u64,
@@ -189,6 +202,7 @@ pub enum Step {
     /// Hands a directory of the new root to the supervisor.
     HandOut {
         /// Which.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
     },
     /// The new root becomes read-only and the root; the old one is let go.
@@ -202,6 +216,7 @@ pub enum Step {
     /// A Landlock domain: writes only beneath these, no signals and no abstract sockets to the outside.
     Landlock {
         /// Where writing is allowed; empty leaves the file-system rules out.
+        #[serde(with = "crate::policy::path_text::list")]
         writable: Vec<PathBuf>,
         /// Whether the file-system rules are there at all (a domain with them forbids mounts).
         files: bool,

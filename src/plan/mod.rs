@@ -6,27 +6,26 @@ mod guarantee;
 mod home;
 mod input;
 pub mod linux;
+mod own;
 mod project;
 mod show;
 mod system;
 mod view;
 
 pub use crate::facts::{Identity, Kind};
+pub use crate::policy::Guarantee;
 pub use effective::Seen;
-pub use guarantee::{Degraded, Guarantee, Mechanism};
+pub use guarantee::{Degraded, Mechanism};
 pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
-use crate::policy::{Capture, Grant, NetworkPreset, Origin, OwnSandbox, Place, Policy};
+use crate::policy::{Capture, Grant, Limits, NetworkPreset, Origin, OwnSandbox, Policy, Requirement};
 use linux::Resource;
 use serde::{Deserialize, Serialize};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-
-/// Processes and threads when the policy names no number: far above what builds use, far below what hurts the host.
-const PROCESSES: u64 = 8192;
 
 /// All that will be done for one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +37,10 @@ pub struct Plan {
     /// What becomes of the sandbox that the agent brings itself.
     pub own_sandbox: Option<OwnSandboxPlan>,
     /// The project's root.
+    #[serde(with = "crate::policy::path_text")]
     pub project: PathBuf,
     /// The home directory inside.
+    #[serde(with = "crate::policy::path_text")]
     pub home: PathBuf,
     /// The program.
     pub program: linux::Program,
@@ -47,7 +48,10 @@ pub struct Plan {
     pub dropped_variables: Vec<String>,
     /// The file system.
     pub view: View,
+    /// Directories of aca's own that are made before the start, so that nothing can be put in their place.
+    pub made: Vec<PathBuf>,
     /// What the walk of the project left out: nothing in there is masked or protected.
+    #[serde(with = "crate::policy::path_text::list")]
     pub not_walked: Vec<PathBuf>,
     /// The network.
     pub network: NetworkPlan,
@@ -82,6 +86,7 @@ pub struct NetworkPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupPlan {
     /// The group that it is made in.
+    #[serde(with = "crate::policy::path_text")]
     pub parent: PathBuf,
     /// File and value each, such as `memory.max`.
     pub settings: Vec<(String, String)>,
@@ -118,6 +123,32 @@ pub enum PlanError {
         /// The project.
         project: PathBuf,
     },
+    /// One of aca's own directories is reached over a link that could be replaced from inside.
+    #[error("aca's own files are reached over the link {}, which could be changed from inside", link.display())]
+    OwnLink {
+        /// The link.
+        link: PathBuf,
+    },
+    /// A rule, or the project, shows a part of aca's own files.
+    #[error("{} belongs to aca itself, which is never seen inside", path.display())]
+    OwnShown {
+        /// Where it would be seen.
+        path: PathBuf,
+    },
+    /// A guarantee that must be whole isn't, here.
+    #[error(
+        "{} must be whole ({}), and here it would lack {}: {}",
+        required.guarantee.word(),
+        required.origin,
+        lost.lost,
+        lost.because
+    )]
+    Required {
+        /// Which, and who says so.
+        required: Requirement,
+        /// What is lost.
+        lost: Degraded,
+    },
     /// A limit was asked for that needs a control group, and none is delegated.
     #[error("a limit on {what} needs a delegated control group, and there is none")]
     NoCgroup {
@@ -149,21 +180,9 @@ pub fn plan(
     }
     let mut entries = Vec::new();
     system::add(facts, extras, &policy.grants, &mut entries);
-    home::add(policy.home, facts, extras, needs, &mut entries);
-    project::add(&policy.paths, facts, needs, &mut entries)?;
-    for own in &extras.own {
-        if let Some(fact) = facts.paths.get(own)
-            && is_shown(&entries, &fact.real)
-        {
-            let origin = Origin::BuiltIn("aca's own files".into());
-            entries.push(Entry::Mask {
-                at: fact.real.clone(),
-                kind: fact.kind,
-                place: Place::Own,
-                origin,
-            });
-        }
-    }
+    home::add(policy.home, facts, extras, needs, &mut entries)?;
+    project::add(&policy, facts, needs, &mut entries)?;
+    let made = own::add(facts, extras, &mut entries)?;
     let directory = directory(facts, needs, &entries)?;
     let (environment, dropped_variables) = environment::environment(&policy.environment, facts, &directory);
     let network = NetworkPlan {
@@ -190,6 +209,17 @@ pub fn plan(
             .collect(),
     };
     let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
+    for required in &policy.required {
+        if let Some(lost) = degraded
+            .iter()
+            .find(|degraded| degraded.guarantee == required.guarantee)
+        {
+            return Err(PlanError::Required {
+                required: required.clone(),
+                lost: lost.clone(),
+            });
+        }
+    }
     Ok(Plan {
         agent: extras.agent.name.clone(),
         agent_why: extras.agent.why.clone(),
@@ -203,6 +233,7 @@ pub fn plan(
         },
         dropped_variables,
         view: View { entries },
+        made,
         not_walked: needs.skipped.clone(),
         network,
         limits: limits(&policy),
@@ -257,7 +288,7 @@ fn is_shown(entries: &[Entry], path: &Path) -> bool {
 
 fn limits(policy: &Policy) -> Vec<(Resource, u64)> {
     let limits = &policy.limits;
-    let mut all = vec![(Resource::Processes, limits.processes.unwrap_or(PROCESSES))];
+    let mut all = vec![(Resource::Processes, limits.processes.unwrap_or(Limits::PROCESSES))];
     all.extend(limits.open_files.map(|value| (Resource::OpenFiles, value)));
     all.extend(limits.file_bytes.map(|value| (Resource::FileSize, value)));
     all
@@ -287,7 +318,7 @@ fn cgroup(policy: &Policy, delegated: Option<&Cgroup>) -> Result<Option<CgroupPl
             "processes",
             "pids",
             "pids.max",
-            Some(limits.processes.unwrap_or(PROCESSES).to_string()),
+            Some(limits.processes.unwrap_or(Limits::PROCESSES).to_string()),
             false,
         ),
     ];

@@ -2,7 +2,7 @@
 
 use super::{Entry, Kept, Kind, PlanError, ProjectNeeds};
 use crate::facts::{Facts, PathFact};
-use crate::policy::{Access, Origin, PathRule, Place, is_glob};
+use crate::policy::{Access, Origin, PathRule, Place, Policy, is_glob};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,13 @@ const HOLLOW_BYTES: u64 = 1 << 20;
 
 /// Adds the project and the rules on paths, outer before inner.
 pub(super) fn add(
-    rules: &[PathRule],
+    policy: &Policy,
     facts: &Facts,
     needs: &ProjectNeeds,
     entries: &mut Vec<Entry>,
 ) -> Result<(), PlanError> {
+    let rules = policy.paths.as_slice();
+    let real = with_real(rules, facts);
     let mut hollow = Vec::new();
     for entry in entries.iter_mut() {
         open_up(entry, rules, &mut hollow);
@@ -31,7 +33,15 @@ pub(super) fn add(
         &mut *entries
     };
     root(rules, facts, needs, outer);
-    protections(rules, facts, needs, &mut inner);
+    // What a file that isn't trusted hides may have been kept as it is before: then what lies above is held still.
+    let narrowed = |origin: &Origin| policy.kept.iter().any(|kept| kept.origin == *origin);
+    let held: Vec<&Path> = needs
+        .masks
+        .iter()
+        .filter(|(_, _, origin)| narrowed(origin))
+        .map(|(at, _, _)| at.as_path())
+        .collect();
+    protections(rules, &real, needs, held, &mut inner);
     for (at, kind, origin) in &needs.masks {
         // A rule that hides a directory of which another one shows a part stands for itself, below.
         if is_named(rules, at) || is_hollow(rules, at) {
@@ -51,12 +61,16 @@ pub(super) fn add(
     for entry in &mut inner {
         open_up(entry, rules, &mut hollow);
     }
-    // What a pattern finds in there is not named, and stays hidden.
+    // What a pattern finds in there is not named, and stays hidden; but not what lies in a part that is shown.
     let in_project = |hollow: &Path| needs.roots().any(|root| hollow.starts_with(root));
     let hidden = |at: &Path| {
-        hollow
-            .iter()
-            .any(|hollow| in_project(hollow) && at != hollow && at.starts_with(hollow))
+        let within = |hollow: &PathBuf| {
+            let shows = |rule: &PathRule| {
+                rule.access != Access::Hide && rule.path.starts_with(hollow) && at.starts_with(&rule.path)
+            };
+            in_project(hollow) && at != hollow && at.starts_with(hollow) && !real.iter().any(shows)
+        };
+        hollow.iter().any(within)
     };
     inner.retain(|entry| !matches!(entry, Entry::Protect { at, .. } | Entry::Pin { at } if hidden(at)));
     for rule in rules {
@@ -145,18 +159,35 @@ fn root(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, entries: &mut V
 }
 
 /// What the host runs or trusts later, and every directory on the way to it: without those a rename of a parent would
-/// take the protection away together with the name.
-fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
-    let access = |at: &Path| PathRule::nearest(rules, at).map_or(Access::Write, |rule| rule.access);
+/// take the protection away together with the name. `real` are the rules where they take effect, `held` is what stays at
+/// its place besides.
+fn protections<'a>(
+    rules: &[PathRule],
+    real: &[PathRule],
+    needs: &'a ProjectNeeds,
+    mut held: Vec<&'a Path>,
+    inner: &mut Vec<Entry>,
+) {
+    let access = |at: &Path| PathRule::nearest(real, at).map_or(Access::Write, |rule| rule.access);
     let mut wanted: Vec<&Kept> = needs.protect.iter().collect();
     // Outer ones first: what lies in them is protected with them.
     wanted.sort_by_key(|wanted| wanted.path.components().count());
     let mut kept: Vec<&Kept> = Vec::new();
+    // What lies in a protected directory is protected with it, but not where a rule makes a part of that writable again.
+    let covers = |outer: &Path, at: &Path| {
+        let opens = |rule: &PathRule| {
+            rule.access == Access::Write && rule.path.starts_with(outer) && at.starts_with(&rule.path)
+        };
+        at.starts_with(outer) && !real.iter().any(opens)
+    };
     for protected in wanted {
         let at = &protected.path;
-        // What is hidden must not be bound back by its protection.
-        let out = is_named_writable(rules, at) || access(at) == Access::Hide;
-        if !out && !kept.iter().any(|outer| at.starts_with(&outer.path)) {
+        if access(at) == Access::Hide {
+            // What is hidden must not be bound back by its protection.
+            held.push(at);
+            continue;
+        }
+        if !is_named_writable(rules, at) && !kept.iter().any(|outer| covers(&outer.path, at)) {
             kept.push(protected);
         }
     }
@@ -176,19 +207,40 @@ fn protections(rules: &[PathRule], facts: &Facts, needs: &ProjectNeeds, inner: &
         pins.extend(between(pin, needs));
     }
     // A rule of the user's too would hold for the old place alone.
-    for rule in rules.iter().filter(|rule| rule.access == Access::Read) {
-        if let Some(fact) = facts.paths.get(&rule.path) {
-            pins.extend(between(&fact.real, needs));
-        }
+    for rule in real
+        .iter()
+        .filter(|rule| rule.access == Access::Read && !is_glob(&rule.path))
+    {
+        pins.extend(between(&rule.path, needs));
+    }
+    // A directory that holds something hidden must not be renamed away either: another could be put in its place.
+    for at in held {
+        pins.extend(between(at, needs));
     }
     // A pin is a writable mount: only for what is writable anyway.
     pins.retain(|pin| {
         access(pin) == Access::Write
             && needs.roots().any(|root| pin.starts_with(root))
             && !needs.roots().any(|root| root == pin)
-            && !kept.iter().any(|outer| pin.starts_with(&outer.path))
+            && !kept.iter().any(|outer| covers(&outer.path, pin))
     });
     inner.extend(pins.into_iter().map(|at| Entry::Pin { at }));
+}
+
+/// The rules, and once more those on links with what the link leads to: there they take effect.
+fn with_real(rules: &[PathRule], facts: &Facts) -> Vec<PathRule> {
+    let real = |rule: &PathRule| {
+        let fact = facts.paths.get(&rule.path)?;
+        (fact.real != rule.path).then(|| PathRule {
+            path: fact.real.clone(),
+            ..rule.clone()
+        })
+    };
+    rules
+        .iter()
+        .cloned()
+        .chain(rules.iter().filter_map(real))
+        .collect()
 }
 
 /// A rule hides exactly this path, not as one that a pattern found.
@@ -260,7 +312,8 @@ fn ruled(
     let (at, kind, why) = (fact.real.clone(), fact.kind, rule.origin.to_string());
     let (place, origin) = (Place::Rule, rule.origin.clone());
     let mut held = needs.roots().filter(|root| rule.path.starts_with(root));
-    if rule.access != Access::Hide && held.any(|root| !at.starts_with(root)) {
+    let leads_out = held.any(|root| !at.starts_with(root)) || needs.leads_out(fact);
+    if rule.access != Access::Hide && leads_out {
         return Err(PlanError::LeadsOut {
             path: rule.path.clone(),
             real: at,
@@ -315,10 +368,12 @@ fn ruled(
 const fn strictness(entry: &Entry) -> u8 {
     match entry {
         Entry::Pin { .. } => 0,
-        Entry::Grant { .. } | Entry::Scratch { .. } => 1,
+        Entry::Grant { .. } => 1,
         Entry::Show { .. } => 2,
         Entry::Protect { .. } => 3,
-        Entry::Mask { .. } => 4,
+        // In place of what is hidden with a part of it shown.
+        Entry::Scratch { .. } => 4,
+        Entry::Mask { .. } => 5,
         Entry::Directory { .. }
         | Entry::Link { .. }
         | Entry::File { .. }
@@ -328,5 +383,30 @@ const fn strictness(entry: &Entry) -> u8 {
         | Entry::Sys
         | Entry::Devices { .. }
         | Entry::Terminal { .. } => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_lie_beneath_a_root() {
+        let needs = ProjectNeeds {
+            root: "/h/p".into(),
+            // The common directory of a linked work tree is a root, and has a pin.
+            extra_writable: vec!["/h/main/.git".into()],
+            pins: vec![
+                "/h/main/.git".into(),
+                "/h/p/a/b/.git".into(),
+                "/elsewhere/.git".into(),
+            ],
+            ..ProjectNeeds::default()
+        };
+        let mut entries = Vec::new();
+        protections(&[], &[], &needs, Vec::new(), &mut entries);
+        let pins: Vec<&Path> = entries.iter().map(Entry::at).collect();
+        let beneath = ["/h/p/a", "/h/p/a/b", "/h/p/a/b/.git"];
+        assert_eq!(pins, beneath.map(Path::new));
     }
 }

@@ -44,6 +44,13 @@ impl fmt::Display for Shown<'_> {
                 writeln!(formatter, "  {line}")?;
             }
         }
+        for path in &plan.made {
+            writeln!(
+                formatter,
+                "  prepare  {}  # aca's own, made before the start",
+                path.display()
+            )?;
+        }
         for path in &plan.not_walked {
             writeln!(
                 formatter,

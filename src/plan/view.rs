@@ -30,6 +30,7 @@ pub enum Entry {
     /// A plain directory of the private root.
     Directory {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// Permission bits.
         mode: u32,
@@ -37,13 +38,16 @@ pub enum Entry {
     /// A symbolic link.
     Link {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What it holds.
+        #[serde(with = "crate::policy::path_text")]
         target: PathBuf,
     },
     /// A generated file.
     File {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What it holds.
         content: Vec<u8>,
@@ -53,6 +57,7 @@ pub enum Entry {
     /// An empty place that ends with the run.
     Scratch {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// Bytes that it may hold.
         size_bytes: u64,
@@ -66,8 +71,10 @@ pub enum Entry {
     /// Part of the host, read-only.
     Show {
         /// On the host.
+        #[serde(with = "crate::policy::path_text")]
         source: PathBuf,
         /// Inside.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// File or directory.
         kind: Kind,
@@ -81,8 +88,10 @@ pub enum Entry {
     /// Part of the host, writable.
     Grant {
         /// On the host.
+        #[serde(with = "crate::policy::path_text")]
         source: PathBuf,
         /// Inside.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// File or directory.
         kind: Kind,
@@ -100,6 +109,7 @@ pub enum Entry {
     /// A path inside a writable part that stays as it is: neither written nor replaced.
     Protect {
         /// Where, inside and on the host.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// File or directory.
         kind: Kind,
@@ -113,11 +123,13 @@ pub enum Entry {
     /// A writable directory made a mount point of its own, so that it can't be renamed away with what it protects.
     Pin {
         /// Where, inside and on the host.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
     },
     /// A generated file seen in place of one of the host's.
     Cover {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// What is seen.
         content: Vec<u8>,
@@ -129,6 +141,7 @@ pub enum Entry {
     /// A secret that can't be read.
     Mask {
         /// Where.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
         /// File or directory.
         kind: Kind,
@@ -140,6 +153,7 @@ pub enum Entry {
     /// A scratch space becomes read-only, once all that lies in it stands.
     Seal {
         /// Which.
+        #[serde(with = "crate::policy::path_text")]
         at: PathBuf,
     },
     /// `/proc` with the run's own processes only; the machine's settings in it are read-only.
@@ -152,6 +166,7 @@ pub enum Entry {
     /// `/dev`.
     Devices {
         /// Nodes granted by name.
+        #[serde(with = "crate::policy::path_text::list")]
         granted: Vec<PathBuf>,
         /// Bytes that `/dev/shm` may hold.
         shared_memory_bytes: u64,
@@ -159,6 +174,7 @@ pub enum Entry {
     /// The user's terminal.
     Terminal {
         /// Its name.
+        #[serde(with = "crate::policy::path_text")]
         path: PathBuf,
         /// Its device number.
         device: u64,

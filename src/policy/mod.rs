@@ -8,6 +8,7 @@ mod change;
 mod command;
 mod decide;
 mod environment;
+mod guarantee;
 mod host;
 mod name;
 mod path;
@@ -19,6 +20,7 @@ pub use change::Change;
 pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
+pub use guarantee::{Guarantee, Requirement};
 pub use host::{HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub use path::{Access, PathRule, Place};
@@ -36,6 +38,10 @@ pub struct Policy {
     /// Path rules, in any order: the longest path wins, on a tie the stricter. As merged they are the user's; a plan
     /// makes the effective ones of them, which say what is there inside.
     pub paths: Vec<PathRule>,
+    /// What files that aren't trusted make narrower in the project. Paths and globs to read are read-only where they would
+    /// be writable; they stand here alone, since they never show anything: not even what they name. Those that are hidden
+    /// stand in `paths` as well.
+    pub kept: Vec<PathRule>,
     /// Rules on the command that is started.
     pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.
@@ -46,6 +52,8 @@ pub struct Policy {
     pub grants: Vec<Grant>,
     /// Resource limits.
     pub limits: Limits,
+    /// Guarantees that must be whole, else nothing starts.
+    pub required: Vec<Requirement>,
     /// What is done with the sandbox that the agent brings itself; `None` when it brings none.
     pub own_sandbox: Option<OwnSandbox>,
 }
@@ -71,8 +79,8 @@ impl OwnSandbox {
     }
 }
 
-/// Which home directory the program sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which home directory the program sees. The order is from narrow to wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Home {
     /// A temporary one with the tool chains and the agent's own state: the default.
@@ -124,6 +132,11 @@ pub struct Limits {
     pub cpu_percent: Option<u32>,
 }
 
+impl Limits {
+    /// Processes and threads when nobody names a number: far above what builds use, far below what hurts the host.
+    pub const PROCESSES: u64 = 8192;
+}
+
 /// What may be reached over the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPolicy {
@@ -137,8 +150,8 @@ pub struct NetworkPolicy {
     pub capture: Capture,
 }
 
-/// A named set of network rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A named set of network rules. The order is from narrow to wide: each allows what those before it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NetworkPreset {
     /// Nothing: no listener, no DNS.

@@ -279,10 +279,30 @@ impl PathPattern {
         }
     }
 
+    /// Whether a path relative to the root is meant, or lies beneath one that is.
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
+        let names: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
+        fits(&self.components, &names)
+    }
+
     /// The steps, outermost first.
     #[must_use]
     pub fn components(&self) -> &[Component] {
         &self.components
+    }
+}
+
+fn fits(pattern: &[Component], names: &[&[u8]]) -> bool {
+    match (pattern.split_first(), names.split_first()) {
+        (None, _) => true,
+        (Some((Component::AnyDepth, rest)), left) => {
+            fits(rest, names) || left.is_some_and(|(_, below)| fits(pattern, below))
+        }
+        (Some((Component::Name(pattern), rest)), Some((name, below))) => {
+            pattern.matches(name) && fits(rest, below)
+        }
+        (Some((Component::Name(_), _)), None) => false,
     }
 }
 
@@ -376,6 +396,25 @@ mod tests {
             PathPattern::parse("**/**/a", Case::Exact).unwrap().to_string(),
             "**/a"
         );
+    }
+
+    #[test]
+    fn paths_that_are_meant() {
+        for (pattern, path, expected) in [
+            ("a", "a", true),
+            ("a", "a/b", true),
+            ("a", "b/a", false),
+            ("**/*.key", "x.key", true),
+            ("**/*.key", "a/b/x.key", true),
+            ("**/*.key", "a/x.key/y", true),
+            ("**/*.key", "a/x.keys", false),
+            ("a/**/c", "a/c", true),
+            ("a/**/c", "a/b/b/c", true),
+            ("a/**/c", "a/b", false),
+        ] {
+            let parsed = PathPattern::parse(pattern, Case::Exact).unwrap();
+            assert_eq!(parsed.holds(Path::new(path)), expected, "{pattern} {path}");
+        }
     }
 
     #[test]

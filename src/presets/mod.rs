@@ -27,6 +27,8 @@ pub(crate) use built_in;
 
 /// The file of the network presets, as origins name it.
 pub const NETWORK_FILE: &str = "presets/network.toml";
+/// Name of the built-in data on variables.
+pub const ENVIRONMENT_FILE: &str = "presets/environment.toml";
 
 /// An embedded file is wrong: a fault of this build, which a test holds.
 #[derive(Debug, thiserror::Error)]

@@ -47,6 +47,18 @@ pub enum Event {
         /// Protections that this machine doesn't give, in the plan's words.
         degraded: Vec<String>,
     },
+    /// The project's configuration file isn't trusted as it is: some of it doesn't count.
+    SettingsWait {
+        /// The file.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// What doesn't, as far as a bound goes.
+        settings: Vec<String>,
+        /// How many there are.
+        count: u64,
+        /// Whether another content of it was trusted.
+        changed: bool,
+    },
     /// The kernel did not give what was tried.
     Degraded {
         /// What, in words.
@@ -176,6 +188,7 @@ impl Event {
             }
             Self::SyscallRefused { .. } => true,
             Self::SessionStart { .. }
+            | Self::SettingsWait { .. }
             | Self::Degraded { .. }
             | Self::SessionEnd { .. }
             | Self::ProcessStart { .. }

@@ -322,31 +322,28 @@ fn make_directories(paths: &[PathBuf]) -> Result<(), RunError> {
 /// The host directories that a plan binds writable and that may be missing before the first run.
 #[must_use]
 pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBuf> {
-    plan.view
-        .entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Grant {
-                source,
-                kind: Kind::Directory,
-                identity: None,
-                ..
-            } if source != project => Some(source.clone()),
-            Entry::Directory { .. }
-            | Entry::Link { .. }
-            | Entry::File { .. }
-            | Entry::Scratch { .. }
-            | Entry::Show { .. }
-            | Entry::Grant { .. }
-            | Entry::Protect { .. }
-            | Entry::Pin { .. }
-            | Entry::Cover { .. }
-            | Entry::Mask { .. }
-            | Entry::Seal { .. }
-            | Entry::Proc { .. }
-            | Entry::Sys
-            | Entry::Devices { .. }
-            | Entry::Terminal { .. } => None,
-        })
-        .collect()
+    let stores = plan.view.entries.iter().filter_map(|entry| match entry {
+        Entry::Grant {
+            source,
+            kind: Kind::Directory,
+            identity: None,
+            ..
+        } if source != project => Some(source.clone()),
+        Entry::Directory { .. }
+        | Entry::Link { .. }
+        | Entry::File { .. }
+        | Entry::Scratch { .. }
+        | Entry::Show { .. }
+        | Entry::Grant { .. }
+        | Entry::Protect { .. }
+        | Entry::Pin { .. }
+        | Entry::Cover { .. }
+        | Entry::Mask { .. }
+        | Entry::Seal { .. }
+        | Entry::Proc { .. }
+        | Entry::Sys
+        | Entry::Devices { .. }
+        | Entry::Terminal { .. } => None,
+    });
+    stores.chain(plan.made.iter().cloned()).collect()
 }

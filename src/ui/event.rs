@@ -64,6 +64,22 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             parts.extend(degraded.iter().map(|lost| ("degraded", lost.clone())));
             parts
         }
+        Event::SettingsWait {
+            path,
+            settings,
+            count,
+            changed,
+        } => {
+            let why = if *changed {
+                "changed since it was trusted"
+            } else {
+                "is not trusted"
+            };
+            let first = format!("{} {why}; {count} of its settings don't count", path.display());
+            let mut parts = vec![("waits", first)];
+            parts.extend(settings.iter().map(|setting| ("waits", setting.clone())));
+            parts
+        }
         Event::Degraded { lost } => lost.iter().map(|lost| ("degraded", lost.clone())).collect(),
         Event::SessionEnd {
             code,

@@ -5,7 +5,7 @@ pub mod event;
 pub mod sanitize;
 pub mod session;
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 /// Whether whoever reads standard output still does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,34 @@ pub fn write_out_part(text: &[u8]) -> io::Result<Reader> {
 /// As [`write_out_part`].
 pub fn write_out(text: &str) -> io::Result<()> {
     write_out_part(text.as_bytes()).map(|_| ())
+}
+
+/// What a user said to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// `y` or `yes`.
+    Yes,
+    /// Anything else.
+    No,
+    /// Nobody is there to be asked: standard input or standard error is no terminal.
+    Nobody,
+}
+
+/// Asks on the terminal.
+///
+/// # Errors
+/// When the answer can't be read.
+pub fn ask(question: &str) -> io::Result<Answer> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(Answer::Nobody);
+    }
+    write_error(&format!("{question} [y/N] "));
+    let mut line = String::new();
+    io::stdin().lock().take(1024).read_line(&mut line)?;
+    Ok(match line.trim() {
+        "y" | "Y" | "yes" | "Yes" => Answer::Yes,
+        _ => Answer::No,
+    })
 }
 
 /// Writes talk to standard error. A failure has nowhere to be told.

@@ -179,6 +179,33 @@ fn g04_everyday_commands() {
     }
 }
 
+/// The common git directory is a root of its own: nothing above it is pinned, which would show the host's.
+#[test]
+fn g04_a_linked_work_tree_shows_nothing_of_what_lies_above() {
+    let (world, linked) = with_worktree();
+    world.file(world.home.join(".ssh/id"), "SECRET");
+    let ran = aca_in(
+        &world,
+        &linked,
+        &format!(
+            "cat ~/.ssh/id {0}/README; for p in {0}/q ~/q {1}/q {1}/home/q; do echo x > $p; done; ls {1}; true",
+            world.project.display(),
+            world.root().display()
+        ),
+    );
+    assert!(
+        !ran.out.contains("SECRET") && !ran.out.contains("hello"),
+        "{ran:?}"
+    );
+    for path in [
+        world.project.join("q"),
+        world.home.join("q"),
+        world.root().join("q"),
+    ] {
+        assert!(fs::symlink_metadata(&path).is_err(), "{path:?} {ran:?}");
+    }
+}
+
 #[test]
 fn g05_settings_of_the_repository_are_refused_in_words() {
     let world = World::with_repository();
@@ -236,4 +263,34 @@ fn g08_a_branch_that_changes_a_protected_file_leaves_that_as_it_is() {
     );
     world.git(&world.project, &["checkout", "-qf", "main"]);
     assert_eq!(fs::read_to_string(world.project.join("src")).unwrap(), "one");
+}
+
+/// Work trees beside each other in a bare repository: its directory is writable, and holds them all.
+#[test]
+fn other_work_trees_in_the_repository_are_hidden() {
+    let world = World::with_repository();
+    let bare = world.home.join("bare.git");
+    world.git(&world.home, &["clone", "-q", "--bare", "project", "bare.git"]);
+    for (tree, branch) in [("own", "a"), ("other", "b"), ("feature/deep", "c")] {
+        world.git(&bare, &["worktree", "add", "-q", "-b", branch, tree]);
+        world.file(bare.join(tree).join(".env"), "TOKEN=geheim");
+        world.file(bare.join(tree).join("Makefile"), "all:");
+    }
+    let script = "for t in other feature/deep; do cat ../$t/.env ../$t/Makefile; echo evil > ../$t/Makefile; \
+                  echo evil > ../$t/new; mv ../$t ../x; rm -rf ../$t; done 2> /dev/null; mv ../feature ../x 2> /dev/null; rm -rf ../x; \
+                  cat Makefile; echo x > README && git commit -qam second && git log --oneline | wc -l";
+    let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+    let ran = Ran::from_output(&command.current_dir(bare.join("own")).output().unwrap());
+    assert_eq!(ran.ok(), "all:2", "{ran:#?}");
+    for tree in ["other", "feature/deep"] {
+        assert_eq!(
+            fs::read_to_string(bare.join(tree).join("Makefile")).unwrap(),
+            "all:"
+        );
+        assert_eq!(
+            fs::read_to_string(bare.join(tree).join(".env")).unwrap(),
+            "TOKEN=geheim"
+        );
+    }
+    assert_eq!(world.git(&bare, &["worktree", "list"]).lines().count(), 4);
 }

@@ -186,6 +186,29 @@ fn r11_a_rotated_secret_is_masked_again() {
 }
 
 #[test]
+fn r11_what_is_shown_of_a_hidden_directory_stays_until_that_is_replaced() {
+    let world = World::new();
+    world.file("hollow/shown/x", "open");
+    world.file("hollow/rest", "geheim");
+    let mut shell = Shell::start(&world, &["--hide", "hollow", "--read", "hollow/shown"]);
+    shell.ask("cat hollow/rest").refused("No such file");
+    // Its parent is listed again: a name in it appears, which is masked then.
+    for name in ["a.env", "b.env", "c.env"] {
+        world.file(name, "geheim");
+        shell.until_refused(&format!("cat {name}"), DENIED);
+        assert_eq!(shell.ask("cat hollow/shown/x").ok(), "open", "{name}");
+    }
+    // Another directory in its place has nothing that was meant to be seen.
+    world.file("other/rest", "geheim");
+    world.file("other/shown/x", "geheim");
+    fs::rename(world.project.join("hollow"), world.project.join("gone")).unwrap();
+    fs::rename(world.project.join("other"), world.project.join("hollow")).unwrap();
+    shell.until_refused("cat hollow/rest", "No such file");
+    shell.until_refused("cat hollow/shown/x", "No such file");
+    shell.end().ok();
+}
+
+#[test]
 fn r11_what_a_secret_links_to_is_masked_when_it_is_replaced() {
     let world = World::new();
     world.file("settings/prod", "old");

@@ -58,6 +58,18 @@ pub(super) fn explain(event: &Event) -> Explanation {
             }
             explanation
         }
+        Event::SettingsWait { path, changed, .. } => Explanation::notes([
+            format!(
+                "{} {}, so what it would make wider didn't count; what it makes narrower did",
+                path.display(),
+                if *changed {
+                    "has changed since you trusted it"
+                } else {
+                    "isn't trusted"
+                }
+            ),
+            "`aca trust` shows it, and trusts it if you say so".into(),
+        ]),
         Event::Degraded { lost } => Explanation::notes([
             format!("the kernel did not give: {}", lost.join("; ")),
             "the run went on without it; `aca doctor` says how to get what this machine lacks".into(),

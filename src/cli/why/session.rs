@@ -78,6 +78,7 @@ fn process(event: &Event) -> Option<i32> {
     match event {
         Event::ProcessStart { pid, .. } | Event::SyscallRefused { pid, .. } => Some(*pid),
         Event::SessionStart { .. }
+        | Event::SettingsWait { .. }
         | Event::Degraded { .. }
         | Event::SessionEnd { .. }
         | Event::Lookup { .. }

@@ -23,7 +23,8 @@ pub use srt::{run_under_srt, srt};
 pub use write::toml;
 
 use super::{
-    ConfigError, FileLayer, Settings, Source, layer::Located, path::WrittenPath, value::EnvironmentEntry,
+    ConfigError, FileLayer, Settings, Source, Trust, layer::Located, path::WrittenPath,
+    value::EnvironmentEntry,
 };
 use crate::policy::{Access, Grant, Home, HostPattern, NetworkPreset, Origin};
 use std::path::{Path, PathBuf};
@@ -179,6 +180,8 @@ fn layer(source: Source, settings: Settings) -> FileLayer {
     FileLayer {
         source,
         settings,
+        // The user named it.
+        trust: Trust::Full,
         ..FileLayer::default()
     }
 }

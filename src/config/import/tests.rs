@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agents;
-use crate::config::{Bases, Source, merge};
+use crate::config::{Bases, Layers, Source, merge};
 use crate::policy::{Action, PathRule, Place, Policy, Verdict};
 use proptest::prelude::*;
 use serde_json::json;
@@ -237,13 +237,13 @@ fn policy(agent: &str, network: &serde_json::Value) -> Policy {
         project: Path::new(PROJECT),
         current: Path::new(PROJECT),
     };
-    merge(
-        &agents::load(agent).unwrap(),
-        Some(&file),
-        &Settings::default(),
-        bases,
-    )
-    .unwrap()
+    let layers = Layers {
+        user: Some(file),
+        ..Layers::default()
+    };
+    merge(&agents::load(agent).unwrap(), &layers, bases)
+        .unwrap()
+        .policy
 }
 
 #[test]

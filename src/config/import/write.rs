@@ -4,7 +4,7 @@ use super::{Entry, Imported, Setting};
 use crate::config::path::WrittenPath;
 use crate::config::value::home_word;
 use crate::config::{
-    ConfigError, Settings, Source, error::Problem, layer::Located, schema, value::EnvironmentEntry,
+    ConfigError, FileKind, Settings, Source, error::Problem, layer::Located, schema, value::EnvironmentEntry,
 };
 use crate::policy::{Access, Grant, Home, HostPattern, NetworkPreset, Origin};
 use crate::ui::sanitize;
@@ -21,7 +21,7 @@ pub fn toml(imported: &Imported, title: &str) -> Result<String, ConfigError> {
         text: text.clone(),
     };
     let start = source.excerpt(0..1);
-    let read = schema::read(source)?;
+    let read = schema::read(source, FileKind::User)?;
     if values(&read.settings) != values(&expected(imported)) {
         return Err(ConfigError::InFile {
             problem: Problem::Refused {

@@ -6,7 +6,8 @@ use crate::launch::protocol::StageError;
 use crate::plan::{Identity, Kind};
 use crate::sys::mount::{Reach, set_attributes};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat2, statx, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fchmod, fstat, mkdirat, openat, openat2,
+    statat, statx, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -29,6 +30,9 @@ const ROOT_SIZE_BYTES: u64 = 16 << 20;
 /// Places to attach the new root at; any directory does, since the whole tree is let go afterwards.
 const STAGING: [&str; 5] = ["/tmp", "/run", "/mnt", "/var", "/usr"];
 
+/// What its owner needs to pass through a directory.
+const SEARCHABLE: u32 = 0o700;
+
 /// Whose files a bind shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -47,6 +51,8 @@ pub(super) struct NewRoot {
     made: RefCell<BTreeSet<PathBuf>>,
     /// The mounts of the run's own: nothing is ever made on another one, which would be the host's.
     own: RefCell<Vec<u64>>,
+    /// Those of them that earlier runs wrote.
+    stores: RefCell<Vec<u64>>,
     mask_file: OwnedFd,
     mask_directory: OwnedFd,
 }
@@ -86,6 +92,7 @@ impl NewRoot {
         let own = mount_id(&root)?;
         Ok(Self {
             own: RefCell::new(vec![own]),
+            stores: RefCell::default(),
             mask_file: open_below(&store, Path::new("mask"), OFlags::PATH)?,
             mask_directory: open_below(&store, Path::new("mask.d"), OFlags::PATH)?,
             root,
@@ -121,6 +128,7 @@ impl NewRoot {
             let bits = if path == at { mode } else { 0o755 };
             // Elsewhere it is there, or the mount will tell that it isn't.
             if self.is_own(&parent)? {
+                self.clear(&parent, name, Kind::Directory)?;
                 match mkdirat(&parent, name, Mode::from_raw_mode(bits)) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     // A scratch space that is closed already.
@@ -139,6 +147,34 @@ impl NewRoot {
     /// Whether a directory lies on a file system of the run's own, not on the host's.
     fn is_own(&self, directory: &OwnedFd) -> Result<bool, StageError> {
         Ok(self.own.borrow().contains(&mount_id(directory)?))
+    }
+
+    /// Removes what stands in the way of a mount in a store, where an earlier run could leave anything under that name.
+    fn clear(&self, parent: &OwnedFd, name: &OsStr, kind: Kind) -> Result<(), StageError> {
+        if !self.stores.borrow().contains(&mount_id(parent)?) {
+            return Ok(());
+        }
+        let Ok(status) = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return Ok(());
+        };
+        let found = FileType::from_raw_mode(status.st_mode);
+        let how = match (kind, found == FileType::Directory) {
+            (Kind::Directory, true) if status.st_mode & SEARCHABLE == SEARCHABLE => return Ok(()),
+            (Kind::Directory, true) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let directory = openat(parent, name, flags, Mode::empty()).during("openat")?;
+                let mode = Mode::from_raw_mode(status.st_mode | SEARCHABLE);
+                return fchmod(directory, mode).during("fchmod");
+            }
+            (Kind::File, false) if found == FileType::RegularFile => return Ok(()),
+            // One that isn't empty stays, and then the mount tells.
+            (Kind::File, true) => AtFlags::REMOVEDIR,
+            (Kind::Directory | Kind::File, false) => AtFlags::empty(),
+        };
+        match unlinkat(parent, name, how) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY) => Ok(()),
+            Err(errno) => Err(errno).during("unlinkat"),
+        }
     }
 
     /// Makes a symbolic link; on the host's file systems one is there, or none is made.
@@ -218,7 +254,9 @@ impl NewRoot {
         let tree = clone_tree(&origin)?;
         set_attributes(&tree, attributes, Reach::Tree).during("mount_setattr")?;
         if owner == Owner::Run {
-            self.own.borrow_mut().push(mount_id(&tree)?);
+            let mount = mount_id(&tree)?;
+            self.own.borrow_mut().push(mount);
+            self.stores.borrow_mut().push(mount);
         }
         self.place(at, kind)?;
         self.attach(&tree, at)
@@ -233,7 +271,8 @@ impl NewRoot {
                 if !self.is_own(&parent)? {
                     return Ok(());
                 }
-                let made = rustix::fs::openat(
+                self.clear(&parent, name, Kind::File)?;
+                let made = openat(
                     &parent,
                     name,
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
@@ -291,7 +330,7 @@ impl NewRoot {
         // one covers the same files again.
         drop(self.host);
         unmount(format!("/{HOST}"), UnmountFlags::DETACH).during("umount2")?;
-        rustix::fs::unlinkat(&store, "host", rustix::fs::AtFlags::REMOVEDIR).during("unlinkat")?;
+        unlinkat(&store, "host", rustix::fs::AtFlags::REMOVEDIR).during("unlinkat")?;
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
             | MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -398,7 +437,7 @@ fn tmpfs(size_bytes: u64, mode: u32, attributes: MountAttrFlags) -> Result<Owned
 
 fn create(parent: impl AsFd, name: impl rustix::path::Arg, mode: u32) -> Result<OwnedFd, StageError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(mode)).during("openat")
+    openat(parent, name, flags, Mode::from_raw_mode(mode)).during("openat")
 }
 
 fn write_all(file: impl AsFd, mut content: &[u8]) -> Result<(), StageError> {

@@ -40,6 +40,8 @@ pub enum Guard {
     Pin,
     /// Neither written nor replaced.
     ReadOnly,
+    /// An empty place with parts of the host's directory in it stands there; can't be read once that is gone.
+    Hollow,
     /// Can't be read.
     Mask,
 }
@@ -49,6 +51,7 @@ impl Guard {
         match self {
             Self::Pin => b'p',
             Self::ReadOnly => b'r',
+            Self::Hollow => b'h',
             Self::Mask => b'm',
         }
     }
@@ -57,6 +60,7 @@ impl Guard {
         match letter {
             b'p' => Some(Self::Pin),
             b'r' => Some(Self::ReadOnly),
+            b'h' => Some(Self::Hollow),
             b'm' => Some(Self::Mask),
             _ => None,
         }
@@ -146,7 +150,8 @@ pub(crate) fn remask_main(arguments: &[OsString]) -> ExitCode {
 fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
     let target = open_below(rooted()?, path, OFlags::PATH)?;
     match guard {
-        Guard::Mask => mask(&target),
+        Guard::Hollow if is_hollow(&target)? => Ok(()),
+        Guard::Hollow | Guard::Mask => mask(&target),
         Guard::ReadOnly => {
             let flags = rustix::fs::fstatvfs(&target).during("fstatvfs")?.f_flag;
             if flags.contains(StatVfsMountFlags::RDONLY) {
@@ -167,6 +172,16 @@ fn put(guard: Guard, path: &Path) -> Result<(), StageError> {
             attach_on(&tree, &target)
         }
     }
+}
+
+/// Whether a closed place of the run's own is mounted there: a tmpfs that is read-only.
+fn is_hollow(target: &OwnedFd) -> Result<bool, StageError> {
+    let status = rustix::fs::statx(target, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE).during("statx")?;
+    let system = rustix::fs::fstatfs(target).during("fstatfs")?.f_type;
+    let flags = rustix::fs::fstatvfs(target).during("fstatvfs")?.f_flag;
+    Ok(status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        && system == libc::TMPFS_MAGIC
+        && flags.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn mask(target: &OwnedFd) -> Result<(), StageError> {

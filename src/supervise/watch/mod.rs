@@ -527,7 +527,9 @@ impl Watcher {
                 self.watch(parent, None);
             }
         }
-        self.want(path, Guard::Mask);
+        // A part of it may be shown.
+        let hollow = self.guards.get(&path) == Some(&Guard::Hollow);
+        self.want(path, if hollow { Guard::Hollow } else { Guard::Mask });
     }
 
     /// Covers what was found wanting.
@@ -581,7 +583,7 @@ impl Watcher {
             return;
         }
         match kind {
-            Guard::Mask => self.events.emit(Event::Masked { path }),
+            Guard::Hollow | Guard::Mask => self.events.emit(Event::Masked { path }),
             Guard::ReadOnly => self.events.emit(Event::Protected { path }),
             Guard::Pin => {}
         }

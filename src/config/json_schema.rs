@@ -1,0 +1,101 @@
+//! The form of a configuration file for editors and other programs (JSON Schema, draft 2020-12), made of the tables that
+//! the reader goes by.
+
+use super::tables::{Form, Key, TOP, Who};
+use crate::agents;
+use serde_json::{Map, Value, json};
+
+/// The schema. The patterns of texts are near to what the reader takes, and never stricter.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut schema = table(
+        TOP,
+        "Configuration of aca: `/etc/aca/config.toml`, `~/.config/aca/config.toml`, `.aca.toml`",
+    );
+    if let Value::Object(schema) = &mut schema {
+        schema.insert(
+            "$schema".into(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
+        schema.insert("title".into(), json!("aca"));
+    }
+    schema
+}
+
+fn table(keys: &[Key], about: &str) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| {
+            let mut schema = form(key.form);
+            if let Value::Object(schema) = &mut schema {
+                let about = match key.who {
+                    Who::Anyone => key.about.to_owned(),
+                    Who::Administrator => format!("{} (administrator)", key.about),
+                };
+                schema.insert("description".into(), json!(about));
+            }
+            (key.name.to_owned(), schema)
+        })
+        .collect();
+    json!({
+        "type": "object",
+        "description": about,
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn form(form: Form) -> Value {
+    match form {
+        Form::Table(keys) => table(keys, ""),
+        Form::Agents(keys) => {
+            let section = table(keys, "What holds for runs of this agent");
+            let agents: Map<String, Value> = agents::names()
+                .map(|name| (name.to_owned(), section.clone()))
+                .collect();
+            json!({ "type": "object", "properties": agents, "additionalProperties": false })
+        }
+        Form::Word(words) => json!({ "enum": words }),
+        Form::Words(words) => list(json!({ "enum": words })),
+        Form::Hosts => list(json!({ "type": "string", "pattern": HOST })),
+        Form::Addresses => json!({
+            "type": "object",
+            "propertyNames": { "pattern": NAME },
+            "additionalProperties": { "type": "string", "pattern": ADDRESS },
+        }),
+        Form::Paths => list(json!({ "type": "string", "pattern": PATH })),
+        Form::Commands => list(json!({ "type": "string", "pattern": "^\\s*[^\\s].*$" })),
+        Form::Variables => list(json!({ "type": "string", "pattern": VARIABLES })),
+        Form::Values => json!({
+            "type": "object",
+            "propertyNames": { "pattern": VARIABLE },
+            "additionalProperties": { "type": "string", "pattern": "^[^\\u0000]*$" },
+        }),
+        Form::Size => number(SIZE),
+        Form::Count => number("^0*[1-9][0-9]*$"),
+        Form::Percent => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 100_000 },
+            { "type": "string", "pattern": "^0*[1-9][0-9]{0,5}%?$" },
+        ] }),
+        Form::Text => json!({ "type": "string" }),
+    }
+}
+
+/// A name, one with `*.` or `**.` before it, any, or an address, and perhaps a port.
+const HOST: &str = "^(\\*|(\\*\\*?\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:(\\*|0*[1-9][0-9]{0,4}))?$";
+const NAME: &str = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$";
+const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:0*[1-9][0-9]{0,4})?$";
+/// Not empty, and no `..` after a name.
+const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
+const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
+const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";
+const SIZE: &str = "^0*[1-9][0-9]*([KkMmGgTt]([Ii]?[Bb])?|[Bb])?$";
+
+fn list(item: Value) -> Value {
+    json!({ "type": "array", "items": item })
+}
+
+/// A number as it is, or as a text with its unit.
+fn number(pattern: &str) -> Value {
+    json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string", "pattern": pattern }] })
+}

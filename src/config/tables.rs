@@ -1,0 +1,253 @@
+//! Which keys a configuration file has, and what each holds. The reader (`schema`) and the JSON schema (`json_schema`) both
+//! go by these tables.
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    /// Other keys.
+    Table(&'static [Key]),
+    /// A table for each agent.
+    Agents(&'static [Key]),
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// A list of some words.
+    Words(&'static [&'static str]),
+    /// A list of host patterns.
+    Hosts,
+    /// A table of addresses by host name.
+    Addresses,
+    /// A list of paths.
+    Paths,
+    /// A list of rules on commands.
+    Commands,
+    /// A list of variables' names.
+    Variables,
+    /// A table of values by variable.
+    Values,
+    /// Bytes.
+    Size,
+    /// A number from 1 on.
+    Count,
+    /// Percent of one processor.
+    Percent,
+    /// Any text.
+    Text,
+}
+
+/// Whose file may have a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Everybody's.
+    Anyone,
+    /// The administrator's.
+    Administrator,
+}
+
+/// A key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    pub(super) who: Who,
+    /// What it is for, in one line: shown by editors.
+    pub(super) about: &'static str,
+}
+
+const fn key(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key {
+        name,
+        form,
+        who: Who::Anyone,
+        about,
+    }
+}
+
+const fn administrators(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key {
+        who: Who::Administrator,
+        ..key(name, form, about)
+    }
+}
+
+pub(super) const PRESETS: &[&str] = &["none", "listed", "agent", "dev", "open"];
+pub(super) const OWN_SANDBOX: &[&str] = &["keep", "off"];
+pub(super) const CAPTURES: &[&str] = &["auto", "redirect", "ports"];
+pub(super) const HOMES: &[&str] = &["private", "host"];
+pub(super) const GRANTS: &[&str] = &["nested-userns", "io-uring", "fuse"];
+pub(super) const LOCKS: &[&str] = &[
+    "network.allow",
+    "environment",
+    "files.read",
+    "files.write",
+    "files.hide",
+];
+pub(super) const GUARANTEES: &[&str] = &[
+    "secrets_absent",
+    "environment_filtered",
+    "writes_confined",
+    "later_run_protected",
+    "network_mediated",
+    "no_privileges",
+    "surface_small",
+    "processes_apart",
+    "ends_with_run",
+    "resources_bounded",
+    "recorded",
+];
+
+pub(super) const NETWORK: &[Key] = &[
+    key(
+        "preset",
+        Form::Word(PRESETS),
+        "What may be reached: nothing, what is allowed by name, the agent's own hosts, also registries and git hosts, any public host",
+    ),
+    key(
+        "allow",
+        Form::Hosts,
+        "Hosts that are allowed besides: `host`, `*.host`, `**.host`, each with an optional port",
+    ),
+    key(
+        "deny",
+        Form::Hosts,
+        "Hosts that are denied; wins over every allow",
+    ),
+    key(
+        "resolve",
+        Form::Addresses,
+        "Fixed addresses of names; they may be private",
+    ),
+    key("capture", Form::Word(CAPTURES), "How connections are captured"),
+];
+pub(super) const ENVIRONMENT: &[Key] = &[
+    key(
+        "keep",
+        Form::Variables,
+        "Variables that go inside; a `*` at the end stands for any rest",
+    ),
+    key("set", Form::Values, "Variables that are set inside"),
+];
+pub(super) const FILES: &[Key] = &[
+    key(
+        "read",
+        Form::Paths,
+        "Paths that are shown read-only; also globs in the project",
+    ),
+    key("write", Form::Paths, "Paths that may be written"),
+    key(
+        "hide",
+        Form::Paths,
+        "Paths that are hidden; also globs in the project",
+    ),
+    key(
+        "home",
+        Form::Word(HOMES),
+        "Which home is seen: a private one, or the real one read-only with secrets masked",
+    ),
+];
+pub(super) const COMMANDS: &[Key] = &[key(
+    "deny",
+    Form::Commands,
+    "Commands that aren't started: a program's name, or that with its first arguments",
+)];
+pub(super) const LIMITS: &[Key] = &[
+    key("memory", Form::Size, "Most memory of the whole run"),
+    key("processes", Form::Count, "Most processes and threads"),
+    key("cpu", Form::Percent, "Share of one processor"),
+    key("file_size", Form::Size, "Largest file that can be written"),
+    key("open_files", Form::Count, "Most open descriptors of one process"),
+];
+pub(super) const FLOOR: &[Key] = &[
+    administrators(
+        "network",
+        Form::Word(PRESETS),
+        "The widest preset that may be chosen",
+    ),
+    administrators("home", Form::Word(HOMES), "The widest home that may be chosen"),
+    administrators("grants", Form::Words(GRANTS), "The grants that may be given"),
+    administrators(
+        "limits",
+        Form::Table(LIMITS),
+        "The most of each; what nobody limits has this limit",
+    ),
+    administrators(
+        "require",
+        Form::Words(GUARANTEES),
+        "Guarantees that must be whole, else nothing starts",
+    ),
+    administrators("contact", Form::Text, "Whom to ask, for messages"),
+];
+
+const NETWORK_KEY: Key = key("network", Form::Table(NETWORK), "What may be reached");
+const ENVIRONMENT_KEY: Key = key(
+    "environment",
+    Form::Table(ENVIRONMENT),
+    "Which variables go inside",
+);
+const FILES_KEY: Key = key("files", Form::Table(FILES), "What is seen and written");
+const COMMANDS_KEY: Key = key("commands", Form::Table(COMMANDS), "Which command may be started");
+const GRANTS_KEY: Key = key(
+    "grants",
+    Form::Words(GRANTS),
+    "Kernel facilities that are off unless they are named",
+);
+const LIMITS_KEY: Key = key("limits", Form::Table(LIMITS), "How much a run may use");
+
+/// An agent's section.
+pub(super) const SECTION: &[Key] = &[
+    NETWORK_KEY,
+    ENVIRONMENT_KEY,
+    FILES_KEY,
+    COMMANDS_KEY,
+    GRANTS_KEY,
+    LIMITS_KEY,
+    key(
+        "own_sandbox",
+        Form::Word(OWN_SANDBOX),
+        "What becomes of the sandbox that the agent brings itself",
+    ),
+];
+/// The whole file.
+pub(super) const TOP: &[Key] = &[
+    NETWORK_KEY,
+    ENVIRONMENT_KEY,
+    FILES_KEY,
+    COMMANDS_KEY,
+    GRANTS_KEY,
+    LIMITS_KEY,
+    key(
+        "agents",
+        Form::Agents(SECTION),
+        "What holds for runs of one agent, by its name",
+    ),
+    administrators(
+        "floor",
+        Form::Table(FLOOR),
+        "The widest that anyone may choose; in /etc/aca/config.toml alone",
+    ),
+    administrators(
+        "lock",
+        Form::Words(LOCKS),
+        "Keys that later layers may make narrower and not wider; in /etc/aca/config.toml alone",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Lock, value},
+        policy::{Grant, Guarantee},
+    };
+
+    /// The words of each list are those that are parsed, all of them.
+    #[test]
+    fn words_are_those_of_their_types() {
+        assert_eq!(Grant::ALL.map(Grant::word), GRANTS);
+        assert_eq!(Guarantee::ALL.map(Guarantee::word), GUARANTEES);
+        assert_eq!(Lock::ALL.map(Lock::word), LOCKS);
+        assert!(PRESETS.iter().all(|word| value::network_preset(word).is_ok()));
+        assert!(CAPTURES.iter().all(|word| value::capture(word).is_ok()));
+        assert!(OWN_SANDBOX.iter().all(|word| value::own_sandbox(word).is_ok()));
+        assert!(HOMES.iter().all(|word| value::home(word).is_ok()));
+    }
+}
