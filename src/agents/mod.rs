@@ -1,5 +1,7 @@
 //! Agents as data: one TOML file each, embedded, parsed only when that agent runs.
 
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod merge;
 
 pub use merge::{MAX_STATE_BYTES, MergeError, Merged, merge_append, merge_json, merge_whole, parse_json};

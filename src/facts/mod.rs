@@ -7,6 +7,8 @@ pub(crate) mod beneath;
 mod closed;
 mod foresee;
 mod found;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod git;
 mod git_config;
 mod git_walk;

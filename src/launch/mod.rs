@@ -4,6 +4,8 @@
 //! [`protocol`] over one socket pair.
 
 mod channel;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod linux;
 pub mod protocol;
 

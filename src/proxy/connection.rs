@@ -120,6 +120,8 @@ pub(super) async fn carry(
         None => match upstream.write_all(&bytes).await {
             Ok(()) => {
                 relay::add(&counts.sent, bytes.len());
+                // A connection may stay for hours.
+                drop(bytes);
                 relay::both_ways(&mut stream, &mut upstream, counts).await
             }
             Err(error) => Err(error),

@@ -19,6 +19,9 @@ const BYTES_MAX: usize = 66 * 1024;
 /// What HTTP/2 begins with (RFC 9113 3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SSH: &[u8] = b"SSH-";
+/// Room for what usually comes at once: a ClientHello with a post-quantum key share has 1.7 KiB. A vector without room
+/// would be read into 64 bytes at first, and each read costs a look at all that came before.
+const USUAL: usize = 4096;
 
 /// What the first bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +76,9 @@ pub(super) async fn read(
     loop {
         if let Some(spoken) = tell(bytes) {
             return Ok(spoken);
+        }
+        if bytes.capacity() == bytes.len() {
+            bytes.reserve(USUAL);
         }
         match timeout_at(deadline, stream.read_buf(bytes)).await {
             Ok(Err(error)) => return Err(error),
@@ -201,6 +207,32 @@ mod tests {
             Some(Spoken::Wrong(..))
         ));
         assert_eq!(tell(b"\r\nhello\r\n"), Some(Spoken::Other));
+    }
+
+    /// Gives what is asked for, and counts how often it is asked.
+    struct Counted(Vec<u8>, usize);
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<io::Result<()>> {
+            self.1 += 1;
+            let count = self.0.len().min(buffer.remaining());
+            let rest = self.0.split_off(count);
+            buffer.put_slice(&std::mem::replace(&mut self.0, rest));
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_usually_comes_is_one_read() {
+        let sent = hello(Some(&[b'a'; 1700]), false);
+        let (mut stream, mut bytes) = (Counted(sent.clone(), 0), Vec::new());
+        let spoken = read(&mut stream, &mut bytes, true).await.unwrap();
+        assert!(matches!(spoken, Spoken::Tls { .. }), "{spoken:?}");
+        assert_eq!((stream.1, bytes), (1, sent));
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,16 +2,20 @@
 
 use super::record::Counts;
 use super::splice::Pipe;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes of one copy.
-const BUFFER: usize = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes after which a connection is one that carries much.
 const MUCH: usize = 1 << 20;
 /// How long a connection may carry nothing. Longer than any reasonable pause of an open session.
@@ -58,24 +62,51 @@ pub(super) async fn one_way(
 }
 
 async fn carry(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, count: &AtomicU64) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
     let mut copied = 0;
     loop {
-        let read = from.read(&mut buffer).await?;
+        let read = copy(from, to).await?;
         if read == 0 {
             return Ok(());
         }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
         add(count, read);
         copied += read;
         if copied >= MUCH {
             copied = 0;
             if let Some(pipe) = Pipe::new() {
-                drop(buffer);
                 return pipe.carry((*from).as_ref(), (*to).as_ref(), count).await;
             }
         }
     }
+}
+
+thread_local! {
+    /// Where every connection of the thread is copied through: an idle one has no buffer, and this one stays in the
+    /// processor's cache. Nothing is left in it from one step to the next.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER_BYTES]);
+}
+
+/// Reads once and writes all of it; 0 is the end. What the writer doesn't take at once is kept aside.
+async fn copy(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> io::Result<usize> {
+    let (read, rest) = poll_fn(|context| {
+        BUFFER.with(|buffer| {
+            let mut buffer = buffer.try_borrow_mut().map_err(io::Error::other)?;
+            let mut buffer = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut *from).poll_read(context, &mut buffer))?;
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok((0, Vec::new())));
+            }
+            let written = match Pin::new(&mut *to).poll_write(context, bytes) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            };
+            let rest = bytes.get(written..).unwrap_or_default().to_vec();
+            Poll::Ready(io::Result::Ok((bytes.len(), rest)))
+        })
+    })
+    .await?;
+    to.write_all(&rest).await?;
+    Ok(read)
 }
 
 /// Counts bytes.

@@ -23,6 +23,8 @@ use tokio::time::timeout;
 /// How long a request's head may take from its first byte on.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
+/// Bytes of an answer's beginning that are read to see what it is.
+const BEGINNING: usize = 4096;
 /// The port of an `http` URL without one.
 pub(super) const HTTP: u16 = 80;
 /// How a server agrees to a change of protocol.
@@ -339,7 +341,7 @@ async fn responses(
     counts: &Counts,
     end: AtEnd,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; BEGINNING];
     let mut seen = Vec::new();
     loop {
         let read = from.read(&mut buffer).await?;

@@ -12,14 +12,14 @@
     reason = "a bench may stop"
 )]
 
+#[path = "world.rs"]
+mod world;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use world::{World, median, milliseconds, ratio};
 
-const ORDINARY: u32 = 12345;
 const ROUNDS: usize = 40;
 const FILES: usize = 100_000;
 const FILES_A_DIRECTORY: usize = 50;
@@ -34,114 +34,12 @@ fn main() {
         println!("bench only");
         return;
     }
-    let world = World::new();
+    let world = World::new(&["empty", "large", "status"]);
     startup(&world);
     walk(&world);
     steady(&world);
     memory(&world);
     fs::remove_dir_all(&world.root).unwrap();
-}
-
-/// A scratch place that an ordinary user owns.
-struct World {
-    root: PathBuf,
-    aca: PathBuf,
-    own: PathBuf,
-    uid: Option<u32>,
-}
-
-impl World {
-    fn new() -> Self {
-        let uid = rustix::process::getuid().is_root().then_some(ORDINARY);
-        let root = std::env::temp_dir().join(format!("aca-bench-{}", std::process::id()));
-        for name in ["home", "empty", "large", "status"] {
-            fs::create_dir_all(root.join(name)).unwrap();
-        }
-        let (aca, own) = (root.join("aca"), root.join("bench"));
-        fs::copy(env!("CARGO_BIN_EXE_aca"), &aca).unwrap();
-        fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
-        for path in [&root, &aca, &own] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        let world = Self { root, aca, own, uid };
-        world.give(&world.root.clone());
-        world
-    }
-
-    fn give(&self, path: &Path) {
-        if let Some(uid) = self.uid {
-            assert!(
-                Command::new("chown")
-                    .arg("-R")
-                    .arg(format!("{uid}:{uid}"))
-                    .arg(path)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-        }
-    }
-
-    fn command(&self, directory: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(words[0]);
-        command
-            .args(&words[1..])
-            .current_dir(self.root.join(directory))
-            .env_clear();
-        command
-            .env("HOME", self.root.join("home"))
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LANG", "C.UTF-8");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        if let Some(uid) = self.uid {
-            command.uid(uid).gid(uid);
-        }
-        command
-    }
-
-    fn time(&self, directory: &str, words: &[&str]) -> Duration {
-        let mut command = self.command(directory, words);
-        let start = Instant::now();
-        assert!(command.status().unwrap().success(), "{words:?}");
-        start.elapsed()
-    }
-
-    fn output(&self, directory: &str, words: &[&str]) -> String {
-        let output = self
-            .command(directory, words)
-            .stdout(Stdio::piped())
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{words:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn milliseconds(durations: &[Duration]) -> f64 {
-    median(
-        durations
-            .iter()
-            .map(|duration| duration.as_secs_f64() * 1e3)
-            .collect(),
-    )
-}
-
-fn ratio(ours: &[Duration], theirs: &[Duration]) -> f64 {
-    median(
-        ours.iter()
-            .zip(theirs)
-            .map(|(a, b)| a.as_secs_f64() / b.as_secs_f64())
-            .collect(),
-    )
 }
 
 /// What bubblewrap is asked for: the view that `aca plan --json` lists, entry by entry, and every namespace. What it has
@@ -386,31 +284,9 @@ fn memory(world: &World) {
         .command("empty", &[&aca, "run", "--", "sleep", "1000"])
         .spawn()
         .expect("aca");
-    let stage = loop {
-        let children =
-            fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
-        if let Some(pid) = children.split_whitespace().next()
-            && fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).is_ok_and(|text| {
-                text.split_whitespace().any(|pid| {
-                    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sleep")
-                })
-            })
-        {
-            break pid.to_owned();
-        }
-        std::thread::yield_now();
-    };
-    let field = |pid: &str, name: &str| -> f64 {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    };
-    let pids = [child.id().to_string(), stage];
-    let sum = |name: &str| pids.iter().map(|pid| field(pid, name)).sum::<f64>();
+    let (resident, proportional) = world::memory(child.id(), "sleep");
     println!(
-        "\nmemory of aca's own processes: {:.1} MiB resident, {:.1} MiB proportional (PSS)",
-        sum("Rss:"),
-        sum("Pss:")
+        "\nmemory of aca's own processes: {resident:.1} MiB resident, {proportional:.1} MiB proportional (PSS)"
     );
     child.kill().unwrap();
     child.wait().unwrap();

@@ -1,0 +1,159 @@
+//! Every reader of outside bytes has a fuzz target, and every target is run by `.ci/run`.
+#![expect(clippy::unwrap_used, reason = "a test may stop")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files that read bytes which somebody else wrote, and the target that feeds them.
+const READERS: &[(&str, &str)] = &[
+    ("src/agents/merge.rs", "state"),
+    ("src/audit/chain.rs", "log_lines"),
+    ("src/audit/read.rs", "log_lines"),
+    ("src/config/import/json.rs", "settings"),
+    ("src/config/schema.rs", "configuration"),
+    ("src/facts/git_config.rs", "git_config"),
+    ("src/launch/channel.rs", "message"),
+    ("src/proxy/dns.rs", "dns"),
+    ("src/proxy/first_bytes.rs", "http_head"),
+    ("src/proxy/http.rs", "http_head"),
+    ("src/proxy/socks.rs", "socks"),
+    ("src/proxy/tls.rs", "client_hello"),
+];
+
+/// Files that look like readers and aren't.
+const OTHERS: &[(&str, &str)] = &[
+    ("src/audit/log.rs", "writes"),
+    ("src/cli/selftest.rs", "reads what its own program printed"),
+    (
+        "src/config/load.rs",
+        "takes UTF-8 or nothing, for config/schema.rs",
+    ),
+    (
+        "src/config/trust.rs",
+        "hashes; reads a store that no sandbox is shown, as serde_json does",
+    ),
+    ("src/facts/ambient.rs", "the kernel's own numbers"),
+    ("src/facts/matcher.rs", "compares names; laws by proptest"),
+    ("src/facts/notes.rs", "puts names together"),
+    (
+        "src/facts/object.rs",
+        "hashes content; an index is read by number, each number within it",
+    ),
+    ("src/launch/linux/mounts.rs", "writes"),
+    ("src/launch/linux/netlink.rs", "the kernel's answers"),
+    ("src/launch/linux/nftables.rs", "writes"),
+    ("src/launch/linux/program.rs", "compares names"),
+    ("src/launch/linux/stage.rs", "the supervisor's plan"),
+    ("src/policy/change.rs", "quotes a path"),
+    (
+        "src/policy/pattern.rs",
+        "patterns of the user's; laws by proptest",
+    ),
+    (
+        "src/presets/tree.rs",
+        "looks for words; nothing in it says where to read on",
+    ),
+    ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
+    ("src/proxy/questions.rs", "passes to proxy/dns.rs"),
+    ("src/proxy/requests.rs", "passes to proxy/http.rs"),
+    (
+        "src/supervise/notify/claim.rs",
+        "paths as the kernel copied them, shown and opened",
+    ),
+    ("src/supervise/state.rs", "passes to agents/merge.rs"),
+    ("src/sys/process.rs", "the kernel's own numbers"),
+    ("src/ui/mod.rs", "writes"),
+];
+
+/// What a file has that reads bytes; the first as the type of a parameter.
+const SIGNS: &[&str] = &[
+    ": &[u8]",
+    "str::from_utf8(",
+    "String::from_utf8(",
+    "serde_json::from_slice",
+    "postcard::from_bytes",
+    "DeTable::parse",
+    "parse_to_ast(",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if fs::metadata(&path).unwrap().is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The names of the targets: the files, without their end.
+fn targets() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    sources(&root().join("fuzz/fuzz_targets"), &mut files);
+    files
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn every_reader_of_bytes_is_listed() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let found: BTreeSet<String> = files
+        .iter()
+        .filter(|path| {
+            let stem = path.file_stem().unwrap().to_string_lossy();
+            stem != "fuzz" && !stem.ends_with("tests")
+        })
+        .filter(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            code.lines()
+                .filter(|line| !line.trim_start().starts_with("const "))
+                .any(|line| SIGNS.iter().any(|sign| line.contains(sign)))
+        })
+        .map(|path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned())
+        .collect();
+    let listed: BTreeSet<String> = READERS
+        .iter()
+        .chain(OTHERS)
+        .map(|(file, _)| (*file).to_owned())
+        .collect();
+    let unlisted: Vec<_> = found.difference(&listed).collect();
+    let stale: Vec<_> = listed.difference(&found).collect();
+    assert!(
+        unlisted.is_empty(),
+        "give these a fuzz target, or a reason why not: {unlisted:#?}"
+    );
+    assert!(stale.is_empty(), "these read no bytes any more: {stale:#?}");
+}
+
+#[test]
+fn every_reader_has_a_target_and_every_target_a_reader() {
+    let named: BTreeSet<String> = READERS.iter().map(|(_, target)| (*target).to_owned()).collect();
+    assert_eq!(named, targets());
+}
+
+#[test]
+fn every_target_is_built_has_seeds_and_runs_in_ci() {
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    for target in targets() {
+        assert!(
+            manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")),
+            "{target} is not built"
+        );
+        let seeds = root().join("fuzz/corpus").join(&target);
+        let seeds = fs::read_dir(&seeds).unwrap_or_else(|_| panic!("{target} has no seeds in {seeds:?}"));
+        assert!(seeds.count() > 0, "{target} has no seeds");
+    }
+    // What `.ci/run` runs is every file of the directory.
+    let script = fs::read_to_string(root().join(".ci/run")).unwrap();
+    assert!(script.contains("\nstep 'fuzz' fuzz\n") && script.contains("fuzz/fuzz_targets/*.rs | xargs"));
+}
