@@ -170,6 +170,9 @@ fn not_executed(command: &str, errno: i32) -> Failure {
 fn run_failure(error: RunError) -> Failure {
     match error {
         RunError::Launch(error) => launch_failure(error),
+        RunError::Unsettled(_) => Failure::new(FailureKind::Machine, error).hint(
+            "wait until what changes it is done (another run, a checkout, an installation), and start again",
+        ),
         RunError::Directory { .. } | RunError::Limits(_) | RunError::Session(_) | RunError::Descriptor(_) => {
             Failure::new(FailureKind::Machine, error)
         }

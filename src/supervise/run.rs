@@ -67,6 +67,9 @@ pub enum RunError {
     /// The run could not be seen to its end.
     #[error("the run broke off")]
     Session(#[from] SessionError),
+    /// The project changed all the time while it was looked at.
+    #[error("the project doesn't come to rest: what covers its secrets can't be put in place for certain")]
+    Unsettled(#[source] std::io::Error),
     /// A descriptor could not be copied.
     #[error("cannot copy a descriptor")]
     Descriptor(#[source] std::io::Error),
@@ -153,6 +156,12 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        let mut watch = self.watch(&standing);
+        // The program's start waits for the listener's answer: until then nothing of it runs.
+        if let Some(Err(error)) = watch.as_mut().map(Watch::settle) {
+            standing.end();
+            return Err(RunError::Unsettled(error));
+        }
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
         let watcher = match standing.listener.take() {
@@ -163,7 +172,6 @@ impl Run<'_> {
         let home = standing.home.take();
         self.emit_lost(&standing, &steps, watcher.is_some());
         let mut network = self.network(&mut standing);
-        let mut watch = self.watch(&standing);
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {

@@ -4,8 +4,10 @@
 use super::shell::Shell;
 use super::support::{self, Ran, World};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 fn aca_in(world: &World, directory: &Path, script: &str) -> Ran {
     let mut command = world.aca(&["run", "--", "sh", "-c", script]);
@@ -446,6 +448,39 @@ fn a_protected_file_that_the_host_replaces_stays_protected() {
     shell.until_refused("mv .git g", "busy");
     shell.end().ok();
     assert!(!world.events_of("protected").is_empty());
+}
+
+#[test]
+fn c30_what_one_run_moves_about_is_masked_in_the_next() {
+    let world = World::new();
+    world.file("r/s/.env", "geheim");
+    for (pause, starts) in [("sleep 0.01", 8), (":", 2)] {
+        let script = format!(
+            "echo ready; while [ ! -e end ]; do mv r/s r/t; {pause}; mv r/t r/s; {pause}; done 2> /dev/null"
+        );
+        let mut moving = world.aca(&["run", "--", "sh", "-c", &script]);
+        let mut moving = moving.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(moving.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "ready\n");
+        let mut wrong = Vec::new();
+        for _ in 0..starts {
+            let look = "i=0; while [ $i -lt 200 ]; do cat r/s/.env r/t/.env; i=$((i + 1)); done 2> /dev/null; echo looked";
+            let ran = world.run(&[], look);
+            // A project that never comes to rest is refused; nothing is shown either way.
+            let refused = ran.code == 125 && ran.err.contains("doesn't come to rest");
+            if ran.out != "looked\n" && !(refused && ran.out.is_empty()) {
+                wrong.push(ran);
+            }
+        }
+        // Ended in any case, or it would move things for ever.
+        world.file("end", "");
+        assert!(moving.wait().unwrap().success());
+        fs::remove_file(world.project.join("end")).unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 }
 
 #[test]

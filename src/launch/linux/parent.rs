@@ -82,6 +82,20 @@ pub enum LaunchError {
     },
 }
 
+impl Standing {
+    /// Ends it before its program has started.
+    pub fn end(&self) {
+        end(&self.pidfd);
+    }
+}
+
+/// Kills a stage and waits until it is gone, though not for ever: a dead server's mount holds it.
+fn end(first: &OwnedFd) {
+    rustix::process::pidfd_send_signal(first, rustix::process::Signal::KILL).ok();
+    let mut waiting = [PollFd::new(first, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&END_WAIT))).ok();
+}
+
 impl Stage {
     /// Starts the stage. The calling process must have one thread; the new process never returns from here.
     ///
@@ -140,11 +154,8 @@ impl Stage {
         }
     }
 
-    /// Kills the stage and waits until it is gone, though not for ever: a dead server's mount holds it.
     fn end(&self) {
-        rustix::process::pidfd_send_signal(&self.spawned.pidfd, rustix::process::Signal::KILL).ok();
-        let mut waiting = [PollFd::new(&self.spawned.pidfd, PollFlags::IN)];
-        rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&END_WAIT))).ok();
+        end(&self.spawned.pidfd);
     }
 
     fn built(

@@ -14,6 +14,8 @@
 //!
 //! It starts a moment after the program ([`DELAY`]): letting go of a watch costs the kernel up to ten milliseconds at
 //! the end, which a command as short as that needn't pay. What happened in between shows in the directories' times.
+//! But where something may have changed since the walk, it looks before the program starts ([`Watch::settle`]): what runs
+//! in the same project in another sandbox could have moved a directory away while its secrets were being masked.
 
 mod table;
 
@@ -35,7 +37,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use table::{Happened, Table};
 
 /// After the start.
@@ -46,6 +48,8 @@ const DELAY: Timespec = Timespec {
 /// Between two tries to cover a path, at first and at most: no process can be had for it, say.
 const PATIENCE: Duration = Duration::from_millis(100);
 const PATIENCE_MAX: Duration = Duration::from_secs(10);
+/// How long a project may take to come to rest before a start.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 /// Most masks that one run gets besides those that it began with: a namespace holds 100,000 mounts (`fs.mount-max`).
 const MASKS_MAX: usize = 10_000;
 
@@ -117,12 +121,39 @@ impl Watch {
         })
     }
 
+    /// Sees to it, before the program starts, that what the walk found is still where it was, or is covered where it is
+    /// now. Costs one look at each directory where nothing changed.
+    ///
+    /// # Errors
+    /// When the project doesn't come to rest, or can't be watched.
+    pub(super) fn settle(&mut self) -> std::io::Result<()> {
+        let moved = |waiting: &Waiting| !waiting.watched.walks.iter().all(Walk::is_current);
+        if !self.waiting.as_ref().is_some_and(moved) {
+            return Ok(());
+        }
+        self.start_with(|watcher| {
+            if watcher.settle() {
+                Ok(())
+            } else {
+                Err(std::io::ErrorKind::TimedOut.into())
+            }
+        })
+    }
+
     fn start(&mut self) -> std::io::Result<()> {
+        self.start_with(|watcher| {
+            watcher.set_up_later = true;
+            Ok(())
+        })
+    }
+
+    fn start_with(&mut self, first: impl FnOnce(&mut Watcher) -> std::io::Result<()>) -> std::io::Result<()> {
         let Some(waiting) = self.waiting.take() else {
             return Ok(());
         };
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let mut watcher = Watcher::new(waiting, Arc::clone(&stop));
+        first(&mut watcher)?;
         let thread = Builder::new().name("watch".into()).spawn(move || watcher.run())?;
         self.running = Some((stop, thread));
         Ok(())
@@ -192,6 +223,8 @@ struct Watcher {
     again: bool,
     masked: usize,
     told: BTreeSet<&'static str>,
+    /// The thread begins by watching what the walk saw.
+    set_up_later: bool,
 }
 
 impl Watcher {
@@ -235,11 +268,36 @@ impl Watcher {
             again: false,
             masked: 0,
             told: BTreeSet::new(),
+            set_up_later: false,
         }
     }
 
-    fn run(&mut self) {
+    /// Watches, and covers what is found wanting, until nothing has happened meanwhile; false when that doesn't come.
+    fn settle(&mut self) -> bool {
+        let start = Instant::now();
         self.set_up();
+        while start.elapsed() < SETTLED_WITHIN {
+            self.cover();
+            let failed = !self.wanted.is_empty();
+            match self.table.read() {
+                Happened::Names(names) => self.look(names),
+                Happened::TooMuch => self.look_everywhere(),
+                Happened::Nothing if std::mem::take(&mut self.again) => self.look_everywhere(),
+                Happened::Nothing if failed => {
+                    let patience = Timespec::try_from(self.patience.min(PATIENCE)).ok();
+                    // However it ends, it is looked at once more.
+                    poll(&mut [PollFd::new(&self.table, PollFlags::IN)], patience.as_ref()).ok();
+                }
+                Happened::Nothing => return true,
+            }
+        }
+        false
+    }
+
+    fn run(&mut self) {
+        if self.set_up_later {
+            self.set_up();
+        }
         loop {
             self.cover();
             let mut waiting = [
