@@ -171,7 +171,11 @@ fn stored_credentials_and_settings_are_used_and_kept() {
         .ok();
     let result = &client.model.tool_results()[0];
     assert!(result.contains(r#"{"OPENAI_API_KEY":"refreshed"}"#), "{result}");
-    assert!(result.contains("\nevil"), "the test plants nothing: {result}");
+    // Both streams come as they come: what the file holds is the last.
+    assert!(
+        result.trim_end().ends_with("evil"),
+        "the test plants nothing: {result}"
+    );
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
     assert_eq!(read(&auth), r#"{"OPENAI_API_KEY":"refreshed"}"#);
     assert_eq!(read(&file), settings);
