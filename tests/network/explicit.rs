@@ -234,3 +234,54 @@ fn hostile_requests_to_the_proxies_lead_nowhere() {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[test]
+fn requests_that_come_in_one_piece_are_judged_one_by_one() {
+    let (one, two, world) = (Server::http(), Server::http(), World::new());
+    world.file(
+        "x.py",
+        "import socket\n\
+         def get(url, host, more=''): return f'GET {url} HTTP/1.1\\r\\nHost: {host}\\r\\n{more}\\r\\n'\n\
+         def say(text):\n\
+         \x20   s = socket.create_connection(('198.18.255.254', 3128), 20); s.sendall(text.encode()); got = b''\n\
+         \x20   try:\n\
+         \x20       while (more := s.recv(4096)): got += more\n\
+         \x20   except OSError: pass\n\
+         \x20   return got.count(b'HTTP/1.1 200'), got.count(b'HTTP/1.1 403')\n\
+         # Denied in the second place, allowed after it: nothing after a denial is read.\n\
+         print(say(get('http://a.test/1', 'a.test') + get('http://c.test/', 'c.test') + get('http://a.test/lost', 'a.test')))\n\
+         # A request within a body is a body.\n\
+         inner = get('http://c.test/', 'c.test')\n\
+         print(say(get('http://a.test/2', 'a.test', f'Content-Length: {len(inner)}\\r\\n') + inner + get('http://c.test/', 'c.test')))\n\
+         print(say(get('http://a.test/3', 'a.test', 'Transfer-Encoding: chunked\\r\\n') + f'{len(inner):x}\\r\\n{inner}\\r\\n0\\r\\n\\r\\n' + get('http://c.test/', 'c.test'))[1])\n\
+         # The URL says one thing and the Host another, in the first place and later.\n\
+         print(say(get('http://a.test/no', 'b.test')), say(get('http://a.test/4', 'a.test') + get('http://b.test/no', 'a.test')))\n\
+         # A tunnel asked for in the midst, a path without a host, another port of the same host.\n\
+         print(say(get('http://a.test/5', 'a.test') + 'CONNECT c.test:443 HTTP/1.1\\r\\nHost: c.test\\r\\n\\r\\n'))\n\
+         print(say(get('http://a.test/6', 'a.test') + get('/no', 'a.test')), say(get('http://a.test/7', 'a.test') + get('http://a.test:25/no', 'a.test')))\n",
+    );
+    let ran = world.run(
+        &[
+            "--net",
+            "agent",
+            "--resolve",
+            &one.resolve("a.test"),
+            "--resolve",
+            &two.resolve("b.test"),
+        ],
+        "python3 x.py",
+    );
+    assert_eq!(
+        ran.ok(),
+        "(1, 1)\n(1, 1)\n1\n(0, 1) (1, 1)\n(1, 1)\n(1, 1) (1, 1)"
+    );
+    let paths: Vec<String> = (1..=7).map(|number| format!("GET /{number} a.test")).collect();
+    // Server::http knows no chunks: what it takes for requests in there is nothing that the gate took for one.
+    let seen: Vec<String> = one
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.starts_with("GET /"))
+        .collect();
+    assert_eq!(seen, paths);
+    assert_eq!(two.seen(), Vec::<String>::new());
+}
