@@ -191,28 +191,7 @@ impl<'a> Reading<'a> {
                         self.reader.denied_host(place, text, node, &mut self.imported)?;
                     }
                 }
-                "allowUnixSockets" | "allowAllUnixSockets" => self.lose(
-                    &key,
-                    node,
-                    Loss::Permission,
-                    "sockets of the host's aren't seen inside, unless a path that is shown holds one",
-                    Some("`--read` the directory that holds the socket"),
-                ),
-                "allowLocalBinding" => {
-                    self.nothing(
-                        &key,
-                        node,
-                        "inside, any port can be listened on; the host doesn't see it",
-                    );
-                }
-                "allowMachLookup" => self.nothing(&key, node, "it is of another system"),
-                "httpProxyPort" | "socksProxyPort" => self.lose(
-                    &key,
-                    node,
-                    Loss::Restriction,
-                    "what that proxy refuses isn't refused by aca, which connects itself",
-                    Some("name the hosts in `allowedDomains`"),
-                ),
+                name if self.local_network(name, &key, node) => {}
                 // Of managed settings, which this isn't.
                 "allowManagedDomainsOnly" => self.reader.boolean(&key, node).map(drop)?,
                 "tlsTerminate" => self.nothing(&key, node, "aca passes requests on as they are"),

@@ -38,6 +38,36 @@ impl Reading<'_> {
             .fault(&(node.span.start..node.span.start + 1), Problem::Missing(key)))
     }
 
+    /// Sockets, ports and proxies, of which both dialects say the same; false for any other key.
+    pub(super) fn local_network(&mut self, name: &str, key: &str, node: &Node) -> bool {
+        match name {
+            "allowUnixSockets" | "allowAllUnixSockets" => self.lose(
+                key,
+                node,
+                Loss::Permission,
+                "sockets of the host's aren't seen inside, unless a path that is shown holds one",
+                Some("`--read` the directory that holds the socket"),
+            ),
+            "allowLocalBinding" => {
+                self.nothing(
+                    key,
+                    node,
+                    "inside, any port can be listened on; the host doesn't see it",
+                );
+            }
+            "allowMachLookup" => self.nothing(key, node, "it is of another system"),
+            "httpProxyPort" | "socksProxyPort" => self.lose(
+                key,
+                node,
+                Loss::Restriction,
+                "what that proxy refuses isn't refused by aca, which connects itself",
+                Some("name the hosts in `allowedDomains`"),
+            ),
+            _ => return false,
+        }
+        true
+    }
+
     /// A list of paths: strings, or objects that say that it is no pattern.
     pub(super) fn paths(
         &mut self,
