@@ -7,6 +7,7 @@ use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
+use crate::proxy::Live;
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, TrustChange};
@@ -53,7 +54,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
-        policy: Arc::new(prepared.policy.clone()),
+        live: Live::new(Arc::new(prepared.policy.clone())),
         events: log.clone(),
         session: session.as_str(),
         made: directories_to_make(&prepared.plan, &prepared.plan.project),

@@ -43,9 +43,9 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     if let Ok(Target::Name(name, _)) = &target {
         record.name = Some(name.clone());
     }
-    let judged = target.and_then(|target| match proxy.allowed(&target) {
-        Ok(()) => Ok(target),
-        Err(deny) => Err(deny),
+    let judged = target.and_then(|target| {
+        record.ticket = Some(proxy.admit(&target)?);
+        Ok(target)
     });
     let mut bytes = Vec::new();
     let read = first_bytes::read(&mut stream, &mut bytes, gate::is_web(going.port())).await;
@@ -103,35 +103,44 @@ pub(super) async fn carry(
         | Spoken::Ended
         | Spoken::Wrong(..) => None,
     };
-    let counts = &record.counts;
-    let carried = match begin {
-        Some(begin) => {
-            let (inside, outside) = (&mut stream, &mut upstream);
-            match requests::carry(inside, outside, bytes, begin, target, Asked::Server, counts).await {
-                Ok(requests::End::Denied(deny)) => {
-                    denial::reset(&upstream);
-                    drop(upstream);
-                    return refuse(stream, going, record, deny).await;
-                }
-                Ok(requests::End::Done | requests::End::Elsewhere(_)) => Ok(()),
-                Err(error) => Err(error),
+    let (inside, outside, counts) = (&mut stream, &mut upstream, &record.counts);
+    let work = async {
+        match begin {
+            Some(begin) => {
+                requests::carry(inside, outside, bytes, begin, target, Asked::Server, counts).await
             }
-        }
-        None => match upstream.write_all(&bytes).await {
-            Ok(()) => {
+            None => {
+                outside.write_all(&bytes).await?;
                 relay::add(&counts.sent, bytes.len());
                 // A connection may stay for hours.
                 drop(bytes);
-                relay::both_ways(&mut stream, &mut upstream, counts).await
+                relay::both_ways(inside, outside, counts).await?;
+                Ok(requests::End::Done)
             }
-            Err(error) => Err(error),
-        },
+        }
     };
-    if let Err(error) = carried {
-        record.failed = Some(error.to_string());
-        // Half of an answer must not look whole.
-        denial::reset(&stream);
-        denial::reset(&upstream);
+    let carried = tokio::select! {
+        biased;
+        deny = record.cut() => {
+            record.denied = Some(deny);
+            denial::reset(&stream);
+            return denial::reset(&upstream);
+        }
+        carried = work => carried,
+    };
+    match carried {
+        Ok(requests::End::Denied(deny)) => {
+            denial::reset(&upstream);
+            drop(upstream);
+            refuse(stream, going, record, deny).await;
+        }
+        Ok(requests::End::Done | requests::End::Elsewhere(_)) => {}
+        Err(error) => {
+            record.failed = Some(error.to_string());
+            // Half of an answer must not look whole.
+            denial::reset(&stream);
+            denial::reset(&upstream);
+        }
     }
 }
 

@@ -162,17 +162,18 @@ async fn forward(
     };
     let begin = requests::Begin::Request(request);
     let (inside, outside) = (&mut stream, &mut upstream);
-    match requests::carry(
-        inside,
-        outside,
-        bytes,
-        begin,
-        &target,
-        Asked::Proxy,
-        &record.counts,
-    )
-    .await
-    {
+    let (asked, counts) = (Asked::Proxy, &record.counts);
+    let carried = tokio::select! {
+        biased;
+        deny = record.cut() => {
+            record.denied = Some(deny);
+            denial::reset(&stream);
+            denial::reset(&upstream);
+            return None;
+        }
+        carried = requests::carry(inside, outside, bytes, begin, &target, asked, counts) => carried,
+    };
+    match carried {
         Ok(requests::End::Elsewhere(rest)) => Some((stream, rest)),
         Ok(requests::End::Done) => {
             // A reader that was told of no length waits for this end.
@@ -201,5 +202,6 @@ pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -
         Target::Name(name, _) => record.name = Some(name.clone()),
         Target::Address(address) => record.going = *address,
     }
-    proxy.allowed(&target).map(|()| target)
+    record.ticket = Some(proxy.admit(&target)?);
+    Ok(target)
 }

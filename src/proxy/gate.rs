@@ -7,8 +7,9 @@
 
 use super::first_bytes::Spoken;
 use super::http::Request;
+use super::live::Ticket;
 use super::{Proxy, lease};
-use crate::policy::{Action, Deny, Name, Origin, Verdict};
+use crate::policy::{Action, Deny, Name, Origin};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a connection goes to.
@@ -26,6 +27,20 @@ impl Target {
         match self {
             Self::Name(_, port) => *port,
             Self::Address(address) => address.port(),
+        }
+    }
+
+    /// What the policy is asked.
+    pub(super) fn action(&self) -> Action {
+        match self {
+            Self::Name(name, port) => Action::Connect {
+                name: name.clone(),
+                port: *port,
+            },
+            Self::Address(address) => Action::ConnectAddress {
+                address: address.ip().to_canonical(),
+                port: address.port(),
+            },
         }
     }
 
@@ -69,22 +84,9 @@ impl Proxy {
         }
     }
 
-    /// Whether the policy lets a connection go there.
-    pub(super) fn allowed(&self, target: &Target) -> Result<(), Deny> {
-        let action = match target {
-            Target::Name(name, port) => Action::Connect {
-                name: name.clone(),
-                port: *port,
-            },
-            Target::Address(address) => Action::ConnectAddress {
-                address: address.ip().to_canonical(),
-                port: address.port(),
-            },
-        };
-        match self.policy.decide(&action) {
-            Verdict::Allow(_) => Ok(()),
-            Verdict::Deny(deny) => Err(deny),
-        }
+    /// Enters the connection where the policy lets it go there.
+    pub(super) fn admit(&self, target: &Target) -> Result<Ticket, Deny> {
+        self.live.admit(target.action())
     }
 }
 

@@ -22,6 +22,7 @@ mod gate;
 mod guard;
 mod http;
 mod lease;
+mod live;
 mod questions;
 mod record;
 mod relay;
@@ -32,10 +33,11 @@ mod splice;
 mod tls;
 mod told;
 
-use crate::policy::Policy;
 use crate::supervise::Emit;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
+
+pub use live::Live;
 
 /// How connections come here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub fn unreachable_address(address: IpAddr) -> Option<&'static str> {
 
 /// The gate of one session.
 pub struct Proxy {
-    policy: Arc<Policy>,
+    live: Arc<Live>,
     told: Arc<told::Told>,
     leases: Mutex<lease::Leases>,
     asked: Mutex<questions::Asked>,
@@ -69,12 +71,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A gate that asks `policy` and tells `events`.
+    /// A gate that asks the policy as it is at each moment, and tells `events`.
     #[must_use]
-    pub fn new(policy: Arc<Policy>, events: Arc<dyn Emit>) -> Self {
-        let resolver = resolve::Resolver::new(&policy);
+    pub fn new(live: Arc<Live>, events: Arc<dyn Emit>) -> Self {
+        let resolver = resolve::Resolver::new(&live.current());
         Self {
-            policy,
+            live,
             told: Arc::new(told::Told::new(events)),
             leases: Mutex::default(),
             asked: Mutex::default(),

@@ -104,12 +104,20 @@ impl Proxy {
                 (answer, None)
             }
             Question::Address(name, family) => {
-                match self.policy.decide(&Action::Resolve { name: name.clone() }) {
+                match self
+                    .live
+                    .current()
+                    .decide(&Action::Resolve { name: name.clone() })
+                {
                     Verdict::Deny(deny) => (Answer::NoSuchName, Some(deny)),
                     Verdict::Allow(_) => (self.leased(name, *family), None),
                 }
             }
-            Question::Service(name) => match self.policy.decide(&Action::Resolve { name: name.clone() }) {
+            Question::Service(name) => match self
+                .live
+                .current()
+                .decide(&Action::Resolve { name: name.clone() })
+            {
                 Verdict::Deny(deny) => (Answer::NoSuchName, Some(deny)),
                 Verdict::Allow(_) => (Answer::Nothing, None),
             },

@@ -1,5 +1,6 @@
 //! What is told of a connection: exactly one event, however it ends.
 
+use super::live::Ticket;
 use super::told::Told;
 use crate::policy::{Deny, Name, Protocol};
 use crate::supervise::Event;
@@ -20,6 +21,8 @@ pub(super) struct Record {
     pub(super) protocol: Option<Protocol>,
     /// The address that was dialled.
     pub(super) upstream: Option<IpAddr>,
+    /// Its entry among the open ones, once it was let through.
+    pub(super) ticket: Option<Ticket>,
     /// Why it was refused.
     pub(super) denied: Option<Deny>,
     /// Why it failed.
@@ -48,6 +51,7 @@ impl Record {
             name: None,
             protocol: None,
             upstream: None,
+            ticket: None,
             denied: None,
             failed: None,
             counts: Counts::default(),
@@ -57,6 +61,14 @@ impl Record {
 }
 
 impl Record {
+    /// Waits until the connection must end, since the rules changed. For ever where it never was let through.
+    pub(super) async fn cut(&self) -> Deny {
+        match &self.ticket {
+            Some(ticket) => ticket.cut().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Nothing happened: a client of a proxy ended between two requests.
     pub(super) fn forget(mut self) {
         self.forgotten = true;

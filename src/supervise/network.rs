@@ -4,8 +4,7 @@
 use super::event::Emit;
 use super::session::Source;
 use crate::launch::protocol::Role;
-use crate::policy::Policy;
-use crate::proxy::{Captured, Proxy};
+use crate::proxy::{Captured, Live, Proxy};
 use nix::sys::signal::{SigSet, Signal};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +13,7 @@ use std::thread::JoinHandle;
 
 /// The sockets of the sandbox, and the thread that serves them.
 pub(super) struct Network {
-    policy: Arc<Policy>,
+    live: Arc<Live>,
     events: Arc<dyn Emit>,
     captured: Captured,
     idle: Option<(Vec<TcpListener>, Vec<UdpSocket>)>,
@@ -24,7 +23,7 @@ pub(super) struct Network {
 impl Network {
     /// Takes the sockets that the sandbox handed out.
     pub(super) fn new(
-        policy: Arc<Policy>,
+        live: Arc<Live>,
         events: Arc<dyn Emit>,
         redirected: bool,
         sockets: Vec<(Role, OwnedFd)>,
@@ -42,7 +41,7 @@ impl Network {
             Captured::Ports
         };
         Self {
-            policy,
+            live,
             events,
             captured,
             idle: Some((listeners, questions)),
@@ -76,7 +75,7 @@ impl Source for Network {
             return;
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let proxy = Arc::new(Proxy::new(Arc::clone(&self.policy), Arc::clone(&self.events)));
+        let proxy = Arc::new(Proxy::new(Arc::clone(&self.live), Arc::clone(&self.events)));
         let captured = self.captured;
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
             // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process

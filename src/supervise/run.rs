@@ -15,7 +15,8 @@ use crate::launch::linux::parent::{LaunchError, Stage, Standing};
 use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
-use crate::policy::{Grant, NetworkPreset, Policy};
+use crate::policy::{Grant, NetworkPreset};
+use crate::proxy::Live;
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -30,8 +31,8 @@ const TRUST_EVENTS_MAX: usize = 2_000;
 pub struct Run<'a> {
     /// What will be done.
     pub plan: &'a Plan,
-    /// What is asked while it runs.
-    pub policy: Arc<Policy>,
+    /// The policy that is asked while it runs.
+    pub live: Arc<Live>,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -257,7 +258,7 @@ impl Run<'_> {
         let sockets = std::mem::take(&mut standing.sockets);
         (self.plan.network.preset != NetworkPreset::None).then(|| {
             Network::new(
-                Arc::clone(&self.policy),
+                Arc::clone(&self.live),
                 Arc::clone(&self.events),
                 standing.network.redirected,
                 sockets,
