@@ -363,7 +363,7 @@ impl RunFlags {
             allow: self
                 .allow
                 .iter()
-                .map(|host| flagged("--allow", host, host.clone()))
+                .map(|host| flagged("--allow", host, host.clone().into()))
                 .collect(),
             deny: self
                 .deny

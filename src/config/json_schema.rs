@@ -58,6 +58,14 @@ fn form(form: Form) -> Value {
         Form::Word(words) => json!({ "enum": words }),
         Form::Words(words) => list(json!({ "enum": words })),
         Form::Hosts => list(json!({ "type": "string", "pattern": HOST })),
+        Form::Host => json!({ "type": "string", "pattern": HOST }),
+        Form::Allowed(keys) => {
+            let mut with_options = table(keys, "");
+            if let Value::Object(schema) = &mut with_options {
+                schema.insert("required".into(), json!(["host"]));
+            }
+            list(json!({ "anyOf": [{ "type": "string", "pattern": HOST }, with_options] }))
+        }
         Form::Addresses => json!({
             "type": "object",
             "propertyNames": { "pattern": NAME },

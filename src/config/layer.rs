@@ -4,7 +4,7 @@ use super::{
     excerpt::Source,
     floor::{Floor, Lock},
     path::WrittenPath,
-    value::{EnvironmentEntry, FixedAddress},
+    value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
 use crate::policy::{
     Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
@@ -26,7 +26,7 @@ pub struct Settings {
     /// `[network] preset`.
     pub preset: Option<Located<NetworkPreset>>,
     /// `[network] allow`.
-    pub allow: Vec<Located<HostPattern>>,
+    pub allow: Vec<Located<AllowedHost>>,
     /// `[network] deny`.
     pub deny: Vec<Located<HostPattern>>,
     /// `[network] resolve`.

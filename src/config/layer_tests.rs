@@ -230,6 +230,8 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::Words(words) => format!("{words:?}"),
             Form::Commands => "['git push', 'rm']".into(),
             Form::Hosts => "['evil.test', '*', '10.0.0.1']".into(),
+            Form::Allowed(_) => "['evil.test', '*', { host = '10.0.0.1', dns = 'real', sni = 'any' }]".into(),
+            Form::Host => "'evil.test'".into(),
             Form::Addresses => "{ 'evil.test' = '10.0.0.1' }".into(),
             Form::Paths => "['/etc/ssh', '../beside', '~/.ssh']".into(),
             Form::Variables => "['EVIL', 'GITHUB_*']".into(),
@@ -380,6 +382,8 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             Form::Word(_)
             | Form::Words(_)
             | Form::Hosts
+            | Form::Allowed(_)
+            | Form::Host
             | Form::Addresses
             | Form::Paths
             | Form::Commands
@@ -432,6 +436,15 @@ fn the_schema_judges_as_the_reader_does() {
         "network.allow = ['*a']",
         "network.allow = 'a.test'",
         "network.allow = [1]",
+        "network.allow = [{ host = 'a.test', dns = 'real', sni = 'any' }, 'b.test', { host = '*:*' }]",
+        "network.allow = [{ host = 'a.test', sni = 'optional' }]",
+        "network.allow = [{ dns = 'real' }]",
+        "network.allow = [{ host = 'a b' }]",
+        "network.allow = [{ host = 'a.test', dns = 'any' }]",
+        "network.allow = [{ host = 'a.test', sni = true }]",
+        "network.allow = [{ host = 'a.test', port = 1 }]",
+        "network.allow = { host = 'a.test' }",
+        "network.deny = [{ host = 'a.test' }]",
         "network.preset = 'opne'",
         "network.proxy = 1",
         "network.resolve = { 'a.test' = '1.2.3.4', 'b' = '[::1]:80', c = '::1' }",

@@ -10,13 +10,13 @@ use super::{
     path::Start,
     rules::Rules,
     said::Said,
-    value::EnvironmentEntry,
+    value::{AllowedHost, EnvironmentEntry},
 };
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Capture, CommandRule, EnvironmentPolicy, Grant, Home, HostPattern, HostRule, NetworkPolicy,
-        NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride,
+        Capture, CommandRule, Dns, EnvironmentPolicy, Grant, Home, HostOptions, HostPattern, HostRule,
+        NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride, Sni,
     },
     presets,
 };
@@ -160,7 +160,7 @@ struct Merging<'a> {
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
     environment: Vec<Located<EnvironmentEntry>>,
-    allow: Vec<Located<HostPattern>>,
+    allow: Vec<Located<AllowedHost>>,
     deny: Vec<Located<HostPattern>>,
     resolve: Vec<ResolveOverride>,
     rules: Rules,
@@ -409,13 +409,12 @@ impl<'a> Merging<'a> {
 
     fn network(&self, preset: NetworkPreset) -> Result<NetworkPolicy, ConfigError> {
         let mut rules = built_in_hosts(self.agent, preset)?;
-        let written = |hosts: &[Located<HostPattern>], allow| {
-            let each = hosts.iter();
-            each.map(|host| rule(host.value.clone(), allow, false, host.origin.clone()))
-                .collect::<Vec<_>>()
-        };
-        rules.extend(written(&self.allow, true));
-        rules.extend(written(&self.deny, false));
+        rules.extend(self.allow.iter().map(|host| HostRule {
+            options: host.value.options,
+            ..rule(host.value.pattern.clone(), true, false, host.origin.clone())
+        }));
+        let denied = self.deny.iter();
+        rules.extend(denied.map(|host| rule(host.value.clone(), false, false, host.origin.clone())));
         // Telemetry is denied without noise, until the user allows it: a deny would win over that allow.
         for pattern in self
             .agent
@@ -424,7 +423,11 @@ impl<'a> Merging<'a> {
             .iter()
             .filter(|_| preset != NetworkPreset::Open)
         {
-            if !self.allow.iter().any(|allow| allow.value.covers_hosts(pattern)) {
+            if !self
+                .allow
+                .iter()
+                .any(|allow| allow.value.pattern.covers_hosts(pattern))
+            {
                 rules.push(rule(pattern.clone(), false, true, agent_file(self.agent)));
             }
         }
@@ -497,6 +500,10 @@ const fn rule(pattern: HostPattern, allow: bool, quiet: bool, origin: Origin) ->
         pattern,
         allow,
         quiet,
+        options: HostOptions {
+            dns: Dns::Leased,
+            sni: Sni::Required,
+        },
         origin,
     }
 }

@@ -50,7 +50,7 @@ impl Settings {
             said: Vec::new(),
         };
         all.each("network.preset", preset, |preset| text(preset.word()));
-        all.each("network.allow", allow, |host| text(host));
+        all.each("network.allow", allow, value::AllowedHost::shown);
         all.each("network.deny", deny, |host| text(host));
         all.each("network.resolve", resolve, |fixed| text(fixed));
         all.each("network.capture", capture, |capture| {

@@ -9,10 +9,12 @@ use super::{
     layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits},
     path::WrittenPath,
     suggest,
-    tables::{COMMANDS, ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who},
-    value::{self, EnvironmentEntry, FixedAddress, ValueError},
+    tables::{
+        ALLOWED, COMMANDS, ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who,
+    },
+    value::{self, AllowedHost, EnvironmentEntry, FixedAddress, ValueError},
 };
-use crate::agents;
+use crate::{agents, policy::HostOptions};
 use std::{collections::BTreeMap, ffi::OsStr};
 use toml::{
     Spanned,
@@ -149,7 +151,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
             "capture" => settings.capture = Some(self.word("capture", item, value::capture)?),
-            "allow" => settings.allow = self.list("allow", item, host)?,
+            "allow" => settings.allow = self.allowed(table, item)?,
             "deny" => settings.deny = self.list("deny", item, host)?,
             "resolve" => {
                 for (name, item) in self.table("resolve", item)? {
@@ -168,6 +170,39 @@ impl Reader<'_> {
             _ => return Err(self.unknown_key(key, table, NETWORK)),
         }
         Ok(())
+    }
+
+    /// Hosts, each alone or in a table with options.
+    fn allowed(&self, table: &str, item: &Item<'_>) -> Result<Vec<Located<AllowedHost>>, ConfigError> {
+        const EXPECTED: &str = "a list of strings, or of tables with `host`";
+        let list = item.get_ref().as_array();
+        let list = list.ok_or_else(|| self.wrong_type("allow", EXPECTED, item))?;
+        let table = format!("{table}.allow");
+        let host = |key: &str, item: &Item<'_>| {
+            let text = self.text(key, EXPECTED, item)?;
+            let parsed = text.parse::<AllowedHost>();
+            parsed.map_err(|error| self.fault(item.span(), Problem::Host(error)))
+        };
+        list.iter()
+            .map(|element| {
+                let Some(keys) = element.get_ref().as_table() else {
+                    return Ok(self.located(element.span(), host("allow", element)?));
+                };
+                let (mut allowed, mut options) = (None, HostOptions::default());
+                for (key, item) in keys {
+                    self.check(key, &table, ALLOWED)?;
+                    match key.get_ref().as_ref() {
+                        "host" => allowed = Some(host("host", item)?),
+                        "dns" => options.dns = self.word("dns", item, value::dns)?.value,
+                        "sni" => options.sni = self.word("sni", item, value::sni)?.value,
+                        _ => return Err(self.unknown_key(key, &table, ALLOWED)),
+                    }
+                }
+                let mut allowed = allowed.ok_or_else(|| self.wrong_type("allow", EXPECTED, element))?;
+                allowed.options = options;
+                Ok(self.located(element.span(), allowed))
+            })
+            .collect()
     }
 
     fn environment(

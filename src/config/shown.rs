@@ -25,7 +25,11 @@ impl Merged {
             } else {
                 "network.deny"
             };
-            push(key, text(&rule.pattern), &rule.origin);
+            let host = super::value::AllowedHost {
+                pattern: rule.pattern.clone(),
+                options: rule.options,
+            };
+            push(key, host.shown(), &rule.origin);
         }
         for fixed in &policy.network.resolve {
             let address = super::FixedAddress {

@@ -14,6 +14,10 @@ pub(super) enum Form {
     Words(&'static [&'static str]),
     /// A list of host patterns.
     Hosts,
+    /// A list of host patterns, each alone or in a table with options.
+    Allowed(&'static [Key]),
+    /// One host pattern.
+    Host,
     /// A table of addresses by host name.
     Addresses,
     /// A list of paths.
@@ -72,6 +76,8 @@ const fn administrators(name: &'static str, form: Form, about: &'static str) -> 
 pub(super) const PRESETS: &[&str] = &["none", "listed", "agent", "dev", "open"];
 pub(super) const OWN_SANDBOX: &[&str] = &["keep", "off"];
 pub(super) const CAPTURES: &[&str] = &["auto", "redirect", "ports"];
+pub(super) const DNS: &[&str] = &["leased", "real"];
+pub(super) const SNI: &[&str] = &["required", "optional", "any"];
 pub(super) const HOMES: &[&str] = &["private", "host"];
 pub(super) const GRANTS: &[&str] = &["nested-userns", "io-uring", "fuse"];
 pub(super) const LOCKS: &[&str] = &[
@@ -95,6 +101,20 @@ pub(super) const GUARANTEES: &[&str] = &[
     "recorded",
 ];
 
+/// A host that is allowed, with options.
+pub(super) const ALLOWED: &[Key] = &[
+    key("host", Form::Host, "The host"),
+    key(
+        "dns",
+        Form::Word(DNS),
+        "Which addresses its names have inside: ones of their own, or those that they have outside",
+    ),
+    key(
+        "sni",
+        Form::Word(SNI),
+        "The server name in TLS: it must be there and right, may be missing, or may be anything (also encrypted)",
+    ),
+];
 pub(super) const NETWORK: &[Key] = &[
     key(
         "preset",
@@ -103,8 +123,8 @@ pub(super) const NETWORK: &[Key] = &[
     ),
     key(
         "allow",
-        Form::Hosts,
-        "Hosts that are allowed besides: `host`, `*.host`, `**.host`, each with an optional port",
+        Form::Allowed(ALLOWED),
+        "Hosts that are allowed besides: `host`, `*.host`, `**.host`, each with an optional port; or a table with options",
     ),
     key(
         "deny",
@@ -248,6 +268,8 @@ mod tests {
         assert!(PRESETS.iter().all(|word| value::network_preset(word).is_ok()));
         assert!(CAPTURES.iter().all(|word| value::capture(word).is_ok()));
         assert!(OWN_SANDBOX.iter().all(|word| value::own_sandbox(word).is_ok()));
+        assert!(DNS.iter().all(|word| value::dns(word).is_ok()));
+        assert!(SNI.iter().all(|word| value::sni(word).is_ok()));
         assert!(HOMES.iter().all(|word| value::home(word).is_ok()));
     }
 }

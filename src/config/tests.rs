@@ -212,13 +212,13 @@ fn faults_of_a_file() {
     1 | network = 1
       |           ^
     --- a string for a list
-    error: `allow` must be a list of strings, not a string
+    error: `allow` must be a list of strings, or of tables with `host`, not a string
      --> c.toml:2:9
       |
     2 | allow = "a.test"
       |         ^^^^^^^^
     --- a number in a list
-    error: `allow` must be a list of strings, not an integer
+    error: `allow` must be a list of strings, or of tables with `host`, not an integer
      --> c.toml:2:20
       |
     2 | allow = ["a.test", 7]

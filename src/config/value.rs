@@ -1,7 +1,10 @@
 //! Values that stand in flags and in files: each has one form, parsed once.
 
 use super::{floor::Lock, suggest, tables};
-use crate::policy::{Capture, Grant, Guarantee, Home, Name, NameError, NetworkPreset, OwnSandbox};
+use crate::policy::{
+    Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name, NameError,
+    NetworkPreset, OwnSandbox, Sni,
+};
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -130,6 +133,27 @@ pub fn capture(text: &str) -> Result<Capture, ValueError> {
     }
 }
 
+/// `leased` or `real`.
+///
+/// # Errors
+/// Any other word.
+pub fn dns(text: &str) -> Result<Dns, ValueError> {
+    let found = [Dns::Leased, Dns::Real]
+        .into_iter()
+        .find(|dns| dns.word() == text);
+    found.ok_or_else(|| word(text, tables::DNS))
+}
+
+/// `required`, `optional` or `any`.
+///
+/// # Errors
+/// Any other word.
+pub fn sni(text: &str) -> Result<Sni, ValueError> {
+    let all = [Sni::Required, Sni::Optional, Sni::Any];
+    let found = all.into_iter().find(|sni| sni.word() == text);
+    found.ok_or_else(|| word(text, tables::SNI))
+}
+
 /// `keep` or `off`.
 ///
 /// # Errors
@@ -247,6 +271,48 @@ pub fn percent(text: &str) -> Result<u32, ValueError> {
         .filter(|number| *number <= 100_000)
         .and_then(|number| u32::try_from(number).ok())
         .ok_or_else(|| ValueError::Percent(text.to_owned()))
+}
+
+/// A host that is allowed: a pattern, or `{ host = PATTERN, … }` with options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedHost {
+    /// Which hosts.
+    pub pattern: HostPattern,
+    /// What is said besides.
+    pub options: HostOptions,
+}
+
+impl AllowedHost {
+    /// As it could be written in TOML.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut text = format!("{:?}", self.pattern.to_string());
+        if self.options != HostOptions::default() {
+            text.insert_str(0, "{ host = ");
+            for (key, word) in self.options.chosen() {
+                text.push_str(&format!(", {key} = \"{word}\""));
+            }
+            text.push_str(" }");
+        }
+        text
+    }
+}
+
+impl From<HostPattern> for AllowedHost {
+    fn from(pattern: HostPattern) -> Self {
+        Self {
+            pattern,
+            options: HostOptions::default(),
+        }
+    }
+}
+
+impl FromStr for AllowedHost {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        text.parse::<HostPattern>().map(Self::from)
+    }
 }
 
 /// A fixed answer for a name: `HOST=ADDR[:PORT]`.

@@ -201,9 +201,10 @@ pub fn plan(
             .iter()
             .map(|rule| {
                 format!(
-                    "{} {} ({})",
+                    "{} {}{} ({})",
                     if rule.allow { "allow" } else { "deny" },
                     rule.pattern,
+                    rule.options,
                     rule.origin
                 )
             })

@@ -1,6 +1,6 @@
 //! Host patterns: `host`, `*.host` (sub-domains), `**.host` (with the apex), `*` (any), each with an optional port.
 
-use super::{Name, NameError, Origin};
+use super::{HostOptions, Name, NameError, Origin};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -59,6 +59,9 @@ pub struct HostRule {
     pub allow: bool,
     /// Denials by this rule are expected (telemetry): they are logged but don't count as news for the user.
     pub quiet: bool,
+    /// What it says besides; the default for a deny.
+    #[serde(default)]
+    pub options: HostOptions,
     /// Where it was written.
     pub origin: Origin,
 }

@@ -2,7 +2,7 @@
 
 use super::denial::{self, Status};
 use super::first_bytes::{self, Spoken};
-use super::gate::{self, Target};
+use super::gate::{self, Judged, Target};
 use super::record::Record;
 use super::requests::Asked;
 use super::resolve::ResolveError;
@@ -43,10 +43,7 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     if let Ok(Target::Name(name, _)) = &target {
         record.name = Some(name.clone());
     }
-    let judged = target.and_then(|target| {
-        record.ticket = Some(proxy.admit(&target)?);
-        Ok(target)
-    });
+    let judged = target.and_then(|target| proxy.admit(target, record));
     let mut bytes = Vec::new();
     let read = first_bytes::read(&mut stream, &mut bytes, gate::is_web(going.port())).await;
     let spoken = match read {
@@ -58,17 +55,17 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
         }
     };
     record.protocol = spoken.protocol();
-    let target = match judged.and_then(|target| gate::fits(&target, &spoken).map(|()| target)) {
-        Ok(target) => target,
+    let judged = match judged.and_then(|judged| gate::fits(&judged, &spoken).map(|()| judged)) {
+        Ok(judged) => judged,
         Err(deny) => return refuse(stream, going, record, deny).await,
     };
     if spoken == Spoken::Ended {
         return;
     }
-    let Some(upstream) = reach(proxy, &target, record).await else {
-        return failed(stream, going, &target, record).await;
+    let Some(upstream) = reach(proxy, &judged.target, record).await else {
+        return failed(stream, going, &judged.target, record).await;
     };
-    carry(stream, upstream, bytes, spoken, &target, going, record).await;
+    carry(stream, upstream, bytes, spoken, &judged, going, record).await;
 }
 
 /// Tells the client why its target wasn't reached.
@@ -89,7 +86,7 @@ pub(super) async fn carry(
     mut upstream: TcpStream,
     bytes: Vec<u8>,
     spoken: Spoken,
-    target: &Target,
+    judged: &Judged,
     going: SocketAddr,
     record: &mut Record,
 ) {
@@ -107,7 +104,7 @@ pub(super) async fn carry(
     let work = async {
         match begin {
             Some(begin) => {
-                requests::carry(inside, outside, bytes, begin, target, Asked::Server, counts).await
+                requests::carry(inside, outside, bytes, begin, judged, Asked::Server, counts).await
             }
             None => {
                 outside.write_all(&bytes).await?;

@@ -6,7 +6,7 @@
 use super::connection::{carry, failed, reach, refuse};
 use super::denial;
 use super::first_bytes::{self, Spoken};
-use super::gate::{self, Target, refusal};
+use super::gate::{self, Judged, refusal};
 use super::http::{Authority, Request};
 use super::record::Record;
 use super::requests::{self, Asked};
@@ -81,22 +81,22 @@ async fn connect(
     mut record: Record,
 ) {
     let going = SocketAddr::new(own, authority.port.unwrap_or(0));
-    let target = match authority.port {
+    let judged = match authority.port {
         Some(port) => judge(proxy, &authority.host, port, &mut record),
         None => Err(refusal("CONNECT without a port")),
     };
-    let target = match target {
-        Ok(target) => target,
+    let judged = match judged {
+        Ok(judged) => judged,
         Err(deny) => return refuse(stream, going, &mut record, deny).await,
     };
-    let Some(upstream) = reach(proxy, &target, &mut record).await else {
-        return failed(stream, going, &target, &record).await;
+    let Some(upstream) = reach(proxy, &judged.target, &mut record).await else {
+        return failed(stream, going, &judged.target, &record).await;
     };
     if let Err(error) = stream.write_all(AGREED).await {
         record.failed = Some(error.to_string());
         return;
     }
-    tunnel(stream, upstream, bytes, target, record).await;
+    tunnel(stream, upstream, bytes, judged, record).await;
 }
 
 /// What is spoken in a tunnel is judged before it gets to the other end.
@@ -104,12 +104,12 @@ pub(super) async fn tunnel(
     mut stream: TcpStream,
     upstream: TcpStream,
     mut bytes: Vec<u8>,
-    target: Target,
+    judged: Judged,
     mut record: Record,
 ) {
     let going = record.going;
     record.protocol = None;
-    let spoken = match first_bytes::read(&mut stream, &mut bytes, gate::is_web(target.port())).await {
+    let spoken = match first_bytes::read(&mut stream, &mut bytes, gate::is_web(judged.target.port())).await {
         Ok(spoken) => spoken,
         Err(error) => {
             record.failed = Some(error.to_string());
@@ -117,12 +117,12 @@ pub(super) async fn tunnel(
         }
     };
     record.protocol = spoken.protocol();
-    if let Err(deny) = gate::fits(&target, &spoken) {
+    if let Err(deny) = gate::fits(&judged, &spoken) {
         denial::reset(&upstream);
         return refuse(stream, going, &mut record, deny).await;
     }
     if spoken != Spoken::Ended {
-        carry(stream, upstream, bytes, spoken, &target, going, &mut record).await;
+        carry(stream, upstream, bytes, spoken, &judged, going, &mut record).await;
     }
 }
 
@@ -139,25 +139,25 @@ async fn forward(
     let asked = request.absolute.as_ref().filter(|absolute| absolute.is_http);
     let port = asked.map_or(0, |absolute| absolute.authority.port.unwrap_or(requests::HTTP));
     let going = SocketAddr::new(own, port);
-    let target = match asked {
+    let judged = match asked {
         Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record),
         None => Err(refusal("a proxy needs CONNECT, or the URL of an HTTP server")),
     };
-    let target = target.and_then(|target| gate::request_fits(&target, &request).map(|()| target));
-    let target = match target {
+    let judged = judged.and_then(|judged| gate::request_fits(&judged.target, &request).map(|()| judged));
+    let judged = match judged {
         // A tunnel is what leads to a port of TLS.
-        Ok(target) if target.port() == 443 => Err(refusal("no TLS on port 443")),
+        Ok(judged) if judged.target.port() == 443 => Err(refusal("no TLS on port 443")),
         other => other,
     };
-    let target = match target {
-        Ok(target) => target,
+    let judged = match judged {
+        Ok(judged) => judged,
         Err(deny) => {
             refuse(stream, going, &mut record, deny).await;
             return None;
         }
     };
-    let Some(mut upstream) = reach(proxy, &target, &mut record).await else {
-        failed(stream, going, &target, &record).await;
+    let Some(mut upstream) = reach(proxy, &judged.target, &mut record).await else {
+        failed(stream, going, &judged.target, &record).await;
         return None;
     };
     let begin = requests::Begin::Request(request);
@@ -171,7 +171,7 @@ async fn forward(
             denial::reset(&upstream);
             return None;
         }
-        carried = requests::carry(inside, outside, bytes, begin, &target, asked, counts) => carried,
+        carried = requests::carry(inside, outside, bytes, begin, &judged, asked, counts) => carried,
     };
     match carried {
         Ok(requests::End::Elsewhere(rest)) => Some((stream, rest)),
@@ -195,13 +195,12 @@ async fn forward(
 }
 
 /// What was asked for, if it may be reached.
-pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Target, Deny> {
+pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Judged, Deny> {
     record.going.set_port(port);
     let target = proxy.target_of(host, port)?;
     match &target {
-        Target::Name(name, _) => record.name = Some(name.clone()),
-        Target::Address(address) => record.going = *address,
+        gate::Target::Name(name, _) => record.name = Some(name.clone()),
+        gate::Target::Address(address) => record.going = *address,
     }
-    record.ticket = Some(proxy.admit(&target)?);
-    Ok(target)
+    proxy.admit(target, record)
 }

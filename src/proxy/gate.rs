@@ -7,9 +7,9 @@
 
 use super::first_bytes::Spoken;
 use super::http::Request;
-use super::live::Ticket;
+use super::record::Record;
 use super::{Proxy, lease};
-use crate::policy::{Action, Deny, Name, Origin};
+use crate::policy::{Action, Deny, Name, Origin, Sni};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a connection goes to.
@@ -55,6 +55,15 @@ impl Target {
     }
 }
 
+/// A target that the policy allows, with what it says besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// Where to.
+    pub(super) target: Target,
+    /// What the server name in TLS must be.
+    pub(super) sni: Sni,
+}
+
 /// Whether the client of this port speaks first, and in TLS or HTTP.
 pub(super) const fn is_web(port: u16) -> bool {
     matches!(port, 80 | 443)
@@ -85,8 +94,11 @@ impl Proxy {
     }
 
     /// Enters the connection where the policy lets it go there.
-    pub(super) fn admit(&self, target: &Target) -> Result<Ticket, Deny> {
-        self.live.admit(target.action())
+    pub(super) fn admit(&self, target: Target, record: &mut Record) -> Result<Judged, Deny> {
+        let action = target.action();
+        let sni = self.live.current().options(&action).sni;
+        record.ticket = Some(self.live.admit(action)?);
+        Ok(Judged { target, sni })
     }
 }
 
@@ -102,8 +114,10 @@ pub(super) fn unreachable(address: IpAddr) -> Option<&'static str> {
 }
 
 /// Whether what is spoken fits the target: a name that was asked for must be the one that is meant.
-pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
+pub(super) fn fits(judged: &Judged, spoken: &Spoken) -> Result<(), Deny> {
+    let target = &judged.target;
     match spoken {
+        Spoken::Tls { .. } if judged.sni == Sni::Any => Ok(()),
         Spoken::Tls { encrypted: true, .. } => Err(refusal(
             "the server name is encrypted (ECH), so it can't be checked",
         )),
@@ -128,7 +142,9 @@ pub(super) fn fits(target: &Target, spoken: &Spoken) -> Result<(), Deny> {
         } if matches!(target, Target::Address(_)) => Ok(()),
         Spoken::Tls {
             server_name: None, ..
-        } if is_web(target.port()) => Err(refusal("TLS without a server name, so it can't be checked")),
+        } if is_web(target.port()) && judged.sni == Sni::Required => {
+            Err(refusal("TLS without a server name, so it can't be checked"))
+        }
         Spoken::Tls {
             server_name: None, ..
         } => Ok(()),

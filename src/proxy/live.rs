@@ -148,6 +148,7 @@ mod tests {
                 pattern: pattern.parse().unwrap(),
                 allow: *allow,
                 quiet: false,
+                options: crate::policy::HostOptions::default(),
                 origin: Origin::Flag("test".into()),
             })
             .collect();

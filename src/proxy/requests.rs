@@ -6,7 +6,7 @@
 //! carried for WebSocket alone, and only when the server has agreed to it in its first answer.
 
 use super::first_bytes::{self, Spoken};
-use super::gate::{Target, request_fits};
+use super::gate::{Judged, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
 use super::record::Counts;
 use super::relay::AtEnd;
@@ -67,7 +67,7 @@ pub(super) async fn carry(
     outside: &mut TcpStream,
     first: Vec<u8>,
     begin: Begin,
-    target: &Target,
+    judged: &Judged,
     asked: Asked,
     counts: &Counts,
 ) -> io::Result<End> {
@@ -80,7 +80,7 @@ pub(super) async fn carry(
         buffer: first,
         passed: 0,
         counts,
-        target,
+        judged,
         asked,
     };
     let end = match asked {
@@ -124,7 +124,7 @@ struct Requests<'a> {
     /// Bytes at the start of it that were passed on all the same.
     passed: usize,
     counts: &'a Counts,
-    target: &'a Target,
+    judged: &'a Judged,
     asked: Asked,
 }
 
@@ -222,7 +222,7 @@ impl Requests<'_> {
     async fn decide(&mut self) -> io::Result<Next> {
         loop {
             if let Some(spoken) = first_bytes::tell(&self.buffer) {
-                return Ok(match (gate::fits(self.target, &spoken), spoken) {
+                return Ok(match (gate::fits(self.judged, &spoken), spoken) {
                     (Err(deny), _) => Next::Denied(deny),
                     (Ok(()), Spoken::Http(request)) => Next::Request(request),
                     (Ok(()), _) => Next::Other,
@@ -270,7 +270,7 @@ impl Requests<'_> {
             match http::parse(&self.buffer) {
                 Head::Whole(request) if self.leads_elsewhere(&request) => return Ok(Next::Elsewhere),
                 Head::Whole(request) => {
-                    return Ok(match request_fits(self.target, &request) {
+                    return Ok(match request_fits(&self.judged.target, &request) {
                         Ok(()) => Next::Request(request),
                         Err(deny) => Next::Denied(deny),
                     });
@@ -297,8 +297,8 @@ impl Requests<'_> {
     fn leads_elsewhere(&self, request: &Request) -> bool {
         let here = |absolute: &http::Absolute| {
             absolute.is_http
-                && self.target.is(&absolute.authority.host)
-                && absolute.authority.port.unwrap_or(HTTP) == self.target.port()
+                && self.judged.target.is(&absolute.authority.host)
+                && absolute.authority.port.unwrap_or(HTTP) == self.judged.target.port()
         };
         self.asked == Asked::Proxy && !request.absolute.as_ref().is_some_and(here)
     }

@@ -134,14 +134,14 @@ pub(super) async fn serve(
         Ok((host, port)) => judge(proxy, &host, port, &mut record).map_err(|deny| (Reply::NotAllowed, deny)),
         Err((reply, why)) => Err((reply, refusal(&format!("SOCKS5: {why}")))),
     };
-    let target = match judged {
-        Ok(target) => target,
+    let judged = match judged {
+        Ok(judged) => judged,
         Err((reply, deny)) => {
             record.denied = Some(deny);
             return end(stream, reply).await;
         }
     };
-    let Some(upstream) = reach(proxy, &target, &mut record).await else {
+    let Some(upstream) = reach(proxy, &judged.target, &mut record).await else {
         let reply = match record.denied {
             Some(_) => Reply::NotAllowed,
             None => Reply::HostUnreachable,
@@ -149,7 +149,7 @@ pub(super) async fn serve(
         return end(stream, reply).await;
     };
     match stream.write_all(&reply(Reply::Succeeded)).await {
-        Ok(()) => tunnel(stream, upstream, bytes, target, record).await,
+        Ok(()) => tunnel(stream, upstream, bytes, judged, record).await,
         Err(error) => record.failed = Some(error.to_string()),
     }
 }

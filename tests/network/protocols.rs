@@ -126,6 +126,38 @@ fn n21_an_encrypted_hello_is_refused() {
 }
 
 #[test]
+fn n21_a_rule_can_let_a_server_name_be_missing_or_anything() {
+    if !has("openssl") || !has("python3") {
+        return;
+    }
+    let (world, server) = (World::new(), Tls::start());
+    world.file("x.py", HELLO);
+    let config = world.home.join(".config/aca/config.toml");
+    let script = "a() { openssl s_client -brief -connect a.test:443 \"$@\" </dev/null 2>&1 | grep -c ESTABLISHED; }; \
+                  a -noservername; a -servername a.test; a -servername b.test; python3 x.py ech a.test";
+    for (sni, wanted) in [
+        ("required", "0\n1\n0\nalert 49\n"),
+        ("optional", "1\n1\n0\nalert 49\n"),
+        ("any", "1\n1\n1\nhandshake 22\n"),
+    ] {
+        world.file(
+            &config,
+            format!("network.preset = 'listed'\nnetwork.allow = [{{ host = 'a.test', sni = '{sni}' }}]\n"),
+        );
+        let ran = world.run(&["--resolve", &server.resolve("a.test")], script);
+        assert_eq!(ran.out, wanted, "{sni}: {ran:?}");
+    }
+    // In a file that isn't trusted it waits, as the host itself does.
+    world.file(&config, "network.preset = 'listed'\nnetwork.allow = ['a.test']\n");
+    world.file(
+        ".aca.toml",
+        "network.allow = [{ host = 'a.test', sni = 'any' }]\n",
+    );
+    let ran = world.run(&["--resolve", &server.resolve("a.test")], script);
+    assert_eq!(ran.out, "0\n1\n0\nalert 49\n", "{ran:?}");
+}
+
+#[test]
 fn plain_text_on_the_port_of_tls_is_refused() {
     let (world, server) = (World::new(), Server::http());
     let ran = world.run(

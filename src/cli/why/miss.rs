@@ -129,6 +129,7 @@ mod tests {
             pattern: pattern.parse().unwrap(),
             allow: true,
             quiet: false,
+            options: crate::policy::HostOptions::default(),
             origin: Origin::Flag("x".into()),
         };
         patterns.iter().map(rule).collect()

@@ -144,7 +144,7 @@ impl Imported {
             let origin = entry.origin.clone();
             match &entry.setting {
                 Setting::Preset(preset) => settings.preset = Some(located(*preset, origin)),
-                Setting::Allow(host) => settings.allow.push(located(host.clone(), origin)),
+                Setting::Allow(host) => settings.allow.push(located(host.clone().into(), origin)),
                 Setting::Deny(host) => settings.deny.push(located(host.clone(), origin)),
                 Setting::Home(home) => settings.home = Some(located(*home, origin)),
                 Setting::Path { access, path, .. } => {

@@ -2,7 +2,7 @@
 
 use super::{Entry, Imported, Setting};
 use crate::config::path::WrittenPath;
-use crate::config::value::home_word;
+use crate::config::value::{AllowedHost, home_word};
 use crate::config::{
     ConfigError, FileKind, Settings, Source, error::Problem, layer::Located, schema, value::EnvironmentEntry,
 };
@@ -188,7 +188,8 @@ fn expected(imported: &Imported) -> Settings {
 type Values = (
     Option<NetworkPreset>,
     Option<Home>,
-    [Vec<HostPattern>; 2],
+    Vec<AllowedHost>,
+    Vec<HostPattern>,
     [Vec<WrittenPath>; 3],
     Vec<EnvironmentEntry>,
     Vec<Grant>,
@@ -205,7 +206,8 @@ fn values(settings: &Settings) -> Values {
     (
         settings.preset.as_ref().map(|preset| preset.value),
         settings.home.as_ref().map(|home| home.value),
-        [bare(&settings.allow), bare(&settings.deny)],
+        bare(&settings.allow),
+        bare(&settings.deny),
         [bare(&settings.read), bare(&settings.write), bare(&settings.hide)],
         environment,
         bare(&settings.grants),

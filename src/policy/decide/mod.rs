@@ -3,7 +3,7 @@
 mod network;
 mod path;
 
-use super::{Access, Action, Change, NetworkPreset, Origin, Policy};
+use super::{Access, Action, Change, HostOptions, NetworkPreset, Origin, Policy};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -92,6 +92,21 @@ impl Policy {
     #[must_use]
     pub fn remedy(&self, action: &Action) -> Option<Change> {
         self.judge(action).err()?.change
+    }
+
+    /// What the rules that allow an action say besides; the default where there is none, and for what isn't the network's.
+    /// It says nothing of whether the action is allowed.
+    #[must_use]
+    pub fn options(&self, action: &Action) -> HostOptions {
+        let asked = match action {
+            Action::Resolve { name } => network::Asked::Name(name),
+            Action::Connect { name, port } => network::Asked::Connection(name, *port),
+            Action::ConnectAddress { address, port } => network::Asked::Address(*address, *port),
+            Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => {
+                return HostOptions::default();
+            }
+        };
+        network::options(&self.network, &asked)
     }
 
     fn judge(&self, action: &Action) -> Result<Allow, Box<Denied>> {

@@ -2,7 +2,7 @@
 
 use super::{Allow, Denied};
 use crate::policy::{
-    Change, HostPattern, HostRule, Name, NetworkPolicy, NetworkPreset, Origin, ResolveOverride,
+    Change, HostOptions, HostPattern, HostRule, Name, NetworkPolicy, NetworkPreset, Origin, ResolveOverride,
 };
 use std::net::IpAddr;
 
@@ -83,6 +83,15 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         "no rule allows it",
         opened.map(Change::Allow),
     ))
+}
+
+/// What the rules that allow it say besides.
+pub(super) fn options(network: &NetworkPolicy, asked: &Asked<'_>) -> HostOptions {
+    let allowing = network
+        .rules
+        .iter()
+        .filter(|rule| rule.allow && hits(rule, asked));
+    allowing.fold(HostOptions::default(), |options, rule| options.or(rule.options))
 }
 
 fn preset(network: &NetworkPolicy) -> Origin {
