@@ -1,12 +1,14 @@
 //! aca runs AI coding agents in a sandbox that the kernel enforces.
 //!
 //! Data goes one way: [`cli`] → [`config`] → [`policy`] (with [`facts`]) → [`plan`] → [`launch`] → [`supervise`] →
-//! [`audit`]. [`policy`] and [`plan`] are pure; [`launch`] makes a plan so; [`proxy`] is the gate of the network;
+//! [`audit`]. [`policy`] and [`plan`] are pure; [`launch`] makes a plan so; [`proxy`] is the gate of the network, [`control`] the
+//! channel to a running session;
 //! [`sys`] holds the only unsafe code. `tests/layers.rs` holds all that.
 pub mod agents;
 pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod facts;
 pub mod failure;
 pub mod launch;

@@ -105,6 +105,17 @@ const UPWARD: &[(&str, &[&str])] = &[
             "crate::facts",
         ],
     ),
+    (
+        "src/control",
+        &[
+            "crate::supervise",
+            "crate::proxy",
+            "crate::launch",
+            "crate::config",
+            "crate::cli",
+            "crate::ui",
+        ],
+    ),
     ("src/supervise", &["crate::cli", "crate::ui"]),
     ("src/audit", &["crate::cli", "crate::ui", "crate::launch"]),
 ];

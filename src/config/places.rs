@@ -54,6 +54,12 @@ impl Places {
         self.state.join("aca/sessions")
     }
 
+    /// Where the control sockets of running sessions are.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.state.join("aca/control")
+    }
+
     /// What is locked while agents' state is merged: beside the sessions, which are there by then.
     #[must_use]
     pub fn state_lock(&self) -> PathBuf {

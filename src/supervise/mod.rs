@@ -1,4 +1,6 @@
 //! The supervisor: what happens while the command runs.
+mod control;
+mod desk;
 mod event;
 mod flood;
 mod network;
@@ -10,6 +12,8 @@ pub mod state;
 pub mod terminal;
 mod trust;
 pub mod watch;
+pub use control::Serve;
+pub use desk::Desk;
 pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
 pub(crate) use flood::Bucket;
 pub use trust::Change;

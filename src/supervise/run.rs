@@ -1,5 +1,7 @@
 //! One run, from a plan to the end of everything in it: the order of the security steps stands here and nowhere else.
 
+use super::control::{self, Control};
+use super::desk::Desk;
 use super::event::{Emit, Event};
 use super::network::Network;
 use super::notify::Roots;
@@ -9,6 +11,7 @@ use super::state::{StateError, StateFile};
 use super::terminal::JobTerminal;
 use super::trust::Change;
 use super::watch::{Watch, Watched};
+use crate::audit::SessionId;
 use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
@@ -36,7 +39,9 @@ pub struct Run<'a> {
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
-    pub session: &'a str,
+    pub session: &'a SessionId,
+    /// Where its control socket is made.
+    pub control: PathBuf,
     /// Host directories that are made when missing: stores of caches, shared state.
     pub made: Vec<PathBuf>,
     /// State files that are carried back.
@@ -141,9 +146,10 @@ impl Run<'_> {
         let terminal = JobTerminal::look();
         make_directories(&self.made)?;
         let group = match &self.plan.cgroup {
-            Some(plan) => Some(Group::make(plan, self.session, stage.pid())?),
+            Some(plan) => Some(Group::make(plan, self.session.as_str(), stage.pid())?),
             None => None,
         };
+        let mut control = self.control();
         let steps = self.plan.stage();
         let mut standing = match stage.build(&steps, Some(&mut signals)) {
             Ok(standing) => standing,
@@ -178,11 +184,16 @@ impl Run<'_> {
             if let Some(network) = &mut network {
                 sources.push(network);
             }
+            if let Some(control) = &mut control {
+                sources.push(control);
+            }
             if let Some(watch) = &mut watch {
                 sources.push(watch);
             }
             session::run(&standing, signals, &terminal, &mut sources)
         };
+        // Nothing is asked of it any more.
+        drop(control);
         // The kernel takes its time to let go of the watches: meanwhile the rest is done.
         if let Some(watch) = &mut watch {
             watch.stop();
@@ -207,6 +218,18 @@ impl Run<'_> {
             state_lost,
             trust,
         })
+    }
+
+    fn control(&self) -> Option<Control> {
+        let desk = Arc::new(Desk {
+            session: self.session.to_string(),
+            agent: self.plan.agent.clone(),
+            project: self.plan.project.clone(),
+            live: Arc::clone(&self.live),
+        });
+        Control::new(&self.control, self.session, desk, Arc::clone(&self.events))
+            .map_err(|error| self.events.emit(control::lost(&error)))
+            .ok()
     }
 
     fn watch(&self, standing: &Standing) -> Option<Watch> {

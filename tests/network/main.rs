@@ -9,6 +9,7 @@ mod support;
 
 mod addresses;
 mod clients;
+mod control;
 mod explicit;
 mod hostile;
 mod load;

@@ -1,0 +1,74 @@
+//! What is asked of a running session, and what it says.
+
+use crate::policy::{NetworkPreset, lossy_path};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Version of the messages. Both ends are the same program mostly; after an update a session of the old one may run still.
+pub const VERSION: u32 = 1;
+
+/// A message with its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versioned<T> {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The message.
+    pub message: T,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// What is running.
+    Status,
+}
+
+/// What the session says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// It isn't done.
+    Refused(Refused),
+}
+
+/// What is running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The session's id.
+    pub session: String,
+    /// The agent's name, `generic` for a plain command.
+    pub agent: String,
+    /// The project's directory.
+    #[serde(serialize_with = "lossy_path")]
+    pub project: PathBuf,
+    /// Process id of the supervisor.
+    pub pid: u32,
+    /// The base of its network's rules.
+    pub network: NetworkPreset,
+    /// Connections that are open.
+    pub connections: u64,
+}
+
+/// Why it isn't done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// What and why.
+    pub message: String,
+    /// What to do, where something can be done.
+    pub hint: Option<String>,
+}
+
+impl Refused {
+    /// With what to do.
+    #[must_use]
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
+    }
+}
