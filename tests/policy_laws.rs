@@ -187,11 +187,13 @@ fn written() -> impl Strategy<Value = Written> {
         word("limits.cpu", &["50%", "100%"]),
         word("limits.open_files", &["10", "100"]),
         word("limits.file_size", &["1M", "2M"]),
+        word("limits.egress", &["1M", "2M"]),
+        word("limits.egress_per_host", &["1M", "2M"]),
     );
     (lists, words, proptest::bool::weighted(0.2)).prop_map(|(lists, words, fixed)| Written {
         lists: vec![lists.0, lists.1, lists.2, lists.3, lists.4, lists.5, lists.6],
         words: vec![
-            words.0, words.1, words.2, words.3, words.4, words.5, words.6, words.7,
+            words.0, words.1, words.2, words.3, words.4, words.5, words.6, words.7, words.8, words.9,
         ],
         fixed,
     })
@@ -479,6 +481,8 @@ fn wider(narrow: &Policy, wide: &Policy) -> Option<String> {
         |limits: &Limits| limits.file_bytes,
         |limits: &Limits| limits.open_files,
         |limits: &Limits| limits.cpu_percent.map(u64::from),
+        |limits: &Limits| limits.egress.as_ref().map(|budget| budget.bytes),
+        |limits: &Limits| limits.egress_per_host.as_ref().map(|budget| budget.bytes),
     ] {
         if number(limit(&narrow.limits), u64::MAX) > number(limit(&wide.limits), u64::MAX) {
             return Some("a limit".into());

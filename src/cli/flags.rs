@@ -307,6 +307,9 @@ pub struct RunFlags {
     /// Answer for a name with a fixed address, which may be private
     #[arg(long, value_name = "HOST=ADDR[:PORT]")]
     pub resolve: Vec<FixedAddress>,
+    /// Tell programs of the proxies inside by variables such as HTTPS_PROXY (none needs it: connections are captured)
+    #[arg(long)]
+    pub proxy_env: bool,
     /// Keep a variable, or set it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
@@ -337,6 +340,12 @@ pub struct RunFlags {
     /// Largest file that can be written, such as 1G
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub file_size: Option<u64>,
+    /// Most bytes that the run may send over the network, such as 2G
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub max_egress: Option<u64>,
+    /// Most bytes that it may send to one host
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub max_egress_per_host: Option<u64>,
     /// Directory to work on instead of the git work tree around the current directory
     #[arg(long, value_name = "DIR")]
     pub project: Option<PathBuf>,
@@ -376,6 +385,10 @@ impl RunFlags {
                 .map(|fixed| flagged("--resolve", fixed, fixed.clone()))
                 .collect(),
             capture: None,
+            proxy_env: self.proxy_env.then(|| Located {
+                value: true,
+                origin: Origin::Flag("--proxy-env".into()),
+            }),
             environment: self
                 .env
                 .iter()
@@ -413,6 +426,10 @@ impl RunFlags {
                 file_bytes: self.file_size.map(|size| flagged("--file-size", size, size)),
                 open_files: None,
                 cpu_percent: self.cpu.map(|cpu| flagged("--cpu", format_args!("{cpu}%"), cpu)),
+                egress_bytes: self.max_egress.map(|bytes| flagged("--max-egress", bytes, bytes)),
+                egress_per_host_bytes: self
+                    .max_egress_per_host
+                    .map(|bytes| flagged("--max-egress-per-host", bytes, bytes)),
             },
             own_sandbox: self
                 .own_sandbox

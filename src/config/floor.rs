@@ -152,6 +152,12 @@ impl Floor {
             ("file_size", asked.file_bytes.clone(), most.file_bytes.clone()),
             ("open_files", asked.open_files.clone(), most.open_files.clone()),
             ("cpu", cpu(&asked.cpu_percent), cpu(&most.cpu_percent)),
+            ("egress", asked.egress_bytes.clone(), most.egress_bytes.clone()),
+            (
+                "egress_per_host",
+                asked.egress_per_host_bytes.clone(),
+                most.egress_per_host_bytes.clone(),
+            ),
         ];
         for (key, asked, most) in limits {
             if let (Some(asked), Some(most)) = (asked, most)
@@ -195,6 +201,11 @@ impl Floor {
         fill(&mut limits.file_bytes, &self.limits.file_bytes);
         fill(&mut limits.open_files, &self.limits.open_files);
         fill(&mut limits.cpu_percent, &self.limits.cpu_percent);
+        fill(&mut limits.egress_bytes, &self.limits.egress_bytes);
+        fill(
+            &mut limits.egress_per_host_bytes,
+            &self.limits.egress_per_host_bytes,
+        );
         let most = self.limits.processes.clone();
         // There is a number when nobody names one.
         fill(

@@ -85,6 +85,7 @@ fn form(form: Form) -> Value {
             { "type": "integer", "minimum": 1, "maximum": 100_000 },
             { "type": "string", "pattern": "^0*[1-9][0-9]{0,5}%?$" },
         ] }),
+        Form::Switch => json!({ "type": "boolean" }),
         Form::Text => json!({ "type": "string" }),
     }
 }

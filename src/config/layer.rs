@@ -7,7 +7,7 @@ use super::{
     value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
 use crate::policy::{
-    Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
+    Budget, Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +33,8 @@ pub struct Settings {
     pub resolve: Vec<Located<FixedAddress>>,
     /// `[network] capture`.
     pub capture: Option<Located<Capture>>,
+    /// `[network] proxy_env`.
+    pub proxy_env: Option<Located<bool>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.
@@ -66,14 +68,24 @@ pub struct WrittenLimits {
     pub open_files: Option<Located<u64>>,
     /// `cpu`.
     pub cpu_percent: Option<Located<u32>>,
+    /// `egress`.
+    pub egress_bytes: Option<Located<u64>>,
+    /// `egress_per_host`.
+    pub egress_per_host_bytes: Option<Located<u64>>,
 }
 
 impl WrittenLimits {
-    /// The numbers alone.
+    /// The numbers; of budgets, their places too.
     #[must_use]
     pub fn values(&self) -> Limits {
         fn value<T: Copy>(limit: &Option<Located<T>>) -> Option<T> {
             limit.as_ref().map(|limit| limit.value)
+        }
+        fn budget(limit: &Option<Located<u64>>) -> Option<Budget> {
+            limit.as_ref().map(|limit| Budget {
+                bytes: limit.value,
+                origin: limit.origin.clone(),
+            })
         }
         Limits {
             memory_bytes: value(&self.memory_bytes),
@@ -81,6 +93,8 @@ impl WrittenLimits {
             file_bytes: value(&self.file_bytes),
             open_files: value(&self.open_files),
             cpu_percent: value(&self.cpu_percent),
+            egress: budget(&self.egress_bytes),
+            egress_per_host: budget(&self.egress_per_host_bytes),
         }
     }
 }

@@ -239,6 +239,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::Size => "'64T'".into(),
             Form::Count => "1000000".into(),
             Form::Percent => "100000".into(),
+            Form::Switch => "true".into(),
             Form::Text => "'x'".into(),
         };
         let who = if path.starts_with("floor") {
@@ -253,7 +254,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
 /// A key that is added to the tables is tried here without anybody thinking of it.
 #[test]
 fn a_projects_file_makes_nothing_wider_by_any_key() {
-    let user = "network.preset = 'none'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1 }";
+    let user = "network.preset = 'none'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
     let policy = |project: FileLayer| -> (Policy, usize) {
         let layers = Layers {
             project: Some(project),
@@ -392,6 +393,7 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Size
             | Form::Count
             | Form::Percent
+            | Form::Switch
             | Form::Text => {}
         }
         all.insert(path);
@@ -421,6 +423,10 @@ fn the_schema_judges_as_the_reader_does() {
         MIXED,
         "files.read = ['a', '/a', '~', '~/a', '.', '..', '../a', '../../a', './a', 'a/.b', 'a/..b']",
         "limits = { memory = 1, file_size = '12MiB', processes = '5', cpu = '150%', open_files = 9 }",
+        "limits = { egress = '2GiB', egress_per_host = 9 }",
+        "limits.egress = true",
+        "network.proxy_env = true",
+        "network.proxy_env = 'yes'",
         "limits.memory = '1.5G'",
         "limits.memory = -1",
         "limits.memory = 0",

@@ -51,6 +51,8 @@ pub struct Chosen {
     pub preset: Located<NetworkPreset>,
     /// The capture.
     pub capture: Located<Capture>,
+    /// Whether programs are told of the proxies inside.
+    pub proxy_env: Located<bool>,
     /// The home.
     pub home: Located<Home>,
     /// Grants.
@@ -156,6 +158,7 @@ struct Merging<'a> {
     bases: Bases<'a>,
     preset: Option<Located<NetworkPreset>>,
     capture: Located<Capture>,
+    proxy_env: Located<bool>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -178,6 +181,7 @@ impl<'a> Merging<'a> {
             bases,
             preset: None,
             capture: default(Capture::Auto),
+            proxy_env: default(false),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -252,6 +256,8 @@ impl<'a> Merging<'a> {
         let settings = layer.settings;
         let allow = settings.allow.iter().map(|host| &host.origin);
         let resolve = settings.resolve.iter().map(|fixed| &fixed.origin);
+        let variables = settings.environment.iter().map(|entry| &entry.origin);
+        let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
         let used = [
             (
                 Lock::Allow,
@@ -261,7 +267,7 @@ impl<'a> Merging<'a> {
             (
                 Lock::Environment,
                 "this would change what goes inside",
-                settings.environment.iter().map(|entry| &entry.origin).next(),
+                variables.chain(told).next(),
             ),
             (
                 Lock::Write,
@@ -292,6 +298,9 @@ impl<'a> Merging<'a> {
         }
         if let Some(capture) = &settings.capture {
             self.capture = capture.clone();
+        }
+        if let Some(proxy_env) = &settings.proxy_env {
+            self.proxy_env = proxy_env.clone();
         }
         if let Some(home) = &settings.home {
             self.home = home.clone();
@@ -379,6 +388,7 @@ impl<'a> Merging<'a> {
         let chosen = Chosen {
             preset,
             capture: self.capture.clone(),
+            proxy_env: self.proxy_env.clone(),
             home: self.home.clone(),
             grants: self.grants.clone(),
             limits,
@@ -436,6 +446,7 @@ impl<'a> Merging<'a> {
             rules,
             resolve: self.resolve.clone(),
             capture: self.capture.value,
+            proxy_env: self.proxy_env.value,
         })
     }
 }
@@ -463,6 +474,8 @@ fn limits(below: &mut WrittenLimits, above: &WrittenLimits) {
     later(&mut below.file_bytes, &above.file_bytes);
     later(&mut below.open_files, &above.open_files);
     later(&mut below.cpu_percent, &above.cpu_percent);
+    later(&mut below.egress_bytes, &above.egress_bytes);
+    later(&mut below.egress_per_host_bytes, &above.egress_per_host_bytes);
 }
 
 /// What the preset allows: each holds those before it.

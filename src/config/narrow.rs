@@ -8,7 +8,7 @@ use super::{
     path::Start,
     said::Said,
 };
-use crate::policy::{Grant, Home, Limits, NetworkPreset};
+use crate::policy::{Budget, Grant, Home, Limits, NetworkPreset};
 
 /// What holds without the file.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,7 @@ impl Split {
             deny,
             resolve,
             capture,
+            proxy_env,
             environment,
             read,
             write,
@@ -92,6 +93,8 @@ impl Split {
                 deny: Vec::new(),
                 resolve: resolve.clone(),
                 capture: capture.clone(),
+                // It changes what goes inside.
+                proxy_env: proxy_env.clone(),
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),
@@ -135,6 +138,12 @@ fn limit_sides(asked: &WrittenLimits, below: &Limits) -> (WrittenLimits, Written
     let file = sides(&asked.file_bytes, at_most(below.file_bytes));
     let open = sides(&asked.open_files, at_most(below.open_files));
     let cpu = sides(&asked.cpu_percent, at_most(below.cpu_percent));
+    let bytes = |budget: &Option<Budget>| budget.as_ref().map(|budget| budget.bytes);
+    let egress = sides(&asked.egress_bytes, at_most(bytes(&below.egress)));
+    let per_host = sides(
+        &asked.egress_per_host_bytes,
+        at_most(bytes(&below.egress_per_host)),
+    );
     (
         WrittenLimits {
             memory_bytes: memory.0,
@@ -142,6 +151,8 @@ fn limit_sides(asked: &WrittenLimits, below: &Limits) -> (WrittenLimits, Written
             file_bytes: file.0,
             open_files: open.0,
             cpu_percent: cpu.0,
+            egress_bytes: egress.0,
+            egress_per_host_bytes: per_host.0,
         },
         WrittenLimits {
             memory_bytes: memory.1,
@@ -149,6 +160,8 @@ fn limit_sides(asked: &WrittenLimits, below: &Limits) -> (WrittenLimits, Written
             file_bytes: file.1,
             open_files: open.1,
             cpu_percent: cpu.1,
+            egress_bytes: egress.1,
+            egress_per_host_bytes: per_host.1,
         },
     )
 }

@@ -35,6 +35,7 @@ impl Settings {
             deny,
             resolve,
             capture,
+            proxy_env,
             environment,
             read,
             write,
@@ -56,6 +57,7 @@ impl Settings {
         all.each("network.capture", capture, |capture| {
             text(value::capture_word(*capture))
         });
+        all.each("network.proxy_env", proxy_env, bool::to_string);
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);
@@ -122,11 +124,15 @@ impl List<'_> {
             file_bytes,
             open_files,
             cpu_percent,
+            egress_bytes,
+            egress_per_host_bytes,
         } = limits;
         self.each("limits.memory", memory_bytes, u64::to_string);
         self.each("limits.processes", processes, u64::to_string);
         self.each("limits.cpu", cpu_percent, |percent| format!("\"{percent}%\""));
         self.each("limits.file_size", file_bytes, u64::to_string);
         self.each("limits.open_files", open_files, u64::to_string);
+        self.each("limits.egress", egress_bytes, u64::to_string);
+        self.each("limits.egress_per_host", egress_per_host_bytes, u64::to_string);
     }
 }

@@ -151,6 +151,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
             "capture" => settings.capture = Some(self.word("capture", item, value::capture)?),
+            "proxy_env" => settings.proxy_env = Some(self.switch("proxy_env", item)?),
             "allow" => settings.allow = self.allowed(table, item)?,
             "deny" => settings.deny = self.list("deny", item, host)?,
             "resolve" => {
@@ -283,6 +284,10 @@ impl Reader<'_> {
             "processes" => limits.processes = Some(self.number("processes", item, value::count)?),
             "open_files" => limits.open_files = Some(self.number("open_files", item, value::count)?),
             "cpu" => limits.cpu_percent = Some(self.number("cpu", item, value::percent)?),
+            "egress" => limits.egress_bytes = Some(self.number("egress", item, value::size)?),
+            "egress_per_host" => {
+                limits.egress_per_host_bytes = Some(self.number("egress_per_host", item, value::size)?);
+            }
             _ => return Err(self.unknown_key(key, table, LIMITS)),
         }
         Ok(())
@@ -351,6 +356,14 @@ impl Reader<'_> {
     ) -> Result<Located<T>, ConfigError> {
         let text = self.text(key, "a string", item)?;
         let value = parse(text).map_err(|error| self.fault(item.span(), Problem::Value(error)))?;
+        Ok(self.located(item.span(), value))
+    }
+
+    fn switch(&self, key: &str, item: &Item<'_>) -> Result<Located<bool>, ConfigError> {
+        let value = item
+            .get_ref()
+            .as_bool()
+            .ok_or_else(|| self.wrong_type(key, "`true` or `false`", item))?;
         Ok(self.located(item.span(), value))
     }
 

@@ -45,6 +45,9 @@ impl Merged {
             text(&super::value::capture_word(*value)),
             origin,
         );
+        if chosen.proxy_env.value {
+            push("network.proxy_env", "true".into(), &chosen.proxy_env.origin);
+        }
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

@@ -34,6 +34,8 @@ pub(super) enum Form {
     Count,
     /// Percent of one processor.
     Percent,
+    /// Yes or no.
+    Switch,
     /// Any text.
     Text,
 }
@@ -137,6 +139,11 @@ pub(super) const NETWORK: &[Key] = &[
         "Fixed addresses of names; they may be private",
     ),
     key("capture", Form::Word(CAPTURES), "How connections are captured"),
+    key(
+        "proxy_env",
+        Form::Switch,
+        "Whether programs are told of the proxies inside by variables such as `HTTPS_PROXY`; none needs it, since connections are captured",
+    ),
 ];
 pub(super) const ENVIRONMENT: &[Key] = &[
     key(
@@ -175,6 +182,16 @@ pub(super) const LIMITS: &[Key] = &[
     key("cpu", Form::Percent, "Share of one processor"),
     key("file_size", Form::Size, "Largest file that can be written"),
     key("open_files", Form::Count, "Most open descriptors of one process"),
+    key(
+        "egress",
+        Form::Size,
+        "Most bytes that the whole run may send over the network",
+    ),
+    key(
+        "egress_per_host",
+        Form::Size,
+        "Most bytes that a run may send to one host",
+    ),
 ];
 pub(super) const FLOOR: &[Key] = &[
     administrators(

@@ -3,6 +3,7 @@
 use crate::facts::Facts;
 use crate::policy::EnvironmentPolicy;
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -11,11 +12,49 @@ const NEVER: [&str; 2] = ["LD_*", "DYLD_*"];
 /// Where programs are looked for when the caller has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `NAME=VALUE` for the program, and the names of what was dropped.
+/// Hosts that are reached without a proxy: the sandbox's own loopback, where servers inside are. Addresses of private
+/// networks aren't: one that a rule writes out is reached through the gate alone.
+const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+
+/// Where the proxies are as seen inside. Both speak HTTP and SOCKS5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Proxies {
+    /// The one that is named for HTTP.
+    pub(super) http: SocketAddr,
+    /// The one that is named for SOCKS5.
+    pub(super) socks: SocketAddr,
+}
+
+impl Proxies {
+    /// The variables that clients go by, in both spellings. npm, pip, cargo, git, curl, wget and Go's clients read these;
+    /// Node's own needs to be told to. Java's reads no variable that it wouldn't announce at each start
+    /// (`JAVA_TOOL_OPTIONS`), so none is set.
+    fn variables(self) -> Vec<(&'static str, String)> {
+        let (http, socks) = (
+            format!("http://{}", self.http),
+            format!("socks5h://{}", self.socks),
+        );
+        let mut all = Vec::new();
+        for (upper, lower, value) in [
+            ("HTTP_PROXY", "http_proxy", http.as_str()),
+            ("HTTPS_PROXY", "https_proxy", &http),
+            ("ALL_PROXY", "all_proxy", &socks),
+            ("NO_PROXY", "no_proxy", NO_PROXY),
+        ] {
+            all.push((upper, value.to_owned()));
+            all.push((lower, value.to_owned()));
+        }
+        all.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        all
+    }
+}
+
+/// `NAME=VALUE` for the program, and the names of what was dropped. `proxies` are those that it is told of.
 pub(super) fn environment(
     policy: &EnvironmentPolicy,
     facts: &Facts,
     directory: &Path,
+    proxies: Option<Proxies>,
 ) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut inside: Vec<(OsString, OsString)> = Vec::new();
     let mut dropped = Vec::new();
@@ -42,6 +81,9 @@ pub(super) fn environment(
     );
     // Programs, and people, can tell that they are inside.
     put(&mut inside, "ACA".into(), "1".into());
+    for (name, value) in proxies.into_iter().flat_map(Proxies::variables) {
+        put(&mut inside, name.into(), value.into());
+    }
     for (name, value) in &policy.set {
         put(&mut inside, name.into(), value.into());
     }

@@ -21,9 +21,13 @@ pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
-use crate::policy::{Capture, Grant, Limits, NetworkPreset, Origin, OwnSandbox, Policy, Requirement};
+use crate::policy::{
+    Capture, Grant, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, Requirement,
+};
+use environment::Proxies;
 use linux::Resource;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -185,7 +189,8 @@ pub fn plan(
     project::add(&policy, facts, needs, &mut entries)?;
     let made = own::add(facts, extras, &mut entries)?;
     let directory = directory(facts, needs, &entries)?;
-    let (environment, dropped_variables) = environment::environment(&policy.environment, facts, &directory);
+    let (environment, dropped_variables) =
+        environment::environment(&policy.environment, facts, &directory, proxies(&policy.network));
     let network = NetworkPlan {
         preset: policy.network.preset,
         capture: policy.network.capture,
@@ -245,6 +250,18 @@ pub fn plan(
         enforced,
         degraded,
     })
+}
+
+/// The proxies that programs are told of. Where connections are captured none needs one, so they are told when it was
+/// asked for. A capture that takes connections to the proxies alone, as a backend without a network namespace of its own
+/// would have, gives their addresses here whatever was asked: programs reach the same gate, and nothing else.
+fn proxies(network: &NetworkPolicy) -> Option<Proxies> {
+    let (address, _) = linux::OWN_ADDRESSES;
+    let [http, socks] = linux::PROXY_PORTS.map(|port| SocketAddr::from((address, port)));
+    let told = match network.capture {
+        Capture::Auto | Capture::Redirect | Capture::Ports => network.proxy_env,
+    };
+    (told && network.preset != NetworkPreset::None).then_some(Proxies { http, socks })
 }
 
 /// The caller's directory when it is in the project, else the project's root.

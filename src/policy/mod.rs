@@ -132,6 +132,19 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Percent of one processor (cgroup v2 `cpu.max`, where delegated).
     pub cpu_percent: Option<u32>,
+    /// What the whole run may send outside, over all connections.
+    pub egress: Option<Budget>,
+    /// What it may send to one host: a name, on whatever port, or an address.
+    pub egress_per_host: Option<Budget>,
+}
+
+/// Bytes that may be sent, and who says so: a denial shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// How many.
+    pub bytes: u64,
+    /// Where that was written.
+    pub origin: Origin,
 }
 
 impl Limits {
@@ -150,6 +163,8 @@ pub struct NetworkPolicy {
     pub resolve: Vec<ResolveOverride>,
     /// How connections are captured.
     pub capture: Capture,
+    /// Whether programs are told of the proxies inside though their connections are captured.
+    pub proxy_env: bool,
 }
 
 /// A named set of network rules. The order is from narrow to wide: each allows what those before it do.

@@ -107,8 +107,8 @@ pub(super) async fn carry(
                 requests::carry(inside, outside, bytes, begin, judged, Asked::Server, counts).await
             }
             None => {
+                counts.send(bytes.len())?;
                 outside.write_all(&bytes).await?;
-                relay::add(&counts.sent, bytes.len());
                 // A connection may stay for hours.
                 drop(bytes);
                 relay::both_ways(inside, outside, counts).await?;
@@ -133,7 +133,7 @@ pub(super) async fn carry(
         }
         Ok(requests::End::Done | requests::End::Elsewhere(_)) => {}
         Err(error) => {
-            record.failed = Some(error.to_string());
+            record.end_with(error);
             // Half of an answer must not look whole.
             denial::reset(&stream);
             denial::reset(&upstream);
@@ -143,6 +143,14 @@ pub(super) async fn carry(
 
 /// Connects to the target; else the record tells why not.
 pub(super) async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<TcpStream> {
+    record.draw_on(&proxy.budgets, target).ok()?;
+    if let Target::Name(name, _) = target
+        && proxy.resolver.asks(name)
+        && let Err(error) = record.counts.ask(name)
+    {
+        record.end_with(error);
+        return None;
+    }
     let addresses = match target {
         Target::Name(name, port) => proxy.resolver.addresses(name, *port).await,
         Target::Address(address) => Ok(vec![*address]),

@@ -186,7 +186,7 @@ async fn forward(
             None
         }
         Err(error) => {
-            record.failed = Some(error.to_string());
+            record.end_with(error);
             denial::reset(&stream);
             denial::reset(&upstream);
             None

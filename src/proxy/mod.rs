@@ -9,6 +9,7 @@
 //! [`denial`] says no in the protocol that asked.
 
 mod accept;
+mod budget;
 mod connection;
 mod denial;
 mod destination;
@@ -68,16 +69,20 @@ pub struct Proxy {
     leases: Mutex<lease::Leases>,
     asked: Mutex<questions::Asked>,
     resolver: resolve::Resolver,
+    budgets: budget::Budgets,
 }
 
 impl Proxy {
     /// A gate that asks the policy as it is at each moment, and tells `events`.
     #[must_use]
     pub fn new(live: Arc<Live>, events: Arc<dyn Emit>) -> Self {
-        let resolver = resolve::Resolver::new(&live.current());
+        let policy = live.current();
+        let told = Arc::new(told::Told::new(events));
+        let resolver = resolve::Resolver::new(&policy);
         Self {
+            budgets: budget::Budgets::new(&policy.limits, &told),
             live,
-            told: Arc::new(told::Told::new(events)),
+            told,
             leases: Mutex::default(),
             asked: Mutex::default(),
             resolver,

@@ -1,9 +1,12 @@
 //! What is told of a connection: exactly one event, however it ends.
 
+use super::budget::{Accounts, Budgets, Overdrawn};
+use super::gate::Target;
 use super::live::Ticket;
 use super::told::Told;
 use crate::policy::{Deny, Name, Protocol};
 use crate::supervise::Event;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,13 +35,69 @@ pub(super) struct Record {
     forgotten: bool,
 }
 
-/// Bytes carried so far.
-#[derive(Debug, Default)]
+/// Bytes carried so far, and the budgets that those to the outside are taken from.
+#[derive(Default)]
 pub(super) struct Counts {
+    sent: AtomicU64,
+    received: AtomicU64,
+    accounts: Accounts,
+}
+
+/// A direction, for what carries bytes in either.
+#[derive(Clone, Copy)]
+pub(super) enum Way<'a> {
     /// From inside to outside.
-    pub(super) sent: AtomicU64,
+    Out(&'a Counts),
     /// From outside to inside.
-    pub(super) received: AtomicU64,
+    In(&'a Counts),
+}
+
+impl Counts {
+    /// Counts bytes that are about to go outside: asked before they do, since some may not.
+    ///
+    /// # Errors
+    /// They don't fit a budget: none of them may go, and the connection ends.
+    pub(super) fn send(&self, bytes: usize) -> io::Result<()> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.accounts.take(bytes)?;
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes a name that is about to be looked up from the budgets: its bytes go outside as well.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(super) fn ask(&self, name: &Name) -> io::Result<()> {
+        let bytes = u64::try_from(name.as_str().len()).unwrap_or(u64::MAX);
+        self.accounts.take(bytes)
+    }
+
+    /// Counts bytes that came from outside.
+    pub(super) fn receive(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(0);
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// All of them, whichever way: it changes as long as something is carried.
+    pub(super) fn sum(&self) -> u64 {
+        let (sent, received) = (&self.sent, &self.received);
+        sent.load(Ordering::Relaxed)
+            .wrapping_add(received.load(Ordering::Relaxed))
+    }
+}
+
+impl Way<'_> {
+    /// Counts bytes that are about to be written, as [`Counts::send`] and [`Counts::receive`] do.
+    pub(super) fn pass(self, bytes: usize) -> io::Result<()> {
+        match self {
+            Self::Out(counts) => counts.send(bytes),
+            Self::In(counts) => {
+                counts.receive(bytes);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Record {
@@ -66,6 +125,28 @@ impl Record {
         match &self.ticket {
             Some(ticket) => ticket.cut().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Opens what the connection may send from now on; else tells why it may send nothing.
+    pub(super) fn draw_on(&mut self, budgets: &Budgets, target: &Target) -> Result<(), ()> {
+        match budgets.open(target) {
+            Ok(accounts) => {
+                self.counts.accounts = accounts;
+                Ok(())
+            }
+            Err(deny) => {
+                self.denied = Some(deny);
+                Err(())
+            }
+        }
+    }
+
+    /// Tells of the error that a connection ended with.
+    pub(super) fn end_with(&mut self, error: io::Error) {
+        match Overdrawn::of(error) {
+            Ok(deny) => self.denied = Some(deny),
+            Err(error) => self.failed = Some(error.to_string()),
         }
     }
 

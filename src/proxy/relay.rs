@@ -1,12 +1,11 @@
 //! Carries bytes both ways, each end's close as it comes, and counts them.
 
-use super::record::Counts;
+use super::record::{Counts, Way};
 use super::splice::Pipe;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -31,8 +30,8 @@ pub(super) async fn both_ways(
     let (outside_read, outside_write) = outside.split();
     let carried = async {
         tokio::try_join!(
-            one_way(inside_read, outside_write, &counts.sent, AtEnd::Close),
-            one_way(outside_read, inside_write, &counts.received, AtEnd::Close)
+            one_way(inside_read, outside_write, Way::Out(counts), AtEnd::Close),
+            one_way(outside_read, inside_write, Way::In(counts), AtEnd::Close)
         )
     };
     until_idle(counts, carried).await?.map(drop)
@@ -51,29 +50,28 @@ pub(super) enum AtEnd {
 pub(super) async fn one_way(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    count: &AtomicU64,
+    way: Way<'_>,
     end: AtEnd,
 ) -> io::Result<()> {
-    carry(&mut from, &mut to, count).await?;
+    carry(&mut from, &mut to, way).await?;
     match end {
         AtEnd::Close => to.shutdown().await,
         AtEnd::Stay => Ok(()),
     }
 }
 
-async fn carry(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, count: &AtomicU64) -> io::Result<()> {
+async fn carry(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, way: Way<'_>) -> io::Result<()> {
     let mut copied = 0;
     loop {
-        let read = copy(from, to).await?;
+        let read = copy(from, to, way).await?;
         if read == 0 {
             return Ok(());
         }
-        add(count, read);
         copied += read;
         if copied >= MUCH {
             copied = 0;
             if let Some(pipe) = Pipe::new() {
-                return pipe.carry((*from).as_ref(), (*to).as_ref(), count).await;
+                return pipe.carry((*from).as_ref(), (*to).as_ref(), way).await;
             }
         }
     }
@@ -86,7 +84,7 @@ thread_local! {
 }
 
 /// Reads once and writes all of it; 0 is the end. What the writer doesn't take at once is kept aside.
-async fn copy(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> io::Result<usize> {
+async fn copy(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>, way: Way<'_>) -> io::Result<usize> {
     let (read, rest) = poll_fn(|context| {
         BUFFER.with(|buffer| {
             let mut buffer = buffer.try_borrow_mut().map_err(io::Error::other)?;
@@ -96,6 +94,7 @@ async fn copy(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> io::Result<usi
             if bytes.is_empty() {
                 return Poll::Ready(Ok((0, Vec::new())));
             }
+            way.pass(bytes.len())?;
             let written = match Pin::new(&mut *to).poll_write(context, bytes) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => 0,
@@ -109,26 +108,15 @@ async fn copy(from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> io::Result<usi
     Ok(read)
 }
 
-/// Counts bytes.
-pub(super) fn add(count: &AtomicU64, bytes: usize) {
-    count.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
-}
-
 /// Ends `work` when nothing was counted for [`IDLE_MAX`].
 pub(super) async fn until_idle<T>(counts: &Counts, work: impl Future<Output = T>) -> io::Result<T> {
-    let sum = || {
-        counts
-            .sent
-            .load(Ordering::Relaxed)
-            .wrapping_add(counts.received.load(Ordering::Relaxed))
-    };
     tokio::pin!(work);
-    let mut last = sum();
+    let mut last = counts.sum();
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
             () = sleep_until(Instant::now() + IDLE_MAX) => {
-                let now = sum();
+                let now = counts.sum();
                 if now == last {
                     return Err(io::ErrorKind::TimedOut.into());
                 }

@@ -8,7 +8,7 @@
 use super::first_bytes::{self, Spoken};
 use super::gate::{Judged, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
-use super::record::Counts;
+use super::record::{Counts, Way};
 use super::relay::AtEnd;
 use super::{gate, relay};
 use crate::policy::Deny;
@@ -209,10 +209,10 @@ impl Requests<'_> {
             let count = reader
                 .take(&self.buffer)
                 .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+            self.counts.send(count)?;
             self.to
                 .write_all(self.buffer.get(..count).unwrap_or_default())
                 .await?;
-            relay::add(&self.counts.sent, count);
             self.buffer.drain(..count);
         }
         Ok(())
@@ -230,8 +230,8 @@ impl Requests<'_> {
             }
             let read = if first_bytes::may_pass(&self.buffer) {
                 let new = self.buffer.get(self.passed..).unwrap_or_default();
+                self.counts.send(new.len())?;
                 self.to.write_all(new).await?;
-                relay::add(&self.counts.sent, new.len());
                 self.passed = self.buffer.len();
                 self.fill().await?
             } else {
@@ -307,7 +307,7 @@ impl Requests<'_> {
     async fn pass_rest(mut self) -> io::Result<End> {
         let rest = std::mem::take(&mut self.buffer);
         self.send(rest.get(self.passed..).unwrap_or_default()).await?;
-        relay::one_way(self.from, self.to, &self.counts.sent, AtEnd::Close).await?;
+        relay::one_way(self.from, self.to, Way::Out(self.counts), AtEnd::Close).await?;
         Ok(End::Done)
     }
 
@@ -317,9 +317,8 @@ impl Requests<'_> {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.to.write_all(bytes).await?;
-        relay::add(&self.counts.sent, bytes.len());
-        Ok(())
+        self.counts.send(bytes.len())?;
+        self.to.write_all(bytes).await
     }
 }
 
@@ -346,8 +345,8 @@ async fn responses(
     loop {
         let read = from.read(&mut buffer).await?;
         let bytes = buffer.get(..read).unwrap_or_default();
+        counts.receive(read);
         to.write_all(bytes).await?;
-        relay::add(&counts.received, read);
         seen.extend_from_slice(bytes.get(..bytes.len().min(SWITCHING_BYTES)).unwrap_or_default());
         match switches(&seen) {
             None if read > 0 => {}
@@ -359,7 +358,7 @@ async fn responses(
         }
     }
     drop(buffer);
-    relay::one_way(from, to, &counts.received, end).await
+    relay::one_way(from, to, Way::In(counts), end).await
 }
 
 /// Whether a response begins by agreeing; `None` when it can't be told yet.

@@ -60,6 +60,11 @@ impl Resolver {
         }
     }
 
+    /// Whether a name server may be asked for a name: for one with a fixed answer none is.
+    pub(super) fn asks(&self, name: &Name) -> bool {
+        !self.fixed.iter().any(|fixed| fixed.name == *name)
+    }
+
     /// The addresses to dial for a name that was allowed.
     pub(super) async fn addresses(&self, name: &Name, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
         if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.name == *name) {

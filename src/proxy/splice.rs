@@ -1,11 +1,10 @@
 //! Moves bytes from one socket to another through a pipe, without copying them into this process (splice(2)). For
 //! connections that carry much: a pipe costs two descriptors.
 
-use super::relay::add;
+use super::record::Way;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU64;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -40,7 +39,7 @@ impl Pipe {
 
     /// Moves until `from` ends. The pipe is emptied before it is filled again, so that "would block" always is the
     /// socket's.
-    pub(super) async fn carry(&self, from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> io::Result<()> {
+    pub(super) async fn carry(&self, from: &TcpStream, to: &TcpStream, way: Way<'_>) -> io::Result<()> {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         loop {
             let fill = || Ok(splice(from, None, &self.write, None, SIZE, flags)?);
@@ -48,13 +47,13 @@ impl Pipe {
             if left == 0 {
                 return Ok(());
             }
+            way.pass(left)?;
             while left > 0 {
                 let drain = || Ok(splice(&self.read, None, to, None, left, flags)?);
                 let moved = to.async_io(Interest::WRITABLE, drain).await?;
                 if moved == 0 {
                     return Err(io::ErrorKind::WriteZero.into());
                 }
-                add(count, moved);
                 left -= moved;
             }
         }

@@ -1,6 +1,6 @@
 //! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
 
-use crate::policy::{Deny, Name, Protocol, lossy_path};
+use crate::policy::{Deny, Name, Origin, Protocol, lossy_path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf};
@@ -116,6 +116,19 @@ pub enum Event {
         /// How long it was open.
         duration_ms: u64,
     },
+    /// All that may be sent outside was sent: from then on nothing goes, to that host or at all.
+    BudgetReached {
+        /// Which host; `None` is all of them together.
+        host: Option<String>,
+        /// The key that says how much, such as `limits.egress`.
+        key: String,
+        /// Where that was written.
+        origin: Origin,
+        /// Bytes that may be sent.
+        limit: u64,
+        /// Bytes that were: what came next would have been too many.
+        sent: u64,
+    },
     /// A system call was refused.
     SyscallRefused {
         /// Process id on the host.
@@ -192,6 +205,7 @@ impl Event {
             | Self::Degraded { .. }
             | Self::SessionEnd { .. }
             | Self::ProcessStart { .. }
+            | Self::BudgetReached { .. }
             | Self::TrustChange { .. }
             | Self::Masked { .. }
             | Self::Protected { .. }

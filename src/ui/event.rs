@@ -107,6 +107,25 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             String::new(),
         ),
         Event::Connection { .. } => connection(event),
+        Event::BudgetReached {
+            host,
+            key,
+            origin,
+            limit,
+            sent,
+        } => {
+            let to = host
+                .as_ref()
+                .map_or_else(String::new, |host| format!(" to {host}"));
+            vec![(
+                "budget",
+                format!(
+                    "{} sent{to}: no more of {} may be, by {key} ({origin})",
+                    bytes(*sent),
+                    bytes(*limit)
+                ),
+            )]
+        }
         Event::SyscallRefused {
             pid,
             name,
@@ -355,6 +374,13 @@ mod tests {
             connection(None, None),
             connection(None, Some("connection refused")),
             connection(Some(deny(false, Some("*.test"))), None),
+            Event::BudgetReached {
+                host: None,
+                key: "limits.egress".into(),
+                origin: Origin::Flag("--max-egress 2048".into()),
+                limit: 2048,
+                sent: 1536,
+            },
             Event::SyscallRefused {
                 pid: 7,
                 name: "mount".into(),
@@ -406,6 +432,7 @@ mod tests {
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, failed: connection refused
         09:08:07  DENIED    #0 connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  budget    1.5 KiB sent: no more of 2.0 KiB may be, by limits.egress (flag --max-egress 2048)
         09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit
         09:08:07  masked    /work/p/.env

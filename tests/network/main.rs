@@ -8,6 +8,7 @@
 mod support;
 
 mod addresses;
+mod budgets;
 mod clients;
 mod control;
 mod explicit;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A server, and what it was sent.
@@ -75,6 +76,48 @@ impl Server {
     }
 
     /// The flag that leads a name here, whatever the port asked for.
+    pub(crate) fn resolve(&self, name: &str) -> String {
+        format!("{name}=127.0.0.1:{}", self.port)
+    }
+}
+
+/// Takes whatever it is sent, counts it, and says nothing.
+pub(crate) struct Sink {
+    port: u16,
+    taken: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// Starts it.
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken = Arc::new(AtomicU64::new(0));
+        let shared = Arc::clone(&taken);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let taken = Arc::clone(&shared);
+                let take = move || {
+                    let mut buffer = [0; 32 << 10];
+                    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                        taken.fetch_add(u64::try_from(count).unwrap(), Ordering::SeqCst);
+                    }
+                };
+                std::thread::Builder::new()
+                    .stack_size(128 << 10)
+                    .spawn(take)
+                    .unwrap();
+            }
+        });
+        Self { port, taken }
+    }
+
+    /// Bytes so far; those of a connection that ended are all there.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::SeqCst)
+    }
+
+    /// The flag that leads a name here.
     pub(crate) fn resolve(&self, name: &str) -> String {
         format!("{name}=127.0.0.1:{}", self.port)
     }

@@ -114,6 +114,15 @@ pub(super) fn explain(event: &Event) -> Explanation {
                 )]),
             }
         }
+        Event::BudgetReached {
+            host, key, origin, ..
+        } => Explanation::notes([
+            match host {
+                Some(host) => format!("no more may be sent to {host} in this run: `{key}` ({origin})"),
+                None => format!("no more may be sent in this run: `{key}` ({origin})"),
+            },
+            "what was open was cut at its next byte, and connections that came later were denied".into(),
+        ]),
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
         Event::TrustChange {
             path,
@@ -272,6 +281,13 @@ mod tests {
                 name: "a.test".into(),
                 kind: "A".into(),
                 denied: Some(deny(Some("*.test"), None)),
+            },
+            Event::BudgetReached {
+                host: Some("a.test".into()),
+                key: "limits.egress_per_host".into(),
+                origin: Origin::Flag("--max-egress-per-host 1024".into()),
+                limit: 1024,
+                sent: 1000,
             },
             Event::SyscallRefused {
                 pid: 7,

@@ -83,6 +83,7 @@ fn process(event: &Event) -> Option<i32> {
         | Event::SessionEnd { .. }
         | Event::Lookup { .. }
         | Event::Connection { .. }
+        | Event::BudgetReached { .. }
         | Event::TrustChange { .. }
         | Event::Masked { .. }
         | Event::Protected { .. }
