@@ -1,9 +1,8 @@
 //! aca runs AI coding agents in a sandbox that the kernel enforces.
 //!
 //! Data goes one way: [`cli`] → [`config`] → [`policy`] (with [`facts`]) → [`plan`] → [`launch`] → [`supervise`] →
-//! [`audit`]. [`policy`] and [`plan`] are pure; [`launch`] makes a plan so; [`proxy`] is the gate of the network, [`control`] the
-//! channel to a running session;
-//! [`sys`] holds the only unsafe code. `tests/layers.rs` holds all that.
+//! [`audit`]. [`policy`], [`plan`] and [`git`] are pure; [`launch`] makes a plan so; [`proxy`] is the gate of the network,
+//! [`control`] the channel to a running session; [`sys`] holds the only unsafe code. `tests/layers.rs` holds all that.
 pub mod agents;
 pub mod audit;
 pub mod cli;
@@ -11,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod facts;
 pub mod failure;
+pub mod git;
 pub mod launch;
 pub mod plan;
 pub mod policy;

@@ -14,6 +14,11 @@ const READERS: &[(&str, &str)] = &[
     ("src/config/schema.rs", "configuration"),
     ("src/control/frame.rs", "control"),
     ("src/facts/git_config.rs", "git_config"),
+    ("src/git/advertisement.rs", "git_advertisement"),
+    ("src/git/object_id.rs", "git_push"),
+    ("src/git/packet.rs", "git_push"),
+    ("src/git/push.rs", "git_push"),
+    ("src/git/ssh_words.rs", "git_ssh_words"),
     ("src/launch/channel.rs", "message"),
     ("src/proxy/dns.rs", "dns"),
     ("src/proxy/first_bytes.rs", "http_head"),
@@ -76,6 +81,7 @@ const SIGNS: &[&str] = &[
     "postcard::from_bytes",
     "DeTable::parse",
     "parse_to_ast(",
+    "words: &[String]",
 ];
 
 fn root() -> PathBuf {

@@ -46,6 +46,16 @@ struct Work {
     /// How much of it: MiB, connections or requests.
     count: usize,
     client: Program,
+    server: Server,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// [`web::serve`].
+    Own,
+    /// Node's, as many development servers are.
+    Node,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +84,19 @@ const fn work(name: &'static str, does: Does, tls: bool, count: usize, client: P
         tls,
         count,
         client,
+        server: Server::Own,
+    }
+}
+
+/// The same rows that sandboxes' proxies are compared by elsewhere: curl, and a server in Node.
+const fn usual(name: &'static str, does: Does, tls: bool, count: usize) -> Work {
+    Work {
+        name,
+        does,
+        tls,
+        count,
+        client: Program::Curl,
+        server: Server::Node,
     }
 }
 
@@ -119,6 +142,20 @@ const WORK: &[Work] = &[
         2000,
         Program::Curl,
     ),
+    usual("curl to node: bulk, TLS, MiB/s", Does::Bulk, true, 512),
+    usual("curl to node: new connections, TLS", Does::New, true, 300),
+    usual(
+        "curl to node: requests kept alive, TLS",
+        Does::Kept(1),
+        true,
+        2000,
+    ),
+    usual(
+        "curl to node: requests kept alive, plain",
+        Does::Kept(1),
+        false,
+        2000,
+    ),
 ];
 
 /// A way from the client to the server.
@@ -145,7 +182,12 @@ fn main() {
     raise_descriptors();
     web::certify(&world.root);
     let ports = web::serve(&world.root);
-    let columns = columns(&world, ports);
+    let own = columns(&world, ports);
+    let node = web::serve_by_node(&world.root);
+    let by_node = node.as_ref().map(|node| columns(&world, node.ports));
+    if node.is_none() {
+        println!("node is not installed: no rows with its server");
+    }
     println!("the network, {ROUNDS} rounds in turn: median, and over no sandbox");
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
     println!(
@@ -153,10 +195,21 @@ fn main() {
         names.join(" | "),
         "---|".repeat(names.len())
     );
-    for (row, Work { name, tls, .. }) in WORK.iter().enumerate() {
+    for (
+        row,
+        Work {
+            name, tls, server, ..
+        },
+    ) in WORK.iter().enumerate()
+    {
+        let (columns, ports) = match (server, &node, &by_node) {
+            (Server::Own, ..) => (&own, ports),
+            (Server::Node, Some(node), Some(columns)) => (columns, node.ports),
+            (Server::Node, ..) => continue,
+        };
         if wanted.is_none_or(|word| name.contains(word.as_str())) {
             let port = if *tls { ports.1 } else { ports.0 };
-            println!("| {name} | {} |", cells(&world, &columns, row, port).join(" | "));
+            println!("| {name} | {} |", cells(&world, columns, row, port).join(" | "));
         }
     }
     if wanted.is_none_or(|word| word == "memory") {

@@ -4,10 +4,10 @@
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 /// The name in the certificate.
@@ -54,6 +54,63 @@ pub(crate) fn serve(directory: &Path) -> (u16, u16) {
         answer(StreamOwned::new(connection, stream));
     });
     (plain, tls)
+}
+
+/// A server in Node, ended with the value.
+pub(crate) struct Node {
+    process: Child,
+    /// Plain, and TLS.
+    pub(crate) ports: (u16, u16),
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+/// The same answers as [`serve`]'s, by Node; `None` where it isn't installed.
+pub(crate) fn serve_by_node(directory: &Path) -> Option<Node> {
+    const PROGRAM: &str = r#"
+        const fs = require('fs'), piece = Buffer.alloc(65536, 'x');
+        const answer = (request, response) => {
+            let left = Number(request.url.split('/').pop());
+            response.writeHead(200, {'Content-Length': left});
+            const more = () => {
+                while (left > 0) {
+                    const part = piece.subarray(0, Math.min(left, piece.length));
+                    left -= part.length;
+                    if (!response.write(part)) return response.once('drain', more);
+                }
+                response.end();
+            };
+            more();
+        };
+        const plain = require('http').createServer(answer).listen(0, '127.0.0.1', () => {
+            const tls = require('https').createServer(
+                {key: fs.readFileSync('key.pem'), cert: fs.readFileSync('cert.pem')}, answer
+            ).listen(0, '127.0.0.1', () => console.log(plain.address().port, tls.address().port));
+        });
+    "#;
+    let mut process = Command::new("node")
+        .args(["-e", PROGRAM])
+        .current_dir(directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ports: Vec<u16> = line
+        .split_whitespace()
+        .map(|port| port.parse().unwrap())
+        .collect();
+    Some(Node {
+        process,
+        ports: (ports[0], ports[1]),
+    })
 }
 
 fn listen(handle: impl Fn(TcpStream) + Send + Sync + 'static) -> u16 {

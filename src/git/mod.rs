@@ -1,0 +1,15 @@
+//! Git's wire protocol, as far as who stands between a client inside and a server outside has to understand it.
+//!
+//! Everything here is pure: bytes in, values out, and bytes again. A client's bytes are read strictly into what is known
+//! and written anew ([`push`]); a server's are passed on with what would lead past the policy taken out
+//! ([`advertisement`]); a refusal is told so that git takes it for a working server's ([`report`]).
+
+pub mod advertisement;
+#[cfg(fuzzing)]
+pub mod fuzz;
+pub mod object_id;
+pub mod packet;
+pub mod push;
+pub mod ref_name;
+pub mod report;
+pub mod ssh_words;
