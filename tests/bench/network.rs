@@ -189,7 +189,7 @@ fn main() {
         println!("node is not installed: no rows with its server");
     }
     println!("the network, {ROUNDS} rounds in turn: median, and over no sandbox");
-    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let names: Vec<&str> = own.iter().map(|column| column.name).collect();
     println!(
         "| work | {} |\n|---|{}",
         names.join(" | "),
