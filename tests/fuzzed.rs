@@ -25,6 +25,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/proxy/http.rs", "http_head"),
     ("src/proxy/socks.rs", "socks"),
     ("src/proxy/tls.rs", "client_hello"),
+    ("src/proxy/upstream/tunnel.rs", "proxy_answer"),
 ];
 
 /// Files that look like readers and aren't.
@@ -56,6 +57,7 @@ const OTHERS: &[(&str, &str)] = &[
         "src/policy/pattern.rs",
         "patterns of the user's; laws by proptest",
     ),
+    ("src/policy/upstream.rs", "encodes"),
     (
         "src/presets/tree.rs",
         "looks for words; nothing in it says where to read on",

@@ -389,6 +389,8 @@ impl RunFlags {
                 value: true,
                 origin: Origin::Flag("--proxy-env".into()),
             }),
+            // Not by a flag: everybody on the machine sees those.
+            upstream_proxy: None,
             environment: self
                 .env
                 .iter()

@@ -7,7 +7,7 @@ use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::proxy::Live;
+use crate::proxy::{Live, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, TrustChange};
@@ -33,6 +33,12 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let stage = stage.map_err(launch_failure)?;
     let prepared = prepare(args, beginning)?;
     permitted(&prepared.policy, &args.words)?;
+    let ambient = &prepared.ambient;
+    let wanted = &prepared.policy.network.upstream_proxy;
+    let upstream = Upstream::new(wanted, &ambient.environment, &ambient.home).map_err(|error| {
+        Failure::new(FailureKind::Configuration, error)
+            .hint("`upstream_proxy = \"none\"` goes without a proxy")
+    })?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(
@@ -55,6 +61,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let run = Run {
         plan: &prepared.plan,
         live: Live::new(Arc::new(prepared.policy.clone())),
+        upstream: Arc::new(upstream),
         events: log.clone(),
         session: &session,
         control: prepared.places.control(),

@@ -180,6 +180,9 @@ pub enum Problem {
     /// A key of the administrator's in another file.
     #[error("`{0}` counts in the administrator's file alone, `/etc/aca/config.toml`")]
     AdministratorOnly(&'static str),
+    /// A key of the user's in a project's file.
+    #[error("`{0}` counts in the user's or the administrator's file alone")]
+    NotTheProjects(&'static str),
     /// More than the administrator lets anyone have.
     #[error("`{key}`: `{asked}` goes beyond `{most}`, the most that is allowed here ({})", forbidden.origin)]
     BeyondFloor {
@@ -225,6 +228,11 @@ impl Problem {
             Self::Path(PathError::Parent(_)) => vec!["write the path without `..`".into()],
             Self::NetworkOff(_) => vec!["choose a preset as well: `--net agent`".into()],
             Self::BeyondFloor { forbidden, .. } | Self::Locked { forbidden, .. } => vec![forbidden.hint()],
+            Self::NotTheProjects(key) => {
+                vec![format!(
+                    "take it out here, and write `{key}` in `~/.config/aca/config.toml`"
+                )]
+            }
             Self::AdministratorOnly(_) => {
                 vec!["take it out here, or ask whoever administers this machine".into()]
             }

@@ -29,7 +29,7 @@ fn table(keys: &[Key], about: &str) -> Value {
             let mut schema = form(key.form);
             if let Value::Object(schema) = &mut schema {
                 let about = match key.who {
-                    Who::Anyone => key.about.to_owned(),
+                    Who::Anyone | Who::Owner => key.about.to_owned(),
                     Who::Administrator => format!("{} (administrator)", key.about),
                 };
                 schema.insert("description".into(), json!(about));
@@ -86,6 +86,7 @@ fn form(form: Form) -> Value {
             { "type": "string", "pattern": "^0*[1-9][0-9]{0,5}%?$" },
         ] }),
         Form::Switch => json!({ "type": "boolean" }),
+        Form::Proxy => json!({ "type": "string", "pattern": PROXY }),
         Form::Text => json!({ "type": "string" }),
     }
 }
@@ -96,6 +97,7 @@ const NAME: &str = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$";
 const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:0*[1-9][0-9]{0,4})?$";
 /// Not empty, and no `..` after a name.
 const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
+const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+/?)$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";
 const SIZE: &str = "^0*[1-9][0-9]*([KkMmGgTt]([Ii]?[Bb])?|[Bb])?$";

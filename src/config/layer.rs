@@ -8,6 +8,7 @@ use super::{
 };
 use crate::policy::{
     Budget, Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
+    UpstreamProxy,
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +36,8 @@ pub struct Settings {
     pub capture: Option<Located<Capture>>,
     /// `[network] proxy_env`.
     pub proxy_env: Option<Located<bool>>,
+    /// `[network] upstream_proxy`; never a project's.
+    pub upstream_proxy: Option<Located<UpstreamProxy>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.

@@ -17,6 +17,7 @@ use crate::{
     policy::{
         Capture, CommandRule, Dns, EnvironmentPolicy, Grant, Home, HostOptions, HostPattern, HostRule,
         NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride, Sni,
+        UpstreamProxy,
     },
     presets,
 };
@@ -53,6 +54,8 @@ pub struct Chosen {
     pub capture: Located<Capture>,
     /// Whether programs are told of the proxies inside.
     pub proxy_env: Located<bool>,
+    /// The proxy outside.
+    pub upstream_proxy: Located<UpstreamProxy>,
     /// The home.
     pub home: Located<Home>,
     /// Grants.
@@ -159,6 +162,7 @@ struct Merging<'a> {
     preset: Option<Located<NetworkPreset>>,
     capture: Located<Capture>,
     proxy_env: Located<bool>,
+    upstream_proxy: Located<UpstreamProxy>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -182,6 +186,7 @@ impl<'a> Merging<'a> {
             preset: None,
             capture: default(Capture::Auto),
             proxy_env: default(false),
+            upstream_proxy: default(UpstreamProxy::Environment),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -302,6 +307,9 @@ impl<'a> Merging<'a> {
         if let Some(proxy_env) = &settings.proxy_env {
             self.proxy_env = proxy_env.clone();
         }
+        if let Some(proxy) = &settings.upstream_proxy {
+            self.upstream_proxy = proxy.clone();
+        }
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
@@ -389,6 +397,7 @@ impl<'a> Merging<'a> {
             preset,
             capture: self.capture.clone(),
             proxy_env: self.proxy_env.clone(),
+            upstream_proxy: self.upstream_proxy.clone(),
             home: self.home.clone(),
             grants: self.grants.clone(),
             limits,
@@ -447,6 +456,7 @@ impl<'a> Merging<'a> {
             resolve: self.resolve.clone(),
             capture: self.capture.value,
             proxy_env: self.proxy_env.value,
+            upstream_proxy: self.upstream_proxy.value.clone(),
         })
     }
 }

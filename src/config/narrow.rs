@@ -46,6 +46,7 @@ impl Split {
             resolve,
             capture,
             proxy_env,
+            upstream_proxy,
             environment,
             read,
             write,
@@ -95,6 +96,8 @@ impl Split {
                 capture: capture.clone(),
                 // It changes what goes inside.
                 proxy_env: proxy_env.clone(),
+                // The reader takes none from a project.
+                upstream_proxy: upstream_proxy.clone(),
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

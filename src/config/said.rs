@@ -36,6 +36,7 @@ impl Settings {
             resolve,
             capture,
             proxy_env,
+            upstream_proxy,
             environment,
             read,
             write,
@@ -58,6 +59,7 @@ impl Settings {
             text(value::capture_word(*capture))
         });
         all.each("network.proxy_env", proxy_env, bool::to_string);
+        all.each("network.upstream_proxy", upstream_proxy, |proxy| text(proxy));
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);

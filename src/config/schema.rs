@@ -154,6 +154,9 @@ impl Reader<'_> {
             "proxy_env" => settings.proxy_env = Some(self.switch("proxy_env", item)?),
             "allow" => settings.allow = self.allowed(table, item)?,
             "deny" => settings.deny = self.list("deny", item, host)?,
+            "upstream_proxy" => {
+                settings.upstream_proxy = Some(self.word("upstream_proxy", item, value::upstream_proxy)?);
+            }
             "resolve" => {
                 for (name, item) in self.table("resolve", item)? {
                     let address = self.text(name.get_ref(), "an address as a string", item)?;
@@ -322,12 +325,23 @@ impl Reader<'_> {
     /// Whether a key may stand here. What follows may only read keys that pass: so the tables are all there is.
     fn check(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> Result<(), ConfigError> {
         match known.iter().find(|known| known.name == key.get_ref()) {
-            Some(known) if known.who == Who::Anyone || self.kind == FileKind::Administrator => Ok(()),
+            Some(known) if self.may(known) => Ok(()),
             Some(known) => {
-                let problem = Problem::AdministratorOnly(known.name);
+                let problem = match known.who {
+                    Who::Owner => Problem::NotTheProjects(known.name),
+                    Who::Anyone | Who::Administrator => Problem::AdministratorOnly(known.name),
+                };
                 Err(self.fault(key.span(), problem))
             }
             None => Err(self.unknown_key(key, table, known)),
+        }
+    }
+
+    fn may(&self, known: &Known) -> bool {
+        match known.who {
+            Who::Anyone => true,
+            Who::Owner => self.kind != FileKind::Project,
+            Who::Administrator => self.kind == FileKind::Administrator,
         }
     }
 
@@ -443,8 +457,10 @@ impl Reader<'_> {
 
     fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> ConfigError {
         let names = || {
-            let may = |known: &&Known| known.who == Who::Anyone || self.kind == FileKind::Administrator;
-            known.iter().filter(may).map(|known| known.name)
+            known
+                .iter()
+                .filter(|known| self.may(known))
+                .map(|known| known.name)
         };
         let problem = Problem::UnknownKey {
             key: key.get_ref().to_string(),

@@ -48,6 +48,8 @@ impl Merged {
         if chosen.proxy_env.value {
             push("network.proxy_env", "true".into(), &chosen.proxy_env.origin);
         }
+        let Located { value, origin } = &chosen.upstream_proxy;
+        push("network.upstream_proxy", text(value), origin);
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

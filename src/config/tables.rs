@@ -36,6 +36,8 @@ pub(super) enum Form {
     Percent,
     /// Yes or no.
     Switch,
+    /// A proxy, or where its URL is.
+    Proxy,
     /// Any text.
     Text,
 }
@@ -45,6 +47,8 @@ pub(super) enum Form {
 pub(super) enum Who {
     /// Everybody's.
     Anyone,
+    /// The user's and the administrator's: it can't be in a project's.
+    Owner,
     /// The administrator's.
     Administrator,
 }
@@ -144,6 +148,14 @@ pub(super) const NETWORK: &[Key] = &[
         Form::Switch,
         "Whether programs are told of the proxies inside by variables such as `HTTPS_PROXY`; none needs it, since connections are captured",
     ),
+    Key {
+        who: Who::Owner,
+        ..key(
+            "upstream_proxy",
+            Form::Proxy,
+            "The proxy outside that connections go through: a URL, `env:NAME`, `file:PATH`, `none`, or `environment` (HTTPS_PROXY and its like)",
+        )
+    },
 ];
 pub(super) const ENVIRONMENT: &[Key] = &[
     key(

@@ -3,7 +3,7 @@
 use super::{floor::Lock, suggest, tables};
 use crate::policy::{
     Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name, NameError,
-    NetworkPreset, OwnSandbox, Sni,
+    NetworkPreset, OwnSandbox, ProxyUrlError, Sni, UpstreamProxy,
 };
 use std::{
     fmt,
@@ -57,6 +57,9 @@ pub enum ValueError {
     /// A variable of the dynamic loader.
     #[error("`{0}` makes the dynamic loader run other code in every program, so it never goes inside")]
     Loader(String),
+    /// No proxy.
+    #[error("this is no proxy: {0}")]
+    Proxy(ProxyUrlError),
     /// A value with a NUL byte, which no environment can hold.
     #[error("the value of `{0}` has a NUL byte")]
     VariableNul(String),
@@ -78,6 +81,7 @@ impl ValueError {
             | Self::EveryVariable
             | Self::PatternSet(_)
             | Self::Loader(_)
+            | Self::Proxy(_)
             | Self::VariableNul(_) => None,
         }
     }
@@ -152,6 +156,14 @@ pub fn sni(text: &str) -> Result<Sni, ValueError> {
     let all = [Sni::Required, Sni::Optional, Sni::Any];
     let found = all.into_iter().find(|sni| sni.word() == text);
     found.ok_or_else(|| word(text, tables::SNI))
+}
+
+/// A proxy outside, or where its URL is.
+///
+/// # Errors
+/// Anything else.
+pub fn upstream_proxy(text: &str) -> Result<UpstreamProxy, ValueError> {
+    text.parse().map_err(ValueError::Proxy)
 }
 
 /// `keep` or `off`.

@@ -91,10 +91,16 @@ impl HostPattern {
         match &self.hosts {
             Hosts::Any => true,
             Hosts::Exactly(own) => own == name,
-            Hosts::Below(own) => is_below(name, own),
-            Hosts::BelowAndApex(own) => own == name || is_below(name, own),
+            Hosts::Below(own) => name.is_below(own),
+            Hosts::BelowAndApex(own) => own == name || name.is_below(own),
             Hosts::Address(_) => false,
         }
+    }
+
+    /// Whether it is `*`, which names no host.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        matches!(self.hosts, Hosts::Any)
     }
 
     /// Whether every name that `other` means is meant here too, whatever the ports.
@@ -104,10 +110,10 @@ impl HostPattern {
             (Hosts::Any, Hosts::Address(_)) => false,
             (Hosts::Any, _) => true,
             (_, Hosts::Exactly(name)) => self.has_name(name),
-            (Hosts::Below(own), Hosts::Below(name)) => own == name || is_below(name, own),
-            (Hosts::Below(own), Hosts::BelowAndApex(name)) => is_below(name, own),
+            (Hosts::Below(own), Hosts::Below(name)) => own == name || name.is_below(own),
+            (Hosts::Below(own), Hosts::BelowAndApex(name)) => name.is_below(own),
             (Hosts::BelowAndApex(own), Hosts::Below(name) | Hosts::BelowAndApex(name)) => {
-                own == name || is_below(name, own)
+                own == name || name.is_below(own)
             }
             (own, other) => own == other,
         }
@@ -147,12 +153,6 @@ impl HostPattern {
             Port::Web => any_port || DEFAULT_PORTS.contains(&port),
         }
     }
-}
-
-fn is_below(name: &Name, apex: &Name) -> bool {
-    name.as_str()
-        .strip_suffix(apex.as_str())
-        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
 }
 
 impl FromStr for HostPattern {

@@ -15,6 +15,7 @@ mod options;
 mod path;
 pub mod path_text;
 mod pattern;
+mod upstream;
 
 pub use action::{Action, Protocol};
 pub use change::Change;
@@ -28,6 +29,8 @@ pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
+
+pub use upstream::{Credentials, ProxyHost, ProxyUrl, ProxyUrlError, UpstreamProxy};
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, path::PathBuf};
@@ -165,6 +168,9 @@ pub struct NetworkPolicy {
     pub capture: Capture,
     /// Whether programs are told of the proxies inside though their connections are captured.
     pub proxy_env: bool,
+    /// The proxy outside that connections go through.
+    #[serde(default)]
+    pub upstream_proxy: UpstreamProxy,
 }
 
 /// A named set of network rules. The order is from narrow to wide: each allows what those before it do.

@@ -38,6 +38,36 @@ impl Name {
         self.0.split('.')
     }
 
+    /// Whether it is a sub-domain of `apex`, at whatever depth.
+    #[must_use]
+    pub fn is_below(&self, apex: &Self) -> bool {
+        self.0
+            .strip_suffix(apex.as_str())
+            .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    }
+
+    /// Whether it only means something in one network, and never in the public's: a single label, and what lies below
+    /// `local` (RFC 6762 3), `home.arpa` (RFC 8375) and `internal`, which will never be delegated.
+    #[must_use]
+    pub fn is_of_one_network(&self) -> bool {
+        let mut labels = self.labels().rev();
+        match (labels.next(), labels.next()) {
+            (Some("local" | "internal"), _) | (Some("arpa"), Some("home")) => true,
+            (_, below) => below.is_none(),
+        }
+    }
+
+    /// Without the labels at its beginning that stand for a service (`_sip._tcp.a.test`, RFC 8552): the host or domain
+    /// that it is about. `None` when nothing is left.
+    #[must_use]
+    pub fn without_service(&self) -> Option<Self> {
+        let mut rest = self.0.as_str();
+        while rest.starts_with('_') {
+            rest = rest.split_once('.')?.1;
+        }
+        Some(Self(rest.to_owned()))
+    }
+
     /// Whether it has one label only, as `intranet`.
     #[must_use]
     pub fn is_single_label(&self) -> bool {
@@ -114,6 +144,32 @@ mod tests {
     #[test]
     fn one_form_for_each_name() {
         assert_eq!("GitHub.COM.".parse::<Name>().unwrap().as_str(), "github.com");
+    }
+
+    #[test]
+    fn services_are_about_their_domain() {
+        let about = |text: &str| text.parse::<Name>().unwrap().without_service();
+        let name = |text: &str| Some(text.parse::<Name>().unwrap());
+        assert_eq!(about("_mongodb._tcp.db.x.test"), name("db.x.test"));
+        assert_eq!(about("db._x.test"), name("db._x.test"));
+        assert_eq!(about("_tcp._udp"), None);
+    }
+
+    #[test]
+    fn names_of_one_network() {
+        let is = |text: &str| text.parse::<Name>().unwrap().is_of_one_network();
+        for text in [
+            "intranet",
+            "printer.local",
+            "LOCAL.",
+            "metadata.google.internal",
+            "a.home.arpa",
+        ] {
+            assert!(is(text), "{text}");
+        }
+        for text in ["a.test", "local.test", "1.in-addr.arpa", "xlocal.com"] {
+            assert!(!is(text), "{text}");
+        }
     }
 
     #[test]

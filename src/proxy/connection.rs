@@ -3,10 +3,10 @@
 use super::denial::{self, Status};
 use super::first_bytes::{self, Spoken};
 use super::gate::{self, Judged, Target};
+use super::reach::{Outside, reach};
 use super::record::Record;
 use super::requests::Asked;
-use super::resolve::ResolveError;
-use super::{Proxy, dial, explicit, questions, relay, requests};
+use super::{Proxy, explicit, questions, relay, requests};
 use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     if spoken == Spoken::Ended {
         return;
     }
-    let Some(upstream) = reach(proxy, &judged.target, record).await else {
+    let Some(upstream) = reach(proxy, &judged, (&spoken).into(), record).await else {
         return failed(stream, going, &judged.target, record).await;
     };
     carry(stream, upstream, bytes, spoken, &judged, going, record).await;
@@ -83,7 +83,7 @@ pub(super) async fn failed(stream: TcpStream, going: SocketAddr, target: &Target
 /// Carries a connection that was judged; `bytes` were read of it.
 pub(super) async fn carry(
     mut stream: TcpStream,
-    mut upstream: TcpStream,
+    mut upstream: Outside,
     bytes: Vec<u8>,
     spoken: Spoken,
     judged: &Judged,
@@ -108,6 +108,7 @@ pub(super) async fn carry(
             }
             None => {
                 counts.send(bytes.len())?;
+                let outside = &mut outside.stream;
                 outside.write_all(&bytes).await?;
                 // A connection may stay for hours.
                 drop(bytes);
@@ -121,60 +122,26 @@ pub(super) async fn carry(
         deny = record.cut() => {
             record.denied = Some(deny);
             denial::reset(&stream);
-            return denial::reset(&upstream);
+            return denial::reset(&upstream.stream);
         }
         carried = work => carried,
     };
     match carried {
         Ok(requests::End::Denied(deny)) => {
-            denial::reset(&upstream);
+            denial::reset(&upstream.stream);
             drop(upstream);
             refuse(stream, going, record, deny).await;
+        }
+        Ok(requests::End::Refused(why)) => {
+            record.failed = Some(why);
+            failed(stream, going, &judged.target, record).await;
         }
         Ok(requests::End::Done | requests::End::Elsewhere(_)) => {}
         Err(error) => {
             record.end_with(error);
             // Half of an answer must not look whole.
             denial::reset(&stream);
-            denial::reset(&upstream);
-        }
-    }
-}
-
-/// Connects to the target; else the record tells why not.
-pub(super) async fn reach(proxy: &Proxy, target: &Target, record: &mut Record) -> Option<TcpStream> {
-    record.draw_on(&proxy.budgets, target).ok()?;
-    if let Target::Name(name, _) = target
-        && proxy.resolver.asks(name)
-        && let Err(error) = record.counts.ask(name)
-    {
-        record.end_with(error);
-        return None;
-    }
-    let addresses = match target {
-        Target::Name(name, port) => proxy.resolver.addresses(name, *port).await,
-        Target::Address(address) => Ok(vec![*address]),
-    };
-    let addresses = match addresses {
-        Ok(addresses) => addresses,
-        Err(error @ ResolveError::NotPublic { .. }) => {
-            record.denied = Some(gate::refusal(&error.to_string()));
-            return None;
-        }
-        Err(error @ ResolveError::Failed { .. }) => {
-            record.failed = Some(error.to_string());
-            return None;
-        }
-    };
-    match dial::connect(addresses).await {
-        Ok(upstream) => {
-            upstream.set_nodelay(true).ok();
-            record.upstream = upstream.peer_addr().ok().map(|address| address.ip());
-            Some(upstream)
-        }
-        Err(error) => {
-            record.failed = Some(format!("cannot connect: {error}"));
-            None
+            denial::reset(&upstream.stream);
         }
     }
 }

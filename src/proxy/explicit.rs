@@ -3,13 +3,15 @@
 //!
 //! What is asked for is judged as a connection to there would be, and so is what is spoken in a tunnel.
 
-use super::connection::{carry, failed, reach, refuse};
+use super::connection::{carry, failed, refuse};
 use super::denial;
 use super::first_bytes::{self, Spoken};
 use super::gate::{self, Judged, refusal};
 use super::http::{Authority, Request};
+use super::reach::{Outside, depends, reach};
 use super::record::Record;
 use super::requests::{self, Asked};
+use super::upstream::Kind;
 use super::{Proxy, socks};
 use crate::plan::linux::{OWN_ADDRESSES, PROXY_PORTS};
 use crate::policy::{Deny, Protocol};
@@ -89,20 +91,26 @@ async fn connect(
         Ok(judged) => judged,
         Err(deny) => return refuse(stream, going, &mut record, deny).await,
     };
-    let Some(upstream) = reach(proxy, &judged.target, &mut record).await else {
-        return failed(stream, going, &judged.target, &record).await;
+    let upstream = if depends(proxy, &judged.target) {
+        None
+    } else {
+        match reach(proxy, &judged, Kind::Tls, &mut record).await {
+            Some(upstream) => Some(upstream),
+            None => return failed(stream, going, &judged.target, &record).await,
+        }
     };
     if let Err(error) = stream.write_all(AGREED).await {
         record.failed = Some(error.to_string());
         return;
     }
-    tunnel(stream, upstream, bytes, judged, record).await;
+    tunnel(proxy, stream, upstream, bytes, judged, record).await;
 }
 
-/// What is spoken in a tunnel is judged before it gets to the other end.
+/// What is spoken in a tunnel is judged before it gets to the other end, which is reached now if it wasn't before.
 pub(super) async fn tunnel(
+    proxy: &Proxy,
     mut stream: TcpStream,
-    upstream: TcpStream,
+    upstream: Option<Outside>,
     mut bytes: Vec<u8>,
     judged: Judged,
     mut record: Record,
@@ -118,11 +126,22 @@ pub(super) async fn tunnel(
     };
     record.protocol = spoken.protocol();
     if let Err(deny) = gate::fits(&judged, &spoken) {
-        denial::reset(&upstream);
+        if let Some(upstream) = &upstream {
+            denial::reset(&upstream.stream);
+        }
         return refuse(stream, going, &mut record, deny).await;
     }
-    if spoken != Spoken::Ended {
+    if spoken == Spoken::Ended {
+        return;
+    }
+    let upstream = match upstream {
+        Some(upstream) => Some(upstream),
+        None => reach(proxy, &judged, (&spoken).into(), &mut record).await,
+    };
+    if let Some(upstream) = upstream {
         carry(stream, upstream, bytes, spoken, &judged, going, &mut record).await;
+    } else {
+        failed(stream, going, &judged.target, &record).await;
     }
 }
 
@@ -156,7 +175,7 @@ async fn forward(
             return None;
         }
     };
-    let Some(mut upstream) = reach(proxy, &judged.target, &mut record).await else {
+    let Some(mut upstream) = reach(proxy, &judged, Kind::Http, &mut record).await else {
         failed(stream, going, &judged.target, &record).await;
         return None;
     };
@@ -168,7 +187,7 @@ async fn forward(
         deny = record.cut() => {
             record.denied = Some(deny);
             denial::reset(&stream);
-            denial::reset(&upstream);
+            denial::reset(&upstream.stream);
             return None;
         }
         carried = requests::carry(inside, outside, bytes, begin, &judged, asked, counts) => carried,
@@ -181,14 +200,19 @@ async fn forward(
             None
         }
         Ok(requests::End::Denied(deny)) => {
-            denial::reset(&upstream);
+            denial::reset(&upstream.stream);
             refuse(stream, going, &mut record, deny).await;
+            None
+        }
+        Ok(requests::End::Refused(why)) => {
+            record.failed = Some(why);
+            failed(stream, going, &judged.target, &record).await;
             None
         }
         Err(error) => {
             record.end_with(error);
             denial::reset(&stream);
-            denial::reset(&upstream);
+            denial::reset(&upstream.stream);
             None
         }
     }

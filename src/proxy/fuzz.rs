@@ -5,7 +5,7 @@
     reason = "there for the fuzzer alone"
 )]
 
-use super::{dns, first_bytes, http, socks, tls};
+use super::{dns, first_bytes, http, socks, tls, upstream};
 
 pub fn client_hello(bytes: &[u8]) {
     let whole = tls::parse(bytes);
@@ -70,4 +70,10 @@ pub fn socks(bytes: &[u8]) {
     holds(bytes, socks::greeting);
     holds(bytes, socks::password);
     holds(bytes, socks::request);
+}
+
+pub fn proxy_answer(bytes: &[u8]) {
+    if let Some((_, reason)) = upstream::status(bytes) {
+        assert!(reason.len() <= 60 && reason.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    }
 }

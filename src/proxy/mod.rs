@@ -5,7 +5,8 @@
 //! is believed, and what isn't understood is refused.
 //!
 //! One connection: [`accept`] takes it, [`destination`] tells where it was going, [`first_bytes`] what it speaks,
-//! [`gate`] whether it may, [`resolve`] and [`guard`] to which addresses, [`dial`] connects, [`relay`] carries it, and
+//! [`gate`] whether it may, [`reach`] gets to it, by [`resolve`] and [`guard`] to which addresses or through [`upstream`],
+//! [`dial`] connects, [`relay`] carries it, and
 //! [`denial`] says no in the protocol that asked.
 
 mod accept;
@@ -25,6 +26,7 @@ mod http;
 mod lease;
 mod live;
 mod questions;
+mod reach;
 mod record;
 mod relay;
 mod requests;
@@ -33,12 +35,15 @@ mod socks;
 mod splice;
 mod tls;
 mod told;
+mod upstream;
 
 use crate::supervise::Emit;
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use live::Live;
+pub use upstream::{Upstream, UpstreamError};
 
 /// How connections come here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +75,14 @@ pub struct Proxy {
     asked: Mutex<questions::Asked>,
     resolver: resolve::Resolver,
     budgets: budget::Budgets,
+    upstream: Arc<Upstream>,
+    unchecked: AtomicBool,
 }
 
 impl Proxy {
     /// A gate that asks the policy as it is at each moment, and tells `events`.
     #[must_use]
-    pub fn new(live: Arc<Live>, events: Arc<dyn Emit>) -> Self {
+    pub fn new(live: Arc<Live>, upstream: Arc<Upstream>, events: Arc<dyn Emit>) -> Self {
         let policy = live.current();
         let told = Arc::new(told::Told::new(events));
         let resolver = resolve::Resolver::new(&policy);
@@ -86,6 +93,8 @@ impl Proxy {
             leases: Mutex::default(),
             asked: Mutex::default(),
             resolver,
+            upstream,
+            unchecked: AtomicBool::new(false),
         }
     }
 
@@ -118,6 +127,11 @@ impl Proxy {
         stop.await;
         tasks.shutdown().await;
         self.told.finish();
+    }
+
+    /// Whether this is the first connection to an address that can't be checked.
+    fn is_first_unchecked(&self) -> bool {
+        !self.unchecked.swap(true, Ordering::Relaxed)
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, lease::Leases> {

@@ -5,7 +5,7 @@ use super::gate::Target;
 use super::live::Ticket;
 use super::told::Told;
 use crate::policy::{Deny, Name, Protocol};
-use crate::supervise::Event;
+use crate::supervise::{Event, Via};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) struct Record {
     pub(super) upstream: Option<IpAddr>,
     /// Its entry among the open ones, once it was let through.
     pub(super) ticket: Option<Ticket>,
+    /// The proxy outside that it goes through.
+    pub(super) via: Option<Via>,
     /// Why it was refused.
     pub(super) denied: Option<Deny>,
     /// Why it failed.
@@ -110,6 +112,7 @@ impl Record {
             name: None,
             protocol: None,
             upstream: None,
+            via: None,
             ticket: None,
             denied: None,
             failed: None,
@@ -167,6 +170,7 @@ impl Drop for Record {
             port: self.going.port(),
             protocol: self.protocol,
             upstream: self.upstream,
+            via: self.via.take(),
             denied: self.denied.take(),
             failed: self.failed.take(),
             sent: self.counts.sent.load(Ordering::Relaxed),

@@ -8,11 +8,14 @@
 use super::first_bytes::{self, Spoken};
 use super::gate::{Judged, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
+use super::reach::{Forward, Outside};
 use super::record::{Counts, Way};
 use super::relay::AtEnd;
+use super::upstream;
 use super::{gate, relay};
 use crate::policy::Deny;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,6 +33,8 @@ pub(super) const HTTP: u16 = 80;
 /// How a server agrees to a change of protocol.
 const SWITCHING_BYTES: usize = 12;
 const SWITCHING: [&[u8]; 2] = [b"HTTP/1.1 101", b"HTTP/1.0 101"];
+/// How a proxy asks for a password.
+const UNAUTHORIZED: [&[u8]; 2] = [b"HTTP/1.1 407", b"HTTP/1.0 407"];
 
 /// How long a server may take to end when its client has turned to another.
 const LEFT_WITHIN: Duration = Duration::from_secs(2);
@@ -40,6 +45,8 @@ pub(super) enum End {
     Done,
     /// A later request was refused.
     Denied(Deny),
+    /// The proxy outside doesn't take requests, and nothing was answered.
+    Refused(String),
     /// A later request to a proxy leads elsewhere; here it is, with what followed.
     Elsewhere(Vec<u8>),
 }
@@ -64,7 +71,7 @@ pub(super) enum Begin {
 /// Carries until both ends are done; `first` holds what was read of it.
 pub(super) async fn carry(
     inside: &mut TcpStream,
-    outside: &mut TcpStream,
+    outside: &mut Outside,
     first: Vec<u8>,
     begin: Begin,
     judged: &Judged,
@@ -72,7 +79,8 @@ pub(super) async fn carry(
     counts: &Counts,
 ) -> io::Result<End> {
     let (inside_read, inside_write) = inside.split();
-    let (outside_read, outside_write) = outside.split();
+    let forward = outside.forward.as_ref();
+    let (outside_read, outside_write) = outside.stream.split();
     let (agreed, agreement) = oneshot::channel();
     let requests = Requests {
         from: inside_read,
@@ -82,28 +90,37 @@ pub(super) async fn carry(
         counts,
         judged,
         asked,
+        forward,
     };
     let end = match asked {
         Asked::Server => AtEnd::Close,
         Asked::Proxy => AtEnd::Stay,
     };
-    let responses = responses(outside_read, inside_write, agreed, counts, end);
+    let responses = responses(outside_read, inside_write, agreed, counts, end, forward.is_some());
+    let answered = |done| match (done, forward) {
+        (Responses::Unauthorized, Some(forward)) => {
+            Some(End::Refused(upstream::unauthorized(&forward.url).to_string()))
+        }
+        (Responses::Unauthorized | Responses::Passed, _) => None,
+    };
     let carried = async {
         tokio::pin!(responses);
         let requests = requests.run(begin, agreement);
         tokio::pin!(requests);
         tokio::select! {
             end = &mut requests => match end? {
-                End::Done => responses.await.map(|()| End::Done),
+                End::Done => Ok(answered(responses.await?).unwrap_or(End::Done)),
                 // The client has the whole answer, or it would not ask for the next.
                 End::Elsewhere(rest) => match timeout(LEFT_WITHIN, responses).await {
-                    Ok(done) => done.map(|()| End::Elsewhere(rest)),
+                    Ok(done) => Ok(answered(done?).unwrap_or(End::Elsewhere(rest))),
                     Err(_) => Ok(End::Elsewhere(rest)),
                 },
-                denied @ End::Denied(_) => Ok(denied),
+                other @ (End::Denied(_) | End::Refused(_)) => Ok(other),
             },
             done = &mut responses => {
-                done?;
+                if let Some(end) = answered(done?) {
+                    return Ok(end);
+                }
                 match asked {
                     // The server has ended; what the client still sends goes to it as long as it takes it.
                     Asked::Server => requests.await,
@@ -126,6 +143,7 @@ struct Requests<'a> {
     counts: &'a Counts,
     judged: &'a Judged,
     asked: Asked,
+    forward: Option<&'a Forward>,
 }
 
 impl Requests<'_> {
@@ -166,38 +184,64 @@ impl Requests<'_> {
         }
     }
 
-    /// Passes a head on, without the fields that ask for a protocol that isn't carried.
+    /// Passes a head on, without the fields that ask for a protocol that isn't carried, and with the target in the form
+    /// that the other end takes.
     async fn pass_head(&mut self, request: &Request, keep_upgrade: bool) -> io::Result<()> {
         let head: Vec<u8> = self
             .buffer
             .drain(..request.length.min(self.buffer.len()))
             .collect();
-        let mut left_out: Vec<&std::ops::Range<usize>> = Vec::new();
+        let mut changes: Vec<(Range<usize>, String)> = Vec::new();
+        let without = |place: &Range<usize>| (place.clone(), String::new());
         if !keep_upgrade {
-            left_out.extend(&request.upgrade_fields);
+            changes.extend(request.upgrade_fields.iter().map(without));
         }
-        if self.asked == Asked::Proxy {
-            left_out.extend(request.absolute.iter().map(|absolute| &absolute.place));
-            left_out.extend(&request.proxy_fields);
+        if self.asked == Asked::Proxy || self.forward.is_some() {
+            changes.extend(request.proxy_fields.iter().map(without));
+            changes.extend(self.target(request, &head));
         }
-        left_out.sort_by_key(|place| place.start);
-        let mut kept = Vec::with_capacity(head.len() + 1);
+        if let Some(credentials) = self.forward.and_then(|forward| forward.url.credentials.as_ref()) {
+            let line = head
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(0, |end| end + 1);
+            let field = format!("Proxy-Authorization: {}\r\n", credentials.basic());
+            changes.push((line..line, field));
+        }
+        changes.sort_by_key(|(place, _)| place.start);
+        let mut kept = Vec::with_capacity(head.len() + 256);
         let mut at = 0;
-        for place in left_out {
+        for (place, text) in changes {
             kept.extend_from_slice(head.get(at..place.start).unwrap_or_default());
+            kept.extend_from_slice(text.as_bytes());
             at = place.end;
-            let is_target = request
-                .absolute
-                .as_ref()
-                .is_some_and(|absolute| absolute.place == *place);
-            if is_target && head.get(at) != Some(&b'/') {
-                kept.push(b'/');
-            }
         }
         kept.extend_from_slice(head.get(at..).unwrap_or_default());
         // What was passed on before is a part of the first line, where no field stands.
         let passed = std::mem::take(&mut self.passed);
         self.send(kept.get(passed..).unwrap_or_default()).await
+    }
+
+    /// Where the target changes, and into what: a path for a server, a URL for a proxy.
+    fn target(&self, request: &Request, head: &[u8]) -> Option<(Range<usize>, String)> {
+        let url = self
+            .forward
+            .map(|forward| format!("http://{}", forward.authority));
+        let Some(absolute) = &request.absolute else {
+            let start = head.iter().position(|byte| *byte == b' ')? + 1;
+            // `OPTIONS *` is about the server: a URL without a path (RFC 9112 3.2.4).
+            let end = if head.get(start) == Some(&b'*') {
+                start + 1
+            } else {
+                start
+            };
+            return Some((start..end, url?));
+        };
+        let mut text = url.unwrap_or_default();
+        if head.get(absolute.place.end) != Some(&b'/') {
+            text.push('/');
+        }
+        Some((absolute.place.clone(), text))
     }
 
     async fn pass_body(&mut self, body: Body) -> io::Result<()> {
@@ -322,6 +366,14 @@ impl Requests<'_> {
     }
 }
 
+/// What became of the answers.
+enum Responses {
+    /// All went inside.
+    Passed,
+    /// The first was a proxy's, which wants a password; nothing went inside.
+    Unauthorized,
+}
+
 enum Next {
     Request(Request),
     /// Another protocol, which was judged.
@@ -339,18 +391,24 @@ async fn responses(
     agreed: oneshot::Sender<bool>,
     counts: &Counts,
     end: AtEnd,
-) -> io::Result<()> {
+    forwarded: bool,
+) -> io::Result<Responses> {
     let mut buffer = vec![0; BEGINNING];
-    let mut seen = Vec::new();
+    let mut filled = 0;
     loop {
-        let read = from.read(&mut buffer).await?;
-        let bytes = buffer.get(..read).unwrap_or_default();
-        counts.receive(read);
-        to.write_all(bytes).await?;
-        seen.extend_from_slice(bytes.get(..bytes.len().min(SWITCHING_BYTES)).unwrap_or_default());
-        match switches(&seen) {
+        let read = from.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+        filled += read;
+        let bytes = buffer.get(..filled).unwrap_or_default();
+        let beginning = bytes.get(..filled.min(SWITCHING_BYTES)).unwrap_or_default();
+        if forwarded && UNAUTHORIZED.contains(&beginning) {
+            return Ok(Responses::Unauthorized);
+        }
+        match switches(beginning) {
+            // So few bytes are nothing to anybody yet.
             None if read > 0 => {}
             answer => {
+                counts.receive(filled);
+                to.write_all(bytes).await?;
                 // Nobody listens when no change was asked for.
                 agreed.send(answer.unwrap_or(false)).ok();
                 break;
@@ -358,7 +416,8 @@ async fn responses(
         }
     }
     drop(buffer);
-    relay::one_way(from, to, Way::In(counts), end).await
+    relay::one_way(from, to, Way::In(counts), end).await?;
+    Ok(Responses::Passed)
 }
 
 /// Whether a response begins by agreeing; `None` when it can't be told yet.
@@ -366,7 +425,11 @@ fn switches(bytes: &[u8]) -> Option<bool> {
     if SWITCHING.iter().any(|line| bytes.starts_with(line)) {
         return Some(true);
     }
-    if SWITCHING.iter().any(|line| line.starts_with(bytes)) {
+    if SWITCHING
+        .iter()
+        .chain(&UNAUTHORIZED)
+        .any(|line| line.starts_with(bytes))
+    {
         None
     } else {
         Some(false)

@@ -6,17 +6,23 @@
 //! Names are taken as they are: no search domain is ever appended, since the policy judged the name without it.
 
 use super::guard;
-use crate::policy::{Name, Policy, ResolveOverride};
+use crate::policy::{Name, Policy, ProxyHost, ResolveOverride};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, timeout};
 
 /// How long a look-up may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Look-ups at once.
 const AT_ONCE: usize = 64;
+/// How long a look-up may take that a proxy outside does again, and for how long none is tried after one that took longer.
+const BESIDE_PROXY: Duration = Duration::from_secs(2);
+const SILENT: Duration = Duration::from_secs(60);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
@@ -25,6 +31,8 @@ pub(super) struct Resolver {
     fixed: Vec<ResolveOverride>,
     system: OnceCell<TokioResolver>,
     places: Semaphore,
+    /// Until when no name server is asked for what a proxy outside can look up itself.
+    silent_until: Mutex<Option<Instant>>,
 }
 
 /// Why there is nothing to dial.
@@ -57,6 +65,7 @@ impl Resolver {
             fixed: policy.network.resolve.clone(),
             system: OnceCell::new(),
             places: Semaphore::new(AT_ONCE),
+            silent_until: Mutex::new(None),
         }
     }
 
@@ -71,7 +80,7 @@ impl Resolver {
             // A trusted layer wrote the address out: it may be any.
             return Ok(vec![(fixed.address, fixed.port.unwrap_or(port)).into()]);
         }
-        let found = match tokio::time::timeout(DEADLINE, self.look_up(name)).await {
+        let found = match timeout(DEADLINE, self.look_up(name)).await {
             Ok(found) => found,
             Err(_) => Err("the name server does not answer".to_owned()),
         };
@@ -82,16 +91,58 @@ impl Resolver {
         checked(name, port, &found)
     }
 
+    /// Whether a name that a proxy outside will look up leads to public addresses alone, as seen from here; `false` where
+    /// that can't be seen.
+    pub(super) async fn looks_public(&self, name: &Name) -> Result<bool, ResolveError> {
+        let now = Instant::now();
+        let silent = |until: &Mutex<Option<Instant>>| *until.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent(&self.silent_until).is_some_and(|until| now < until) {
+            return Ok(false);
+        }
+        match timeout(BESIDE_PROXY, self.look_up(name)).await {
+            Ok(Ok(found)) if !found.is_empty() => {
+                // Which of them is dialled isn't up to us.
+                found
+                    .iter()
+                    .try_for_each(|address| checked(name, 0, &[*address]).map(drop))?;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(_) => {
+                *self.silent_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + SILENT);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The addresses of a proxy outside, whatever they are: to be configured is its grant. Its name is looked up as
+    /// programs outside do, in the search domains too.
+    pub(super) async fn of_proxy(&self, host: &ProxyHost, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let name = match host {
+            ProxyHost::Address(address) => return Ok(vec![(*address, port).into()]),
+            ProxyHost::Name(name) => name.as_str(),
+        };
+        let found = match timeout(DEADLINE, self.find(name)).await {
+            Ok(found) => found.map_err(io::Error::other)?,
+            Err(_) => return Err(io::Error::other("the name server does not answer")),
+        };
+        Ok(found.into_iter().map(|address| (address, port).into()).collect())
+    }
+
     async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, String> {
+        // The dot at the end: the name is whole.
+        self.find(&format!("{name}.")).await
+    }
+
+    async fn find(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
         let resolver = self
             .system
             .get_or_try_init(|| async { system() })
             .await
             .map_err(|error| error.to_string())?;
-        // The dot at the end: the name is whole.
         let found = resolver
-            .lookup_ip(format!("{name}."))
+            .lookup_ip(name)
             .await
             .map_err(|error| error.to_string())?;
         Ok(found.iter().take(ADDRESSES_MAX).collect())
@@ -190,6 +241,7 @@ mod tests {
             fixed: vec![],
             system: OnceCell::new_with(Some(builder.build().unwrap())),
             places: Semaphore::new(1),
+            silent_until: Mutex::new(None),
         }
     }
 

@@ -3,11 +3,12 @@
 //! password (RFC 1929) is taken from clients that insist on giving one.
 
 use super::Proxy;
-use super::connection::reach;
 use super::denial;
 use super::explicit::{judge, tunnel};
 use super::gate::refusal;
+use super::reach::{depends, reach};
 use super::record::Record;
+use super::upstream::Kind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,15 +142,28 @@ pub(super) async fn serve(
             return end(stream, reply).await;
         }
     };
-    let Some(upstream) = reach(proxy, &judged.target, &mut record).await else {
-        let reply = match record.denied {
-            Some(_) => Reply::NotAllowed,
-            None => Reply::HostUnreachable,
-        };
-        return end(stream, reply).await;
+    // What will be spoken isn't known: most of it is TLS.
+    let kind = if judged.target.port() == 443 {
+        Kind::Tls
+    } else {
+        Kind::Other
+    };
+    let upstream = if depends(proxy, &judged.target) {
+        None
+    } else {
+        match reach(proxy, &judged, kind, &mut record).await {
+            Some(upstream) => Some(upstream),
+            None => {
+                let reply = match record.denied {
+                    Some(_) => Reply::NotAllowed,
+                    None => Reply::HostUnreachable,
+                };
+                return end(stream, reply).await;
+            }
+        }
     };
     match stream.write_all(&reply(Reply::Succeeded)).await {
-        Ok(()) => tunnel(stream, upstream, bytes, judged, record).await,
+        Ok(()) => tunnel(proxy, stream, upstream, bytes, judged, record).await,
         Err(error) => record.failed = Some(error.to_string()),
     }
 }

@@ -105,6 +105,9 @@ pub enum Event {
         protocol: Option<Protocol>,
         /// The address that was really dialled.
         upstream: Option<IpAddr>,
+        /// The proxy outside that it went through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Via>,
         /// `None` when it was allowed.
         denied: Option<Deny>,
         /// An error of the far end, when the policy allowed it and it failed.
@@ -177,6 +180,15 @@ pub enum Event {
         /// The kind, such as `process_start`.
         kind: String,
     },
+}
+
+/// A proxy outside that a connection went through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    /// Its URL, without credentials.
+    pub proxy: String,
+    /// Whether the name was looked up here and led to public addresses; else the proxy alone knows where it leads.
+    pub checked: bool,
 }
 
 /// How a trust-sensitive file changed.

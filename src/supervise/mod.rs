@@ -14,6 +14,6 @@ mod trust;
 pub mod watch;
 pub use control::Serve;
 pub use desk::Desk;
-pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange};
+pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange, Via};
 pub(crate) use flood::Bucket;
 pub use trust::Change;

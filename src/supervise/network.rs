@@ -4,7 +4,7 @@
 use super::event::Emit;
 use super::session::Source;
 use crate::launch::protocol::Role;
-use crate::proxy::{Captured, Live, Proxy};
+use crate::proxy::{Captured, Live, Proxy, Upstream};
 use nix::sys::signal::{SigSet, Signal};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 /// The sockets of the sandbox, and the thread that serves them.
 pub(super) struct Network {
     live: Arc<Live>,
+    upstream: Arc<Upstream>,
     events: Arc<dyn Emit>,
     captured: Captured,
     idle: Option<(Vec<TcpListener>, Vec<UdpSocket>)>,
@@ -24,6 +25,7 @@ impl Network {
     /// Takes the sockets that the sandbox handed out.
     pub(super) fn new(
         live: Arc<Live>,
+        upstream: Arc<Upstream>,
         events: Arc<dyn Emit>,
         redirected: bool,
         sockets: Vec<(Role, OwnedFd)>,
@@ -42,6 +44,7 @@ impl Network {
         };
         Self {
             live,
+            upstream,
             events,
             captured,
             idle: Some((listeners, questions)),
@@ -75,7 +78,8 @@ impl Source for Network {
             return;
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let proxy = Arc::new(Proxy::new(Arc::clone(&self.live), Arc::clone(&self.events)));
+        let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
+        let proxy = Arc::new(Proxy::new(live, upstream, Arc::clone(&self.events)));
         let captured = self.captured;
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
             // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process

@@ -19,7 +19,7 @@ use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
-use crate::proxy::Live;
+use crate::proxy::{Live, Upstream};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct Run<'a> {
     pub plan: &'a Plan,
     /// The policy that is asked while it runs.
     pub live: Arc<Live>,
+    /// The proxy outside, where there is one.
+    pub upstream: Arc<Upstream>,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -282,6 +284,7 @@ impl Run<'_> {
         (self.plan.network.preset != NetworkPreset::None).then(|| {
             Network::new(
                 Arc::clone(&self.live),
+                Arc::clone(&self.upstream),
                 Arc::clone(&self.events),
                 standing.network.redirected,
                 sockets,

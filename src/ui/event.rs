@@ -176,6 +176,7 @@ fn connection(event: &Event) -> Vec<(&'static str, String)> {
         port,
         protocol,
         upstream,
+        via,
         denied,
         failed,
         sent,
@@ -195,6 +196,10 @@ fn connection(event: &Event) -> Vec<(&'static str, String)> {
         let _infallible = write!(what, " {}", protocol_word(*protocol));
     }
     let mut outcome = upstream.map_or_else(String::new, |upstream| format!(" by {upstream}"));
+    if let Some(via) = via {
+        let unchecked = if via.checked { "" } else { ", address not checked" };
+        let _infallible = write!(outcome, " through {}{unchecked}", via.proxy);
+    }
     if let Some(failed) = failed {
         let _infallible = write!(outcome, ", failed: {failed}");
     } else {
@@ -281,6 +286,7 @@ fn bytes(count: u64) -> String {
 mod tests {
     use super::*;
     use crate::policy::Origin;
+    use crate::supervise::Via;
 
     fn shown(event: Event) -> String {
         let time = "2026-11-23T09:08:07Z".parse().unwrap();
@@ -322,6 +328,10 @@ mod tests {
             port: 22,
             protocol: Some(Protocol::Ssh),
             upstream: denied.is_none().then(|| "192.0.2.7".parse().unwrap()),
+            via: failed.map(|_| Via {
+                proxy: "http://proxy.test:3128".into(),
+                checked: false,
+            }),
             denied,
             failed: failed.map(String::from),
             sent: 1023,
@@ -430,7 +440,7 @@ mod tests {
                             to allow it: --allow a.test:22
         09:08:07  quiet     lookup t.test A: denied by a rule `t.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  connect   a.test:22 SSH by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
-        09:08:07  connect   a.test:22 SSH by 192.0.2.7, failed: connection refused
+        09:08:07  connect   a.test:22 SSH by 192.0.2.7 through http://proxy.test:3128, address not checked, failed: connection refused
         09:08:07  DENIED    #0 connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  budget    1.5 KiB sent: no more of 2.0 KiB may be, by limits.egress (flag --max-egress 2048)
         09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times

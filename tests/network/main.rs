@@ -13,12 +13,14 @@ mod clients;
 mod control;
 mod explicit;
 mod hostile;
+mod lab;
 mod load;
 mod names;
 mod ports;
 mod protocols;
 mod questions;
 mod servers;
+mod upstream;
 mod why;
 
 use support::World;

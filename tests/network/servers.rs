@@ -17,7 +17,12 @@ pub(crate) struct Server {
 impl Server {
     /// HTTP/1.1 that keeps connections open and answers with the host and path that it was asked for.
     pub(crate) fn http() -> Self {
-        Self::serve(|stream, seen| {
+        Self::http_at("127.0.0.1:0")
+    }
+
+    /// The same, at an address.
+    pub(crate) fn http_at(address: &str) -> Self {
+        Self::serve(address, |stream, seen| {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut stream = stream;
             while let Some((first, host, length)) = request(&mut reader) {
@@ -37,7 +42,12 @@ impl Server {
 
     /// Says `greeting` first, then gives back what it gets until the other side ends.
     pub(crate) fn echo(greeting: &'static str) -> Self {
-        Self::serve(move |mut stream, seen| {
+        Self::echo_at("127.0.0.1:0", greeting)
+    }
+
+    /// The same, at an address.
+    pub(crate) fn echo_at(address: &str, greeting: &'static str) -> Self {
+        Self::serve(address, move |mut stream, seen| {
             stream.write_all(greeting.as_bytes()).ok();
             let mut buffer = [0; 65536];
             loop {
@@ -56,8 +66,8 @@ impl Server {
         })
     }
 
-    fn serve(handle: impl Fn(TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn serve(address: &str, handle: impl Fn(TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (shared, handle) = (Arc::clone(&seen), Arc::new(handle));

@@ -116,6 +116,12 @@ fn opening(denying: &[&HostRule], asked: &Asked<'_>) -> Option<HostPattern> {
 fn hits(rule: &HostRule, asked: &Asked<'_>) -> bool {
     let any_port = !rule.allow;
     match asked {
+        // To allow everything is to allow what is public: a name of one network must be written out.
+        Asked::Name(name) | Asked::Connection(name, _)
+            if rule.allow && rule.pattern.is_any() && name.is_of_one_network() =>
+        {
+            false
+        }
         // A deny of one port must not take the name away for the others.
         Asked::Name(name) => {
             rule.pattern.has_name(name) && (rule.allow || rule.pattern.listed_port().is_none())
