@@ -30,6 +30,10 @@ pub enum Command {
     Log(LogArgs),
     /// List the sessions, newest first
     Sessions(SessionsArgs),
+    /// Allow hosts in a session that runs
+    Allow(AllowArgs),
+    /// Deny hosts in a session that runs
+    Deny(DenyArgs),
     /// Turn the settings of another sandbox into a configuration
     Import(ImportArgs),
     /// Try known escapes on this machine
@@ -195,6 +199,39 @@ pub struct SessionsArgs {
     /// All of them
     #[arg(long, conflicts_with = "limit")]
     pub all: bool,
+}
+
+/// Arguments of `aca allow`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AllowArgs {
+    /// Which, and where.
+    #[command(flatten)]
+    pub rules: RulesArgs,
+}
+
+/// Arguments of `aca deny`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DenyArgs {
+    /// Which, and where.
+    #[command(flatten)]
+    pub rules: RulesArgs,
+    /// End the open connections that are denied then
+    #[arg(long)]
+    pub cut: bool,
+}
+
+/// What `aca allow` and `aca deny` have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct RulesArgs {
+    /// `host`, `*.host` (sub-domains), `**.host` (and itself), an address; with a port where it isn't 80 or 443
+    #[arg(value_name = "HOST[:PORT]", required = true)]
+    pub hosts: Vec<HostPattern>,
+    /// Session, or the beginning of its id; the one that runs if left out, of several that of this project
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Write it to your configuration too, for later runs
+    #[arg(long)]
+    pub save: bool,
 }
 
 /// Arguments of `aca why`: the flags of `aca run`, and what is asked about.
@@ -460,6 +497,8 @@ impl Command {
             Self::Plan(plan) => (&mut plan.run, "plan"),
             Self::Config(config) => (&mut config.run, "config"),
             Self::Agents(_)
+            | Self::Allow(_)
+            | Self::Deny(_)
             | Self::Trust(_)
             | Self::Doctor(_)
             | Self::Import(_)

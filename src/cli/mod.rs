@@ -11,6 +11,7 @@ pub mod log;
 pub mod plan;
 mod prepare;
 mod project;
+pub mod rules;
 pub mod run;
 pub mod selftest;
 pub mod sessions;
@@ -89,6 +90,11 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Log(args) => log::execute(&args),
         Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Allow(args) => rules::execute(&args.rules, rules::Effect::Allow),
+        Command::Deny(args) => {
+            let effect = rules::Effect::Deny { cut: args.cut };
+            rules::execute(&args.rules, effect)
+        }
         Command::Sessions(args) => sessions::execute(&args),
         Command::Config(args) => config::execute(&args),
         Command::Trust(args) => trust::execute(&args),

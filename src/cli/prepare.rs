@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
 use crate::policy::{Action, Home, Origin, Place, Policy, Verdict};
 use crate::presets;
+use crate::proxy::Locked;
 use crate::supervise::Event;
 use crate::supervise::state::StateFile;
 use crate::ui::sanitize;
@@ -23,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) policy: Policy,
     pub(super) ambient: Ambient,
+    /// What keeps hosts from being allowed while it runs.
+    pub(super) locked: Option<Locked>,
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
     pub(super) looked: Looked,
@@ -150,6 +153,10 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         merged,
         waiting,
     } = police(args, beginning)?;
+    let locked = merged.allow_locked.map(|forbidden| Locked {
+        hint: forbidden.hint(),
+        origin: forbidden.origin,
+    });
     let policy = merged.policy;
     let looked = look(project, &policy)?;
     let mut needs = looked.needs(&ambient.home);
@@ -196,6 +203,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         plan,
         policy,
         ambient: facts.ambient,
+        locked,
         places,
         state,
         looked,

@@ -60,7 +60,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
-        live: Live::new(Arc::new(prepared.policy.clone())),
+        live: Live::new(Arc::new(prepared.policy.clone()), prepared.locked.clone()),
         upstream: Arc::new(upstream),
         events: log.clone(),
         session: &session,

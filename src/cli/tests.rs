@@ -20,6 +20,8 @@ fn run(words: &[&str]) -> RunArgs {
             Command::Plan(args) => args.run,
             Command::Config(args) => args.run,
             other @ (Command::Agents(_)
+            | Command::Allow(_)
+            | Command::Deny(_)
             | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
@@ -87,6 +89,8 @@ fn what_why_is_asked_about() {
             | Command::Config(_)
             | Command::Trust(_)
             | Command::Agents(_)
+            | Command::Allow(_)
+            | Command::Deny(_)
             | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
@@ -312,6 +316,8 @@ fn usage_errors() {
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
       sessions  List the sessions, newest first
+      allow     Allow hosts in a session that runs
+      deny      Deny hosts in a session that runs
       import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted

@@ -99,7 +99,9 @@ impl Forbidden {
                     path.display()
                 )
             }
-            (None, Origin::BuiltIn(_) | Origin::Flag(_)) => "ask whoever administers this machine".to_owned(),
+            (None, Origin::BuiltIn(_) | Origin::Flag(_) | Origin::Session(_)) => {
+                "ask whoever administers this machine".to_owned()
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     excerpt::Source,
-    floor::{Floor, Lock},
+    floor::{Floor, Forbidden, Lock},
     path::WrittenPath,
     value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
@@ -141,6 +141,15 @@ pub struct FileLayer {
     pub floor: Floor,
     /// `lock`; the administrator's alone.
     pub lock: Vec<Located<Lock>>,
+}
+
+impl FileLayer {
+    /// Why a key can't be loosened, where it can't: of an administrator's file.
+    #[must_use]
+    pub fn locked(&self, key: Lock) -> Option<Forbidden> {
+        let lock = self.lock.iter().find(|lock| lock.value == key)?;
+        Some(self.floor.forbidden(&lock.origin))
+    }
 }
 
 /// All that a policy is made of besides the built-in data, the weakest first. A part that is missing says nothing.

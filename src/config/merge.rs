@@ -43,6 +43,8 @@ pub struct Merged {
     pub waiting: Vec<Said>,
     /// What of the policy keeps no place of its own.
     pub chosen: Chosen,
+    /// Who keeps hosts from being allowed by later layers, if somebody does.
+    pub allow_locked: Option<Forbidden>,
 }
 
 /// Values with their places.
@@ -422,6 +424,7 @@ impl<'a> Merging<'a> {
                 own_sandbox: choice,
             },
             waiting: self.waiting,
+            allow_locked: locked(self.lock, self.floor, Lock::Allow),
             chosen,
         })
     }

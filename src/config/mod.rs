@@ -10,6 +10,7 @@
 mod administrator;
 #[cfg(test)]
 mod agent_tests;
+pub mod edit;
 mod error;
 mod excerpt;
 pub mod floor;

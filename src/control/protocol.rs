@@ -1,6 +1,6 @@
 //! What is asked of a running session, and what it says.
 
-use crate::policy::{NetworkPreset, lossy_path};
+use crate::policy::{HostPattern, NetworkPreset, Origin, lossy_path};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -22,6 +22,8 @@ pub struct Versioned<T> {
 pub enum Request {
     /// What is running.
     Status,
+    /// Adds rules to the session.
+    Rules(NewRules),
 }
 
 /// What the session says.
@@ -30,6 +32,8 @@ pub enum Request {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Status),
+    /// To [`Request::Rules`].
+    Rules(RulesAdded),
     /// It isn't done.
     Refused(Refused),
 }
@@ -50,6 +54,27 @@ pub struct Status {
     pub network: NetworkPreset,
     /// Connections that are open.
     pub connections: u64,
+}
+
+/// Rules to add to a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRules {
+    /// Which hosts.
+    pub hosts: Vec<HostPattern>,
+    /// Whether they are allowed from now on, or denied.
+    pub allow: bool,
+    /// Whether open connections end that are denied then.
+    pub cut: bool,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesAdded {
+    /// Hosts that stay denied, the rule that does so, and where it stands.
+    pub against: Vec<(HostPattern, HostPattern, Origin)>,
+    /// How many connections were ended.
+    pub cut: u64,
 }
 
 /// Why it isn't done.

@@ -52,8 +52,12 @@ pub(super) fn add(
             kind: *kind,
             place: match origin {
                 Origin::BuiltIn(_) => Place::Secret,
-                Origin::File { .. } | Origin::Flag(_) if is_hidden_by_name(rules, at) => Place::Rule,
-                Origin::File { .. } | Origin::Flag(_) => Place::Pattern,
+                Origin::File { .. } | Origin::Flag(_) | Origin::Session(_)
+                    if is_hidden_by_name(rules, at) =>
+                {
+                    Place::Rule
+                }
+                Origin::File { .. } | Origin::Flag(_) | Origin::Session(_) => Place::Pattern,
             },
             origin: origin.clone(),
         });

@@ -15,6 +15,7 @@ mod options;
 mod path;
 pub mod path_text;
 mod pattern;
+mod session;
 mod upstream;
 
 pub use action::{Action, Protocol};
@@ -29,6 +30,7 @@ pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
+pub use session::SessionRules;
 
 pub use upstream::{Credentials, ProxyHost, ProxyUrl, ProxyUrlError, UpstreamProxy};
 
@@ -243,6 +245,8 @@ pub enum Origin {
     },
     /// A command-line flag, as typed.
     Flag(String),
+    /// Said while the session ran; the words tell how, such as `aca allow a.test`.
+    Session(String),
 }
 
 impl fmt::Display for Origin {
@@ -251,6 +255,7 @@ impl fmt::Display for Origin {
             Self::BuiltIn(file) => write!(formatter, "built-in {file}"),
             Self::File { path, line, column } => write!(formatter, "{}:{line}:{column}", path.display()),
             Self::Flag(flag) => write!(formatter, "flag {flag}"),
+            Self::Session(how) => write!(formatter, "this session, {how}"),
         }
     }
 }

@@ -3,7 +3,9 @@
 //! A connection is entered here before it is judged. So one that is judged by the old policy is found by whoever changes
 //! it, and one that isn't found is judged by the new.
 
-use crate::policy::{Action, Deny, Policy, Verdict};
+use crate::policy::{
+    Action, Deny, HostPattern, HostRule, NetworkPreset, Origin, Policy, SessionRules, Verdict,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,9 +14,37 @@ use tokio::sync::Notify;
 /// The policy of a running session, and what is open.
 #[derive(Debug)]
 pub struct Live {
+    /// As the session began.
+    base: Arc<Policy>,
+    /// Where an administrator keeps hosts from being allowed, and whom to ask.
+    locked: Option<Locked>,
+    session: Mutex<SessionRules>,
     policy: RwLock<Arc<Policy>>,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
+}
+
+/// Why hosts can't be allowed while a session runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locked {
+    /// Where the administrator's file says so.
+    pub origin: Origin,
+    /// Whom to ask.
+    pub hint: String,
+}
+
+/// Why a rule was not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no network to have rules.
+    #[error("the network of this session is off")]
+    Off,
+    /// An administrator keeps it so.
+    #[error("`network.allow` is locked by {}", .0.origin)]
+    Locked(Locked),
+    /// There are too many.
+    #[error("{} rules were added to this session, and more can't be", SessionRules::MOST)]
+    TooMany,
 }
 
 /// A connection that was let through.
@@ -34,8 +64,11 @@ struct Cut {
 impl Live {
     /// Begins with that policy.
     #[must_use]
-    pub fn new(policy: Arc<Policy>) -> Arc<Self> {
+    pub fn new(policy: Arc<Policy>, locked: Option<Locked>) -> Arc<Self> {
         Arc::new(Self {
+            base: Arc::clone(&policy),
+            locked,
+            session: Mutex::default(),
             policy: RwLock::new(policy),
             open: Mutex::default(),
             next: AtomicU64::new(0),
@@ -48,9 +81,47 @@ impl Live {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another in its place: for what is judged from now on.
-    pub fn replace(&self, policy: Arc<Policy>) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    /// Adds rules, for what is judged from now on: all of them or none. Gives those that deny all the same what was to be
+    /// allowed.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub fn change(
+        &self,
+        patterns: &[HostPattern],
+        allow: bool,
+        origin: &Origin,
+    ) -> Result<Vec<(HostPattern, HostRule)>, ChangeError> {
+        if self.base.network.preset == NetworkPreset::None {
+            return Err(ChangeError::Off);
+        }
+        if let (true, Some(locked)) = (allow, &self.locked) {
+            return Err(ChangeError::Locked(locked.clone()));
+        }
+        // Held until the policy is replaced: what comes last counts last.
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = session.clone();
+        for pattern in patterns {
+            if !rules.add(pattern.clone(), allow, origin.clone()) {
+                return Err(ChangeError::TooMany);
+            }
+        }
+        let policy = self.base.with_session(&rules);
+        let mut against = Vec::new();
+        for pattern in patterns.iter().filter(|_| allow) {
+            let rule = policy.denying(pattern).first().copied().cloned();
+            against.extend(rule.map(|rule| (pattern.clone(), rule)));
+        }
+        *session = rules;
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        Ok(against)
+    }
+
+    /// The rules that were added, as they came.
+    #[must_use]
+    pub fn added(&self) -> Vec<HostRule> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.rules().to_vec()
     }
 
     /// Ends the open connections that the policy as it is now denies; tells how many.
@@ -170,20 +241,28 @@ mod tests {
         }
     }
 
+    fn said() -> Origin {
+        Origin::Session("aca deny".into())
+    }
+
+    fn patterns(texts: &[&str]) -> Vec<HostPattern> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
     #[test]
     fn what_is_denied_now_is_cut_and_the_rest_stays() {
-        let live = Live::new(policy(&[("a.test", true), ("b.test", true)]));
+        let live = Live::new(policy(&[("a.test", true), ("b.test", true)]), None);
         let (a, b) = (
             live.admit(connect("a.test")).unwrap(),
             live.admit(connect("b.test")).unwrap(),
         );
         assert!(live.admit(connect("c.test")).is_err());
         assert_eq!(live.count(), 2);
-        live.replace(policy(&[("b.test", true)]));
+        live.change(&patterns(&["a.test"]), false, &said()).unwrap();
         assert_eq!(cut(&a), None, "nothing is cut that nobody asked to cut");
         assert!(live.admit(connect("a.test")).is_err());
         assert_eq!(live.cut_denied(), 1);
-        assert_eq!(&*cut(&a).unwrap().reason, "no rule allows it");
+        assert_eq!(cut(&a).unwrap().origin, said());
         assert_eq!(cut(&b), None);
         drop((a, b));
         assert_eq!(live.count(), 0);
@@ -192,16 +271,79 @@ mod tests {
     /// Whatever the moment: no connection stays that the policy denied before it was asked to cut.
     #[test]
     fn none_slips_through_while_the_policy_changes() {
-        let (open, shut) = (policy(&[("a.test", true)]), policy(&[]));
+        let open = policy(&[("a.test", true)]);
         for _ in 0..200 {
-            let live = Live::new(Arc::clone(&open));
+            let live = Live::new(Arc::clone(&open), None);
             let other = Arc::clone(&live);
             let admitting = std::thread::spawn(move || other.admit(connect("a.test")));
-            live.replace(Arc::clone(&shut));
+            live.change(&patterns(&["*"]), false, &said()).unwrap();
             live.cut_denied();
             if let Ok(ticket) = admitting.join().unwrap() {
                 assert!(cut(&ticket).is_some());
             }
         }
+    }
+
+    #[test]
+    fn a_deny_wins_and_an_allow_takes_back_what_the_session_denied() {
+        let live = Live::new(policy(&[("a.test", true), ("b.test", false)]), None);
+        let change = |text: &str, allow| live.change(&patterns(&[text]), allow, &said()).unwrap();
+        let passes = |name| live.admit(connect(name)).is_ok();
+        change("a.test", false);
+        assert!(!passes("a.test"));
+        change("*.test", true);
+        assert!(!passes("a.test") && passes("c.test"), "another pattern");
+        assert_eq!(change("a.test", true), []);
+        assert!(passes("a.test"));
+        let against = change("b.test", true);
+        assert_eq!(against[0].1.origin, Origin::Flag("test".into()));
+        assert!(!passes("b.test"), "what the session began with stays denied");
+        assert_eq!(change("b.test:8443", true).len(), 1, "a deny means every port");
+        assert_eq!(live.added().len(), 4);
+    }
+
+    #[test]
+    fn nobody_goes_beyond_a_lock_or_a_network_that_is_off() {
+        let locked = Locked {
+            origin: Origin::Flag("lock".into()),
+            hint: "ask".into(),
+        };
+        let live = Live::new(policy(&[("a.test", true)]), Some(locked.clone()));
+        let hosts = patterns(&["a.test", "b.test"]);
+        assert_eq!(
+            live.change(&hosts, true, &said()),
+            Err(ChangeError::Locked(locked))
+        );
+        assert_eq!(
+            live.change(&hosts, false, &said()),
+            Ok(vec![]),
+            "narrower is no matter"
+        );
+        let mut off = (*policy(&[])).clone();
+        off.network.preset = NetworkPreset::None;
+        let live = Live::new(Arc::new(off), None);
+        assert_eq!(live.change(&hosts, true, &said()), Err(ChangeError::Off));
+    }
+
+    #[test]
+    fn there_is_an_end_and_then_nothing_of_a_request_counts() {
+        let live = Live::new(policy(&[]), None);
+        let many: Vec<String> = (0..=SessionRules::MOST).map(|n| format!("n{n}.test")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            live.change(&patterns(&many), true, &said()),
+            Err(ChangeError::TooMany)
+        );
+        assert!(live.admit(connect("n0.test")).is_err());
+    }
+
+    /// Telemetry that the agent's file denies without noise is allowed by naming it, as in the configuration.
+    #[test]
+    fn built_in_quiet_denials_give_way() {
+        let mut quiet = (*policy(&[("t.test", false)])).clone();
+        quiet.network.rules[0].quiet = true;
+        let live = Live::new(Arc::new(quiet), None);
+        live.change(&patterns(&["**.test"]), true, &said()).unwrap();
+        assert!(live.admit(connect("t.test")).is_ok());
     }
 }

@@ -42,7 +42,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use live::Live;
+pub use live::{ChangeError, Live, Locked};
 pub use upstream::{Upstream, UpstreamError};
 
 /// How connections come here.

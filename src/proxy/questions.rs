@@ -25,16 +25,16 @@ const TOLD_MAX: usize = 4096;
 /// Longest name in an event.
 const TEXT_MAX: usize = 300;
 
-/// Which questions were told: a program asks the same again for each connection.
+/// Which questions were told, and whether as denied: a program asks the same again for each connection.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    told: HashSet<(String, String)>,
+    told: HashSet<(String, String, bool)>,
 }
 
 impl Asked {
     /// Whether it is news; everything is once there were too many to remember.
-    fn is_new(&mut self, name: &str, kind: &str) -> bool {
-        self.told.len() >= TOLD_MAX || self.told.insert((name.to_owned(), kind.to_owned()))
+    fn is_new(&mut self, name: &str, kind: &str, denied: bool) -> bool {
+        self.told.len() >= TOLD_MAX || self.told.insert((name.to_owned(), kind.to_owned(), denied))
     }
 }
 
@@ -159,7 +159,7 @@ impl Proxy {
             .collect::<String>()
             .to_ascii_lowercase();
         let kind = question.kind_word();
-        if self.asked().is_new(&name, &kind) {
+        if self.asked().is_new(&name, &kind, denied.is_some()) {
             self.told.emit(Event::Lookup { name, kind, denied });
         }
     }

@@ -1,8 +1,10 @@
 //! Does what is asked of a running session by its control socket.
 
 use super::control::Serve;
-use crate::control::protocol::{Answer, Request, Status};
-use crate::proxy::Live;
+use super::event::{Emit, Event};
+use crate::control::protocol::{Answer, NewRules, Refused, Request, RulesAdded, Status};
+use crate::policy::Origin;
+use crate::proxy::{ChangeError, Live};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,17 +18,44 @@ pub struct Desk {
     pub project: PathBuf,
     /// The policy, and what is open under it.
     pub live: Arc<Live>,
+    /// Takes what was changed.
+    pub events: Arc<dyn Emit>,
 }
 
 impl Serve for Desk {
     fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Status => Answer::Status(self.status()),
+            Request::Rules(new) => self.rules(&new).map_or_else(Answer::Refused, Answer::Rules),
         }
     }
 }
 
 impl Desk {
+    fn rules(&self, new: &NewRules) -> Result<RulesAdded, Refused> {
+        let word = if new.allow { "allow" } else { "deny" };
+        let origin = Origin::Session(format!("aca {word}"));
+        let against = self
+            .live
+            .change(&new.hosts, new.allow, &origin)
+            .map_err(refused)?;
+        let cut = if new.cut { self.live.cut_denied() } else { 0 };
+        let cut = u64::try_from(cut).unwrap_or(u64::MAX);
+        self.events.emit(Event::RulesChanged {
+            hosts: new.hosts.clone(),
+            allow: new.allow,
+            origin,
+            cut,
+        });
+        Ok(RulesAdded {
+            against: against
+                .into_iter()
+                .map(|(host, rule)| (host, rule.pattern, rule.origin))
+                .collect(),
+            cut,
+        })
+    }
+
     fn status(&self) -> Status {
         Status {
             session: self.session.clone(),
@@ -37,4 +66,13 @@ impl Desk {
             connections: u64::try_from(self.live.count()).unwrap_or(u64::MAX),
         }
     }
+}
+
+fn refused(error: ChangeError) -> Refused {
+    let hint = match &error {
+        ChangeError::Off => "start it again with `--net listed`, or a wider preset".to_owned(),
+        ChangeError::Locked(locked) => locked.hint.clone(),
+        ChangeError::TooMany => "write them to the configuration, and start it again".to_owned(),
+    };
+    Refused::new(error.to_string(), hint)
 }

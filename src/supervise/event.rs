@@ -1,6 +1,6 @@
 //! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
 
-use crate::policy::{Deny, Name, Origin, Protocol, lossy_path};
+use crate::policy::{Deny, HostPattern, Name, Origin, Protocol, lossy_path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, path::PathBuf};
@@ -173,6 +173,17 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Rules were added while it runs.
+    RulesChanged {
+        /// Which hosts.
+        hosts: Vec<HostPattern>,
+        /// Allowed from then on, or denied.
+        allow: bool,
+        /// Who said so.
+        origin: Origin,
+        /// How many open connections were ended by it.
+        cut: u64,
+    },
     /// Events were left out because there were too many of one kind.
     Dropped {
         /// How many.
@@ -222,6 +233,7 @@ impl Event {
             | Self::Masked { .. }
             | Self::Protected { .. }
             | Self::StateNotKept { .. }
+            | Self::RulesChanged { .. }
             | Self::Dropped { .. } => false,
         }
     }

@@ -228,6 +228,7 @@ impl Run<'_> {
             agent: self.plan.agent.clone(),
             project: self.plan.project.clone(),
             live: Arc::clone(&self.live),
+            events: Arc::clone(&self.events),
         });
         Control::new(&self.control, self.session, desk, Arc::clone(&self.events))
             .map_err(|error| self.events.emit(control::lost(&error)))

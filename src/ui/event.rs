@@ -1,7 +1,7 @@
 //! Events as lines for people. Names, paths and arguments were chosen inside: all of them are sanitised here.
 
 use super::sanitize;
-use crate::policy::{Deny, Protocol};
+use crate::policy::{Deny, HostPattern, Protocol};
 use crate::supervise::{Event, Record, TrustChange};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -162,6 +162,23 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
         Event::StateNotKept { path, reason } => {
             vec![("state", format!("{} was not kept: {reason}", path.display()))]
         }
+        Event::RulesChanged {
+            hosts: which,
+            allow,
+            origin,
+            cut,
+        } => {
+            let what = if *allow { "allowed" } else { "denied" };
+            let cut = match cut {
+                0 => String::new(),
+                1 => ", 1 connection ended".to_owned(),
+                count => format!(", {count} connections ended"),
+            };
+            vec![(
+                "rules",
+                format!("{what} from now on: {} ({origin}){cut}", hosts(which)),
+            )]
+        }
         Event::Dropped { count, kind } => vec![(
             "dropped",
             format!("{count} events of kind {kind} are missing here"),
@@ -247,6 +264,12 @@ const fn protocol_word(protocol: Protocol) -> &'static str {
         Protocol::Ssh => "SSH",
         Protocol::Opaque => "unknown protocol",
     }
+}
+
+/// Several hosts in one line.
+pub(crate) fn hosts(hosts: &[HostPattern]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("`{host}`")).collect();
+    hosts.join(", ")
 }
 
 /// Arguments as a shell would take them.

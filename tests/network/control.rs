@@ -80,7 +80,7 @@ const ASK: &str = "import socket, sys, struct\n\
     n = int(sys.argv[3]) if len(sys.argv) > 3 else len(m)\n\
     try: s.sendall(struct.pack('>I', n) + m)\n\
     except BrokenPipeError: pass\n\
-    f = s.makefile('rb'); f.read(4); print(f.read().decode())";
+    f = s.makefile('rb'); n, = struct.unpack('>I', f.read(4)); print(f.read(n).decode())";
 const STATUS: &str = r#"{"v":1,"message":"status"}"#;
 
 fn asked(mut command: Command, arguments: &[&str]) -> Ran {

@@ -14,6 +14,7 @@ mod control;
 mod explicit;
 mod hostile;
 mod lab;
+mod live;
 mod load;
 mod names;
 mod ports;

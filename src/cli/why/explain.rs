@@ -4,6 +4,7 @@ use super::report::Judged;
 use crate::policy::{Deny, Verdict};
 use crate::presets::{RefusedCall, refused_calls};
 use crate::supervise::{Event, TrustChange};
+use crate::ui;
 use std::path::Path;
 
 /// What is said of an event.
@@ -150,6 +151,20 @@ pub(super) fn explain(event: &Event) -> Explanation {
                 path.display()
             ),
             "the host's file is as it was; make the change there yourself, if you want it".into(),
+        ]),
+        Event::RulesChanged {
+            hosts, allow, cut, ..
+        } => Explanation::notes([
+            format!(
+                "{} {} from then on, for this session; what was open before was judged by the rules before, and {cut} of it ended",
+                ui::event::hosts(hosts),
+                if *allow {
+                    "may be reached"
+                } else {
+                    "may not be reached"
+                },
+            ),
+            "`aca allow` and `aca deny` say such things; with `--save` they hold for later runs too".into(),
         ]),
         Event::Dropped { count, kind } => Explanation::notes([
             format!(

@@ -249,7 +249,7 @@ impl Judged {
 
 const fn is_users(origin: &Origin) -> bool {
     match origin {
-        Origin::File { .. } | Origin::Flag(_) => true,
+        Origin::File { .. } | Origin::Flag(_) | Origin::Session(_) => true,
         Origin::BuiltIn(_) => false,
     }
 }

@@ -88,6 +88,7 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Masked { .. }
         | Event::Protected { .. }
         | Event::StateNotKept { .. }
+        | Event::RulesChanged { .. }
         | Event::Dropped { .. } => None,
     }
 }

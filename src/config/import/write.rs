@@ -48,7 +48,7 @@ fn text(imported: &Imported, title: &str) -> String {
     let mut files: Vec<&Origin> = imported.entries.iter().map(|entry| &entry.origin).collect();
     files.dedup_by_key(|origin| match origin {
         Origin::File { path, .. } => Some(path.clone()),
-        Origin::BuiltIn(_) | Origin::Flag(_) => None,
+        Origin::BuiltIn(_) | Origin::Flag(_) | Origin::Session(_) => None,
     });
     let several = files.len() > 1;
     let pick = |wanted: &dyn Fn(&Setting) -> Option<String>| -> Vec<(String, &Entry)> {
@@ -151,7 +151,7 @@ fn comment(entry: &Entry, several: bool) -> String {
             format!(", {}:{line}", sanitize::line(&path.display().to_string()))
         }
         Origin::File { line, .. } => format!(", line {line}"),
-        Origin::BuiltIn(_) | Origin::Flag(_) => String::new(),
+        Origin::BuiltIn(_) | Origin::Flag(_) | Origin::Session(_) => String::new(),
     };
     format!("# {}{line}", sanitize::line(&entry.key))
 }
