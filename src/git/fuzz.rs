@@ -9,9 +9,12 @@
 
 use super::advertisement::{PushAdvertisement, fetch_capability};
 use super::object_id::ObjectFormat;
+use super::objects::{self, Spend};
+use super::pack::{Limits, PackReader};
 use super::packet::take;
 use super::push::{Push, PushReader};
 use super::ssh_words::{parse, quote};
+use sha1::{Digest, Sha1};
 
 pub fn push(bytes: &[u8]) {
     if let Some(push) = read_push(bytes) {
@@ -59,5 +62,41 @@ pub fn ssh_words(bytes: &[u8]) {
         let command = format!("{} {}", request.service.word(), quote(&request.path));
         let again = parse(&[request.host.clone(), command]).unwrap();
         assert_eq!((again.path, again.service), (request.path, request.service));
+    }
+}
+
+/// Bytes of a pack without its sum, which nobody guesses.
+pub fn pack(bytes: &[u8]) {
+    let limits = Limits {
+        pack_bytes: 1 << 16,
+        objects: 100,
+        object_bytes: 1 << 16,
+        inflated_bytes: 1 << 18,
+    };
+    let spend = Spend {
+        total_bytes: 1 << 18,
+        held_bytes: 1 << 17,
+    };
+    let mut whole = bytes.to_vec();
+    whole.extend_from_slice(&Sha1::digest(bytes));
+    let format = ObjectFormat::Sha1;
+    let read = |at_once: usize| {
+        let mut reader = PackReader::new(format, limits);
+        for part in whole.chunks(at_once) {
+            reader.accept(part).ok()?;
+        }
+        reader.finish().ok()
+    };
+    let entries = read(usize::MAX);
+    // However it comes.
+    assert_eq!(entries, read(3));
+    if let Some(entries) = entries {
+        let (mut seen, mut total) = (0, 0);
+        let done = objects::each(whole.as_slice(), &entries, format, limits, spend, &mut |object| {
+            seen += 1;
+            total += object.content.len();
+        });
+        assert!(total <= 1 << 18);
+        assert!(done.is_err() || seen == entries.len());
     }
 }

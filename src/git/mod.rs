@@ -5,9 +5,12 @@
 //! ([`advertisement`]); a refusal is told so that git takes it for a working server's ([`report`]).
 
 pub mod advertisement;
+pub mod delta;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub mod object_id;
+pub mod objects;
+pub mod pack;
 pub mod packet;
 pub mod push;
 pub mod ref_name;

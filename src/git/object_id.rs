@@ -70,6 +70,22 @@ impl ObjectId {
         Some(Self { format, bytes })
     }
 
+    /// From a hash.
+    #[must_use]
+    pub fn from_bytes(hash: &[u8], format: ObjectFormat) -> Self {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(hash.iter().take(format.digits() / 2)) {
+            *to = *from;
+        }
+        Self { format, bytes }
+    }
+
+    /// Its bytes, filled up with zeros.
+    #[must_use]
+    pub const fn padded(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
     /// Whether it stands for no object.
     #[must_use]
     pub fn is_zero(&self) -> bool {

@@ -1,0 +1,221 @@
+//! The objects of a pack, each with the name that its own content gives it: deltas undone, nothing believed.
+//!
+//! A pack names no object; what it calls a base may be anything. So every content is hashed here, and what isn't reached
+//! from a whole object of the same pack refuses it all: a thin pack, a circle, a base that isn't there.
+
+use super::delta;
+use super::object_id::{ObjectFormat, ObjectId};
+use super::pack::{Entry, EntryKind, Limits, ObjectKind, PackError};
+use flate2::{Decompress, FlushDecompress, Status};
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Longest chain of deltas. Git makes none over 4095 (git-pack-objects(1), `--depth`).
+const DEPTH_MAX: u32 = 4096;
+
+/// The bytes of a pack.
+pub trait ReadAt {
+    /// Fills `buffer` with the bytes from `offset` on; `false` where they aren't there.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> bool;
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> bool {
+        let from = usize::try_from(offset).ok();
+        let part = from.and_then(|from| self.get(from..from.checked_add(buffer.len())?));
+        part.inspect(|part| buffer.copy_from_slice(part)).is_some()
+    }
+}
+
+/// What is spent on undoing deltas at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spend {
+    /// Bytes of all objects.
+    pub total_bytes: u64,
+    /// Bytes of those that are held at a time.
+    pub held_bytes: u64,
+}
+
+/// An object.
+#[derive(Debug, Clone, Copy)]
+pub struct Object<'a> {
+    /// Its name, by its content.
+    pub id: ObjectId,
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its content.
+    pub content: &'a [u8],
+}
+
+/// Shows every object of a pack to `visit`, in no order that means anything.
+///
+/// # Errors
+/// See [`PackError`]; what `visit` saw before means nothing then.
+pub fn each(
+    pack: &(impl ReadAt + ?Sized),
+    entries: &[Entry],
+    format: ObjectFormat,
+    limits: Limits,
+    spend: Spend,
+    visit: &mut dyn FnMut(Object<'_>),
+) -> Result<(), PackError> {
+    let mut work = Work {
+        by_offset: HashMap::new(),
+        by_name: HashMap::new(),
+        waiting: Vec::new(),
+        held: Rc::default(),
+        total: 0,
+        format,
+        limits,
+        spend,
+    };
+    for entry in entries {
+        match entry.kind {
+            EntryKind::Whole(_) => {}
+            EntryKind::OffsetDelta(base) => work.by_offset.entry(base).or_default().push(entry),
+            EntryKind::RefDelta(base) => work.by_name.entry(base).or_default().push(entry),
+        }
+    }
+    let mut seen = 0_usize;
+    for entry in entries {
+        let EntryKind::Whole(kind) = entry.kind else {
+            continue;
+        };
+        let content = inflate(pack, entry)?;
+        seen += 1;
+        work.take(entry, kind, content, 0, visit)?;
+        while let Some(waiting) = work.waiting.pop() {
+            let change = inflate(pack, waiting.entry)?;
+            let content = delta::apply(&waiting.base.bytes, &change, limits.object_bytes)
+                .map_err(|_| PackError::Entry(waiting.entry.offset))?;
+            seen += 1;
+            work.take(waiting.entry, waiting.kind, content, waiting.depth, visit)?;
+        }
+    }
+    if seen == entries.len() {
+        Ok(())
+    } else {
+        Err(PackError::Base)
+    }
+}
+
+struct Work<'a> {
+    by_offset: HashMap<u64, Vec<&'a Entry>>,
+    by_name: HashMap<[u8; 32], Vec<&'a Entry>>,
+    waiting: Vec<Waiting<'a>>,
+    held: Rc<Cell<u64>>,
+    total: u64,
+    format: ObjectFormat,
+    limits: Limits,
+    spend: Spend,
+}
+
+struct Waiting<'a> {
+    base: Rc<Held>,
+    kind: ObjectKind,
+    entry: &'a Entry,
+    depth: u32,
+}
+
+/// A content that deltas wait for; counted as long as one does.
+struct Held {
+    bytes: Vec<u8>,
+    all: Rc<Cell<u64>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.set(self.all.get().saturating_sub(length(&self.bytes)));
+    }
+}
+
+impl<'a> Work<'a> {
+    fn take(
+        &mut self,
+        entry: &Entry,
+        kind: ObjectKind,
+        content: Vec<u8>,
+        depth: u32,
+        visit: &mut dyn FnMut(Object<'_>),
+    ) -> Result<(), PackError> {
+        self.total = self.total.saturating_add(length(&content));
+        limit("bytes of all objects", self.total, self.spend.total_bytes)?;
+        limit("bytes of an object", length(&content), self.limits.object_bytes)?;
+        let id = name(kind, &content, self.format);
+        visit(Object {
+            id,
+            kind,
+            content: &content,
+        });
+        let mut children: Vec<&'a Entry> = self.by_offset.remove(&entry.offset).unwrap_or_default();
+        children.extend(self.by_name.remove(id.padded()).unwrap_or_default());
+        if children.is_empty() {
+            return Ok(());
+        }
+        limit("deltas in a chain", (depth + 1).into(), DEPTH_MAX.into())?;
+        self.held.set(self.held.get().saturating_add(length(&content)));
+        let base = Rc::new(Held {
+            bytes: content,
+            all: Rc::clone(&self.held),
+        });
+        limit("bytes held", self.held.get(), self.spend.held_bytes)?;
+        self.waiting.extend(children.into_iter().map(|entry| Waiting {
+            base: Rc::clone(&base),
+            kind,
+            entry,
+            depth: depth + 1,
+        }));
+        Ok(())
+    }
+}
+
+/// The name of an object.
+#[must_use]
+pub fn name(kind: ObjectKind, content: &[u8], format: ObjectFormat) -> ObjectId {
+    let head = format!("{} {}\0", kind.word(), content.len());
+    match format {
+        ObjectFormat::Sha1 => {
+            let hash = Sha1::new().chain_update(head).chain_update(content);
+            ObjectId::from_bytes(&hash.finalize(), format)
+        }
+        ObjectFormat::Sha256 => {
+            let hash = Sha256::new().chain_update(head).chain_update(content);
+            ObjectId::from_bytes(&hash.finalize(), format)
+        }
+    }
+}
+
+fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, PackError> {
+    let wrong = PackError::Entry(entry.offset);
+    let packed = usize::try_from(entry.end.saturating_sub(entry.data)).map_err(|_| wrong)?;
+    let size = usize::try_from(entry.size).map_err(|_| wrong)?;
+    let mut from = vec![0; packed];
+    if !pack.read_at(&mut from, entry.data) {
+        return Err(wrong);
+    }
+    // One more than there is: what doesn't end there is another object than was read before.
+    let mut out = vec![0; size + 1];
+    let mut decompress = Decompress::new(true);
+    let status = decompress.decompress(&from, &mut out, FlushDecompress::Finish);
+    match status {
+        Ok(Status::StreamEnd) if decompress.total_out() == entry.size => {
+            out.truncate(size);
+            Ok(out)
+        }
+        Ok(_) | Err(_) => Err(wrong),
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+fn limit(what: &'static str, value: u64, most: u64) -> Result<(), PackError> {
+    if value > most {
+        return Err(PackError::Limit { what, most });
+    }
+    Ok(())
+}
