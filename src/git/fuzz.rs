@@ -8,12 +8,14 @@
 )]
 
 use super::advertisement::{PushAdvertisement, fetch_capability};
+use super::commit::{Commit, tagged};
 use super::object_id::ObjectFormat;
 use super::objects::{self, Spend};
-use super::pack::{Limits, PackReader};
+use super::pack::{Limits, ObjectKind, PackReader};
 use super::packet::take;
 use super::push::{Push, PushReader};
 use super::ssh_words::{parse, quote};
+use super::tree::{TreeEntry, entries};
 use sha1::{Digest, Sha1};
 
 pub fn push(bytes: &[u8]) {
@@ -65,6 +67,27 @@ pub fn ssh_words(bytes: &[u8]) {
     }
 }
 
+fn read_object(kind: ObjectKind, content: &[u8]) {
+    let format = ObjectFormat::Sha1;
+    match kind {
+        ObjectKind::Commit => {
+            if let Some(commit) = Commit::parse(content, format) {
+                assert!(content.starts_with(format!("tree {}\n", commit.tree).as_bytes()));
+            }
+        }
+        ObjectKind::Tree => {
+            if let Some(entries) = entries(content, format) {
+                let length = |entry: &TreeEntry<'_>| entry.name.len() + 22 + 5;
+                assert!(entries.iter().map(length).sum::<usize>() <= content.len());
+            }
+        }
+        ObjectKind::Tag => {
+            tagged(content, format);
+        }
+        ObjectKind::Blob => {}
+    }
+}
+
 /// Bytes of a pack without its sum, which nobody guesses.
 pub fn pack(bytes: &[u8]) {
     let limits = Limits {
@@ -95,6 +118,7 @@ pub fn pack(bytes: &[u8]) {
         let done = objects::each(whole.as_slice(), &entries, format, limits, spend, &mut |object| {
             seen += 1;
             total += object.content.len();
+            read_object(object.kind, object.content);
         });
         assert!(total <= 1 << 18);
         assert!(done.is_err() || seen == entries.len());

@@ -5,6 +5,8 @@
 //! ([`advertisement`]); a refusal is told so that git takes it for a working server's ([`report`]).
 
 pub mod advertisement;
+pub mod ancestry;
+pub mod commit;
 pub mod delta;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -16,3 +18,4 @@ pub mod push;
 pub mod ref_name;
 pub mod report;
 pub mod ssh_words;
+pub mod tree;
