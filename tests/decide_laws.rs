@@ -6,7 +6,9 @@ mod support;
 
 use aca::cli::{Command, Parsed, RunFlags, parse};
 use aca::config::{Bases, Layers, Places, load, merge};
-use aca::policy::{Access, Action, Deny, HostRule, NetworkPreset, Origin, PathRule, Policy, Verdict};
+use aca::policy::{
+    Access, Action, Allow, Deny, Host, HostRule, NetworkPreset, Origin, PathRule, Policy, Scheme, Verdict,
+};
 use aca::{agents, policy::Change};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -47,7 +49,63 @@ fn host() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => name.prop_map(|(prefix, name, port)| format!("{prefix}{name}{port}")),
         1 => select(&["*", "*:22", "10.0.0.1", "8.8.8.8:22", "[::1]:8080"][..]).prop_map(str::to_owned),
+        4 => requests(),
     ]
+}
+
+fn requests() -> impl Strategy<Value = String> {
+    let parts = (
+        select(&["", "GET ", "GET,PUT ", "DELETE "][..]),
+        select(&["http", "https"][..]),
+        select(&["", "*.", "**."][..]),
+        select(&NAMES[..]),
+        select(&["", ":22", ":8080", ":*"][..]),
+        select(&["/a", "/**", "/a/**", "/*/b", "/A/b*"][..]),
+    );
+    prop_oneof![
+        8 => parts.prop_map(|(methods, scheme, prefix, name, port, path)| {
+            format!("{methods}{scheme}://{prefix}{name}{port}{path}")
+        }),
+        1 => select(&["GET https://*/**", "http://10.0.0.1/a/**", "DELETE https://[::1]:8080/**"][..])
+            .prop_map(str::to_owned),
+    ]
+}
+
+/// What a request goes to, how, and which it is.
+fn request() -> impl Strategy<Value = Action> {
+    let host = prop_oneof![
+        4 => select(&NAMES[..]).prop_map(|name| Host::Name(name.parse().unwrap())),
+        1 => select(&ADDRESSES[..]).prop_map(|address| Host::Address(address.parse().unwrap())),
+    ];
+    let what = (
+        select(&[Scheme::Http, Scheme::Https][..]),
+        select(&["GET", "HEAD", "PUT", "DELETE"][..]),
+        select(&["/", "/a", "/a/b", "/A/b%20c", "/x/b", "/a/*/c", "/**"][..]),
+    );
+    (host, select(&PORTS[..]), what).prop_map(|(host, port, (scheme, method, path))| Action::Request {
+        host,
+        port,
+        scheme,
+        method: method.parse().unwrap(),
+        path: path.parse().unwrap(),
+    })
+}
+
+/// The connection that a request needs.
+fn connection(action: &Action) -> Option<Action> {
+    let Action::Request { host, port, .. } = action else {
+        return None;
+    };
+    Some(match host {
+        Host::Name(name) => Action::Connect {
+            name: name.clone(),
+            port: *port,
+        },
+        Host::Address(address) => Action::ConnectAddress {
+            address: *address,
+            port: *port,
+        },
+    })
 }
 
 /// Paths that share parents, with what has to be quoted.
@@ -141,6 +199,7 @@ fn action() -> impl Strategy<Value = Action> {
         name().prop_map(|name| Action::Resolve { name }),
         (name(), port()).prop_map(|(name, port)| Action::Connect { name, port }),
         (address, port()).prop_map(|(address, port)| Action::ConnectAddress { address, port }),
+        request(),
         path().prop_map(|path| Action::Read { path }),
         path().prop_map(|path| Action::Write { path }),
         argv.prop_map(|argv| Action::Execute { argv }),
@@ -189,14 +248,45 @@ fn is_allowed(policy: &Policy, action: &Action) -> bool {
     matches!(policy.decide(action), Verdict::Allow(_))
 }
 
-/// Whether a rule is about a connection, a deny on every port unless it names one.
+/// Whether a rule is about a connection, a deny on every port unless it names one; or about a request.
 fn hits(rule: &HostRule, action: &Action) -> bool {
+    if let (
+        Action::Request {
+            host,
+            port,
+            scheme,
+            method,
+            path,
+        },
+        Some(requests),
+    ) = (action, rule.pattern.requests())
+    {
+        return match rule.allow {
+            true => {
+                connection(action).is_some_and(|action| is_at(rule, &action))
+                    && requests.allow(*scheme, method, path)
+            }
+            false => rule.pattern.concerns(host, *port) && requests.deny(method, path),
+        };
+    }
+    // Others of its requests may pass.
+    if !rule.allow && rule.pattern.requests().is_some() {
+        return false;
+    }
+    is_at(rule, connection(action).as_ref().unwrap_or(action))
+}
+
+fn is_at(rule: &HostRule, action: &Action) -> bool {
     match action {
         Action::Connect { name, port } => rule.pattern.matches_name(name, *port, !rule.allow),
         Action::ConnectAddress { address, port } => {
             rule.pattern.matches_address(*address, *port, !rule.allow)
         }
-        Action::Resolve { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
+        Action::Request { .. }
+        | Action::Resolve { .. }
+        | Action::Read { .. }
+        | Action::Write { .. }
+        | Action::Execute { .. } => false,
     }
 }
 
@@ -267,6 +357,42 @@ proptest! {
         }
     }
 
+    /// No request passes where no connection may be made; and where a connection is open as a whole, all of them do.
+    #[test]
+    fn a_request_and_its_connection_agree(written in written(), action in request()) {
+        let policy = merged(&written, None);
+        match policy.decide(&connection(&action).unwrap()) {
+            Verdict::Deny(_) => prop_assert!(!is_allowed(&policy, &action)),
+            Verdict::Allow(Allow { by_request: false, .. }) => prop_assert!(is_allowed(&policy, &action)),
+            Verdict::Allow(_) => {
+                let said = policy.network.rules.iter().any(|rule| rule.pattern.requests().is_some());
+                prop_assert!(said);
+            }
+        }
+    }
+
+    /// Whoever writes an allow of requests to a host is asked about all others to it: what is built in gives way.
+    #[test]
+    fn an_allow_of_requests_is_all_that_is_allowed(
+        name in select(&NAMES[..]), port in select(&[80, 443][..]), any in request(),
+    ) {
+        let file = format!("network = {{ preset = 'open', allow = ['GET https://{name}/a/**'], resolve = {{ '{name}' = '::1' }} }}");
+        let policy = merged(&Written { agent: "claude", file, flags: Vec::new() }, None);
+        let Action::Request { scheme, method, path, .. } = any else { unreachable!() };
+        let meant = port == 443
+            && scheme == Scheme::Https
+            && ["GET", "HEAD"].contains(&method.as_str())
+            && path.to_string().starts_with("/a");
+        let host = Host::Name(name.parse().unwrap());
+        let action = Action::Request { host, port, scheme, method, path };
+        prop_assert_eq!(is_allowed(&policy, &action), meant);
+        let connect = policy.decide(&connection(&action).unwrap());
+        match connect {
+            Verdict::Allow(allow) => prop_assert!(port == 443 && allow.by_request),
+            Verdict::Deny(_) => prop_assert_eq!(port, 80),
+        }
+    }
+
     #[test]
     fn the_longest_path_wins_and_on_a_tie_the_stricter(written in written(), path in path()) {
         let policy = merged(&written, None);
@@ -301,7 +427,9 @@ proptest! {
             // Only where a rule must go instead, or there is nothing that a rule could say.
             None => {
                 let unsayable = match &action {
-                    Action::Connect { port, .. } | Action::ConnectAddress { port, .. } => *port == 0,
+                    Action::Connect { port, .. }
+                    | Action::ConnectAddress { port, .. }
+                    | Action::Request { port, .. } => *port == 0,
                     Action::Resolve { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
                 };
                 let off = policy.network.preset == NetworkPreset::None

@@ -25,6 +25,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/git/ssh_words.rs", "git_ssh_words"),
     ("src/git/tree.rs", "git_pack"),
     ("src/launch/channel.rs", "message"),
+    ("src/policy/request_path.rs", "request_rule"),
     ("src/proxy/dns.rs", "dns"),
     ("src/proxy/first_bytes.rs", "http_head"),
     ("src/proxy/http.rs", "http_head"),
@@ -68,6 +69,7 @@ const OTHERS: &[(&str, &str)] = &[
         "looks for words; nothing in it says where to read on",
     ),
     ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
+    ("src/proxy/judge.rs", "passes to policy/request_path.rs"),
     ("src/proxy/questions.rs", "passes to proxy/dns.rs"),
     ("src/proxy/requests.rs", "passes to proxy/http.rs"),
     (

@@ -11,7 +11,8 @@ use aca::config::{self, Bases, FileKind, FileLayer, Layers, Merged, Source, Trus
 use aca::facts::{Ambient, Cgroup, Facts, Identity, Kind, Machine, PathFact};
 use aca::plan::{Entry, Extras, Kept, Plan, ProjectNeeds, plan};
 use aca::policy::{
-    Access, Action, HostPattern, Limits, Name, Origin, PathPattern, PathRule, Place, Policy, Verdict,
+    Access, Action, Host, HostPattern, Limits, Name, Origin, PathPattern, PathRule, Place, Policy, Scheme,
+    Verdict,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -58,7 +59,7 @@ const DIRECTORIES: [&str; 9] = [
 const SECRETS: [&str; 2] = [".env", "a/.env"];
 const PROTECTED: [&str; 3] = ["a/.git/hooks", "a/b/.idea", "d/.idea"];
 
-const HOSTS: [&str; 12] = [
+const HOSTS: [&str; 15] = [
     "a.test",
     "*.a.test",
     "**.a.test",
@@ -71,6 +72,9 @@ const HOSTS: [&str; 12] = [
     "**.sentry.io",
     "statsig.anthropic.com",
     "github.com",
+    "GET https://a.test/a/**",
+    "https://**.a.test/**",
+    "DELETE https://github.com/**",
 ];
 const NAMES: [&str; 8] = [
     "a.test",
@@ -434,8 +438,17 @@ fn actions() -> Vec<Action> {
     let mut all = Vec::new();
     for name in NAMES.map(|name| name.parse::<Name>().unwrap()) {
         for port in [22, 80, 443, 8080] {
-            let name = name.clone();
-            all.push(Action::Connect { name, port });
+            let connect = name.clone();
+            all.push(Action::Connect { name: connect, port });
+            for (method, path) in [("GET", "/a/b"), ("DELETE", "/x")] {
+                all.push(Action::Request {
+                    host: Host::Name(name.clone()),
+                    port,
+                    scheme: if port == 443 { Scheme::Https } else { Scheme::Http },
+                    method: method.parse().unwrap(),
+                    path: path.parse().unwrap(),
+                });
+            }
         }
         all.push(Action::Resolve { name });
     }
@@ -599,6 +612,12 @@ proptest! {
             let pattern: HostPattern = pattern.parse().unwrap();
             for action in actions() {
                 let meant = match &action {
+                    Action::Request { host, port, method, path, .. } => match pattern.requests() {
+                        Some(requests) => pattern.concerns(host, *port) && requests.deny(method, path),
+                        None => matches!(host, Host::Name(name) if pattern.matches_name(name, *port, true)),
+                    },
+                    // Others of its requests may pass.
+                    _ if pattern.requests().is_some() => false,
                     Action::Connect { name, port } => pattern.matches_name(name, *port, true),
                     Action::ConnectAddress { address, port } => pattern.matches_address(*address, *port, true),
                     Action::Resolve { name } => pattern.has_name(name) && pattern.listed_port().is_none(),

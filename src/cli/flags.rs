@@ -335,11 +335,12 @@ pub struct RunFlags {
     /// What may be reached: none, listed (what is allowed by name), agent (its own hosts), dev (also package registries and git hosts), open
     #[arg(long, value_name = "PRESET", value_parser = value::network_preset)]
     pub net: Option<NetworkPreset>,
-    /// Allow a host: `host`, `*.host` (sub-domains), `**.host` (and itself); ports 80 and 443 unless one is given
-    #[arg(long, value_name = "HOST[:PORT]")]
+    /// Allow a host: `host`, `*.host` (sub-domains), `**.host` (and itself); ports 80 and 443 unless one is given. Or
+    /// requests: `GET,POST https://host/path/**`
+    #[arg(long, value_name = "HOST[:PORT]|REQUESTS")]
     pub allow: Vec<HostPattern>,
-    /// Deny a host; wins over every allow
-    #[arg(long, value_name = "HOST[:PORT]")]
+    /// Deny a host, or requests; wins over every allow
+    #[arg(long, value_name = "HOST[:PORT]|REQUESTS")]
     pub deny: Vec<HostPattern>,
     /// Answer for a name with a fixed address, which may be private
     #[arg(long, value_name = "HOST=ADDR[:PORT]")]

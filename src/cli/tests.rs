@@ -362,7 +362,7 @@ fn usage_errors() {
 
     hint: `aca --help` shows the commands, `aca COMMAND --help` the flags of one
     --- aca run --allow https://a.test x
-    error: `--allow`: `https://a.test` is a URL: write the host alone, as `example.com:443`
+    error: `--allow`: `https://a.test` is a URL: write the host alone, as `example.com:443`, or which requests, as `GET https://example.com/path/**`
     --- aca run --resolve a.test x
     error: `--resolve`: `a.test` has no `=`: write HOST=ADDR[:PORT]
     --- aca run --env * x

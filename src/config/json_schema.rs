@@ -57,14 +57,14 @@ fn form(form: Form) -> Value {
         }
         Form::Word(words) => json!({ "enum": words }),
         Form::Words(words) => list(json!({ "enum": words })),
-        Form::Hosts => list(json!({ "type": "string", "pattern": HOST })),
-        Form::Host => json!({ "type": "string", "pattern": HOST }),
+        Form::Hosts => list(json!({ "type": "string", "pattern": hosts() })),
+        Form::Host => json!({ "type": "string", "pattern": hosts() }),
         Form::Allowed(keys) => {
             let mut with_options = table(keys, "");
             if let Value::Object(schema) = &mut with_options {
                 schema.insert("required".into(), json!(["host"]));
             }
-            list(json!({ "anyOf": [{ "type": "string", "pattern": HOST }, with_options] }))
+            list(json!({ "anyOf": [{ "type": "string", "pattern": hosts() }, with_options] }))
         }
         Form::Addresses => json!({
             "type": "object",
@@ -92,7 +92,11 @@ fn form(form: Form) -> Value {
 }
 
 /// A name, one with `*.` or `**.` before it, any, or an address, and perhaps a port.
-const HOST: &str = "^(\\*|(\\*\\*?\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:(\\*|0*[1-9][0-9]{0,4}))?$";
+/// A host, and its port.
+const PLACE: &str = "(\\*|(\\*\\*?\\.)?[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:(\\*|0*[1-9][0-9]{0,4}))?";
+const METHOD: &str = "[A-Z0-9!#$%&'+.^_`|~-]{1,32}";
+/// What follows the first slash of a URL: no segment is empty or dots alone, and `**` stands alone.
+const SEGMENTS: &str = "(?!/|.*//)(?!(.*/)?\\.+(/|$))(?!.*([^/]\\*\\*|\\*\\*[^/]))[^?#; \\\\]*";
 const NAME: &str = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$";
 const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:0*[1-9][0-9]{0,4})?$";
 /// Not empty, and no `..` after a name.
@@ -101,6 +105,12 @@ const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt]
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";
 const SIZE: &str = "^0*[1-9][0-9]*([KkMmGgTt]([Ii]?[Bb])?|[Bb])?$";
+
+/// Hosts, or requests: a URL with a path, or with a method before it.
+fn hosts() -> String {
+    let methods = format!("{METHOD}(,{METHOD})* ");
+    format!("^({PLACE}|({methods}https?://{PLACE}/|https?://{PLACE}/(?!$)){SEGMENTS})$")
+}
 
 fn list(item: Value) -> Value {
     json!({ "type": "array", "items": item })

@@ -130,12 +130,12 @@ pub(super) const NETWORK: &[Key] = &[
     key(
         "allow",
         Form::Allowed(ALLOWED),
-        "Hosts that are allowed besides: `host`, `*.host`, `**.host`, each with an optional port; or a table with options",
+        "What is allowed besides: `host`, `*.host`, `**.host`, each with an optional port; requests, `GET,POST https://host/path/**`; or a table with options",
     ),
     key(
         "deny",
         Form::Hosts,
-        "Hosts that are denied; wins over every allow",
+        "Hosts or requests that are denied; wins over every allow",
     ),
     key(
         "resolve",

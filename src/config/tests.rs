@@ -244,7 +244,7 @@ fn faults_of_a_file() {
     2 | capture = "tun"
       |           ^^^^^
     --- a URL, tabs before it
-    error: `https://a.test` is a URL: write the host alone, as `example.com:443`
+    error: `https://a.test` is a URL: write the host alone, as `example.com:443`, or which requests, as `GET https://example.com/path/**`
      --> c.toml:3:3
       |
     3 |   "https://a.test" ]

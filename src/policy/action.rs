@@ -1,6 +1,6 @@
 //! What a gate asks about.
 
-use super::{Name, path_text};
+use super::{Host, Method, Name, RequestPath, Scheme, path_text};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -30,6 +30,19 @@ pub enum Action {
         address: IpAddr,
         /// The port.
         port: u16,
+    },
+    /// Send a request, over a connection that may be made.
+    Request {
+        /// Whom to.
+        host: Host,
+        /// The port.
+        port: u16,
+        /// In TLS or not.
+        scheme: Scheme,
+        /// The method.
+        method: Method,
+        /// The path.
+        path: RequestPath,
     },
     /// Read a file, or list a directory.
     Read {

@@ -15,6 +15,8 @@ mod options;
 mod path;
 pub mod path_text;
 mod pattern;
+mod request;
+mod request_path;
 mod session;
 mod upstream;
 
@@ -24,12 +26,14 @@ pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use guarantee::{Guarantee, Requirement};
-pub use host::{HostPattern, HostPatternError, HostRule};
+pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
 pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
+pub use request::{Method, MethodError, Requests, RequestsError, Scheme};
+pub use request_path::{Letters, RequestPath, RequestPathError, RequestPathPattern};
 pub use session::SessionRules;
 
 pub use upstream::{Credentials, ProxyHost, ProxyUrl, ProxyUrlError, UpstreamProxy};
@@ -162,7 +166,9 @@ impl Limits {
 pub struct NetworkPolicy {
     /// The base that the rules refine.
     pub preset: NetworkPreset,
-    /// Rules of the preset, the agent, the user's file and the flags. A deny wins over every allow.
+    /// Rules of the preset, the agent, the user's file and the flags. A deny wins over every allow. An allow of requests
+    /// takes the place of what is built in for the same hosts, where that means no fewer: who names requests means to be
+    /// asked about the others.
     pub rules: Vec<HostRule>,
     /// Fixed answers for names, from trusted layers only; the address may be non-public.
     pub resolve: Vec<ResolveOverride>,

@@ -44,8 +44,9 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
         record.name = Some(name.clone());
     }
     let judged = target.and_then(|target| proxy.admit(target, record));
+    let web = judged.as_ref().map_or(gate::is_web(going.port()), Judged::is_web);
     let mut bytes = Vec::new();
-    let read = first_bytes::read(&mut stream, &mut bytes, gate::is_web(going.port())).await;
+    let read = first_bytes::read(&mut stream, &mut bytes, web).await;
     let spoken = match read {
         Ok(spoken) => spoken,
         Err(error) => {
@@ -135,6 +136,11 @@ pub(super) async fn carry(
         Ok(requests::End::Refused(why)) => {
             record.failed = Some(why);
             failed(stream, going, &judged.target, record).await;
+        }
+        Ok(requests::End::Forbidden(refused)) => {
+            denial::reset(&upstream.stream);
+            drop(upstream);
+            denial::forbid(stream, &refused.text).await;
         }
         Ok(requests::End::Done | requests::End::Elsewhere(_)) => {}
         Err(error) => {

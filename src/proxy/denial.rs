@@ -56,6 +56,11 @@ pub(super) fn reset(stream: &TcpStream) {
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).ok();
 }
 
+/// Denies a request of HTTP/1, and ends its connection.
+pub(super) async fn forbid(stream: TcpStream, text: &str) {
+    answer(stream, Some(Protocol::Http), Status::Forbidden, text).await;
+}
+
 fn http(status: Status, text: &str) -> Vec<u8> {
     let line = match status {
         Status::Forbidden => "403 Forbidden",
@@ -80,6 +85,11 @@ pub(super) fn reason(going: SocketAddr, target: Option<&Target>, deny: &Deny) ->
         Some(Target::Name(name, port)) => format!("{name}:{port}"),
         Some(Target::Address(_)) | None => going.to_string(),
     };
+    text(&what, deny)
+}
+
+/// The same for what has a text of its own.
+pub(super) fn text(what: &str, deny: &Deny) -> String {
     let mut text = format!("aca: the sandbox denied {what}: {}", deny.reason);
     if let Some(rule) = &deny.rule {
         text.push_str(&format!(" (`{rule}`, {})", deny.origin));

@@ -117,7 +117,7 @@ pub(super) async fn tunnel(
 ) {
     let going = record.going;
     record.protocol = None;
-    let spoken = match first_bytes::read(&mut stream, &mut bytes, gate::is_web(judged.target.port())).await {
+    let spoken = match first_bytes::read(&mut stream, &mut bytes, judged.is_web()).await {
         Ok(spoken) => spoken,
         Err(error) => {
             record.failed = Some(error.to_string());
@@ -207,6 +207,11 @@ async fn forward(
         Ok(requests::End::Refused(why)) => {
             record.failed = Some(why);
             failed(stream, going, &judged.target, &record).await;
+            None
+        }
+        Ok(requests::End::Forbidden(refused)) => {
+            denial::reset(&upstream.stream);
+            denial::forbid(stream, &refused.text).await;
             None
         }
         Err(error) => {

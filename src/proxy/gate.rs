@@ -7,9 +7,10 @@
 
 use super::first_bytes::Spoken;
 use super::http::Request;
+use super::judge::Judge;
 use super::record::Record;
 use super::{Proxy, lease};
-use crate::policy::{Action, Deny, Name, Origin, Sni};
+use crate::policy::{Action, Deny, Host, Name, Origin, Sni};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a connection goes to.
@@ -56,12 +57,20 @@ impl Target {
 }
 
 /// A target that the policy allows, with what it says besides.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judged {
     /// Where to.
     pub(super) target: Target,
     /// What the server name in TLS must be.
     pub(super) sni: Sni,
+    /// Who is asked about each request; `None` where all that is spoken may pass.
+    pub(super) judge: Option<Judge>,
+}
+
+impl Judged {
+    /// Whether the client speaks first: where requests are judged it must.
+    pub(super) fn is_web(&self) -> bool {
+        is_web(self.target.port()) || self.judge.is_some()
+    }
 }
 
 /// Whether the client of this port speaks first, and in TLS or HTTP.
@@ -97,8 +106,16 @@ impl Proxy {
     pub(super) fn admit(&self, target: Target, record: &mut Record) -> Result<Judged, Deny> {
         let action = target.action();
         let sni = self.live.current().options(&action).sni;
-        record.ticket = Some(self.live.admit(action)?);
-        Ok(Judged { target, sni })
+        let ticket = self.live.admit(action)?;
+        let judge = ticket.is_by_request().then(|| {
+            let host = match &target {
+                Target::Name(name, _) => Host::Name(name.clone()),
+                Target::Address(address) => Host::Address(address.ip().to_canonical()),
+            };
+            Judge::new(self, host, target.port())
+        });
+        record.ticket = Some(ticket);
+        Ok(Judged { target, sni, judge })
     }
 }
 
@@ -113,11 +130,26 @@ pub(super) fn unreachable(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Whether what is spoken fits the target: a name that was asked for must be the one that is meant.
+/// Whether what is spoken fits the target: a name that was asked for must be the one that is meant, and there must be
+/// requests where these are judged.
 pub(super) fn fits(judged: &Judged, spoken: &Spoken) -> Result<(), Deny> {
+    means(judged, spoken)?;
+    match spoken {
+        _ if judged.judge.is_none() => Ok(()),
+        Spoken::Http(_) | Spoken::Ended => Ok(()),
+        Spoken::Tls { .. } => Err(refusal(
+            "only some requests are allowed there, and TLS hides which these are",
+        )),
+        Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Undecided | Spoken::Wrong(..) => Err(refusal(
+            "only some requests are allowed there, and this is neither HTTP/1 nor TLS",
+        )),
+    }
+}
+
+fn means(judged: &Judged, spoken: &Spoken) -> Result<(), Deny> {
     let target = &judged.target;
     match spoken {
-        Spoken::Tls { .. } if judged.sni == Sni::Any => Ok(()),
+        Spoken::Tls { .. } if judged.sni == Sni::Any && judged.judge.is_none() => Ok(()),
         Spoken::Tls { encrypted: true, .. } => Err(refusal(
             "the server name is encrypted (ECH), so it can't be checked",
         )),

@@ -24,8 +24,12 @@ pub(super) enum Head {
 pub(super) struct Request {
     /// Bytes of it, with the empty line.
     pub(super) length: usize,
+    /// What is done with what.
+    pub(super) line: Box<Line>,
     /// The host of the `Host` field, without port, as sent.
     pub(super) host: String,
+    /// A field that some servers take another method or path from.
+    pub(super) overrides: bool,
     /// Where an absolute target leads.
     pub(super) absolute: Option<Absolute>,
     /// `CONNECT`: it asks for a tunnel to there.
@@ -38,6 +42,15 @@ pub(super) struct Request {
     pub(super) upgrade_fields: Vec<std::ops::Range<usize>>,
     /// Where the fields stand that are meant for a proxy alone.
     pub(super) proxy_fields: Vec<std::ops::Range<usize>>,
+}
+
+/// What a request does with what, as sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// The method.
+    pub(super) method: String,
+    /// The path with its query; `*` is no path.
+    pub(super) path: String,
 }
 
 /// `host[:port]`, as sent.
@@ -111,7 +124,7 @@ pub(super) fn parse(bytes: &[u8]) -> Head {
 }
 
 /// A line without its end, and where it stands with it.
-type Line<'a> = (&'a [u8], std::ops::Range<usize>);
+type Placed<'a> = (&'a [u8], std::ops::Range<usize>);
 
 /// Takes lines off the front; a line ends with CR LF and holds neither alone.
 struct Lines<'a> {
@@ -120,7 +133,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn next(&mut self) -> Result<Option<Line<'a>>, &'static str> {
+    fn next(&mut self) -> Result<Option<Placed<'a>>, &'static str> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             return if rest.len() > HEAD_MAX {
@@ -172,7 +185,12 @@ fn request(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
     };
     Ok(Some(Request {
         length: lines.at,
+        line: Box::new(Line {
+            method: start.method.to_owned(),
+            path: start.path.to_owned(),
+        }),
         host,
+        overrides: fields.overrides,
         absolute: start.absolute,
         connect: start.connect,
         body,
@@ -182,13 +200,15 @@ fn request(bytes: &[u8]) -> Result<Option<Request>, &'static str> {
     }))
 }
 
-struct StartLine {
+struct StartLine<'a> {
+    method: &'a str,
+    path: &'a str,
     is_old: bool,
     connect: Option<Authority>,
     absolute: Option<Absolute>,
 }
 
-fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
+fn start_line(line: &[u8]) -> Result<StartLine<'_>, &'static str> {
     let text = std::str::from_utf8(line).map_err(|_| "a request line that isn't text")?;
     let mut words = text.split(' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -208,6 +228,7 @@ fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
         return Err("an odd target");
     }
     let (mut connect, mut absolute) = (None, None);
+    let mut path = target;
     if method.eq_ignore_ascii_case("CONNECT") {
         connect = Some(authority(target)?);
     } else if !target.starts_with('/') && target != "*" {
@@ -216,6 +237,10 @@ fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
             .split_once("://")
             .ok_or("a target that is neither path nor URL")?;
         let there = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        path = rest
+            .get(there.len()..)
+            .filter(|path| !path.is_empty())
+            .unwrap_or("/");
         let start = method.len() + 1;
         absolute = Some(Absolute {
             is_http: scheme.eq_ignore_ascii_case("http"),
@@ -224,6 +249,8 @@ fn start_line(line: &[u8]) -> Result<StartLine, &'static str> {
         });
     }
     Ok(StartLine {
+        method,
+        path,
         is_old,
         connect,
         absolute,
@@ -235,6 +262,7 @@ struct Fields<'a> {
     host: Option<&'a str>,
     length: Option<u64>,
     chunked: bool,
+    overrides: bool,
     upgrade: Upgrade,
     upgrade_fields: Vec<std::ops::Range<usize>>,
     proxy_fields: Vec<std::ops::Range<usize>>,
@@ -284,6 +312,8 @@ impl<'a> Fields<'a> {
             || name.eq_ignore_ascii_case(b"proxy-authorization")
         {
             self.proxy_fields.push(place);
+        } else if is_override(name) {
+            self.overrides = true;
         } else if is_almost(name) {
             // `Transfer_Encoding`, which some servers take for the real one.
             return Err("an odd field name");
@@ -292,11 +322,32 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn is_almost(name: &[u8]) -> bool {
-    let dashed: Vec<u8> = name
-        .iter()
+/// Whether some servers take the method or the path of a request from a field of that name.
+fn is_override(name: &[u8]) -> bool {
+    let dashed = dashed(name);
+    [
+        &b"x-http-method-override"[..],
+        b"x-http-method",
+        b"x-method-override",
+        b"x-original-url",
+        b"x-original-uri",
+        b"x-rewrite-url",
+        b"x-forwarded-uri",
+        b"x-override-url",
+    ]
+    .iter()
+    .any(|known| dashed.eq_ignore_ascii_case(known))
+}
+
+/// As servers see it that can't tell a dash from an underscore (RFC 3875 4.1.18).
+fn dashed(name: &[u8]) -> Vec<u8> {
+    name.iter()
         .map(|byte| if *byte == b'_' { b'-' } else { *byte })
-        .collect();
+        .collect()
+}
+
+fn is_almost(name: &[u8]) -> bool {
+    let dashed = dashed(name);
     [&b"host"[..], b"content-length", b"transfer-encoding"]
         .iter()
         .any(|known| dashed.eq_ignore_ascii_case(known))

@@ -3,6 +3,7 @@
 //! A connection is entered here before it is judged. So one that is judged by the old policy is found by whoever changes
 //! it, and one that isn't found is judged by the new.
 
+use super::gate;
 use crate::policy::{
     Action, Deny, HostPattern, HostRule, NetworkPreset, Origin, Policy, SessionRules, Verdict,
 };
@@ -51,6 +52,8 @@ pub enum ChangeError {
 #[derive(Debug)]
 struct Open {
     action: Action,
+    /// Whether each request on it is judged: such a one needs no cut when rules on requests come.
+    by_request: bool,
     cut: Arc<Cut>,
 }
 
@@ -129,7 +132,14 @@ impl Live {
         let policy = self.current();
         let mut count = 0;
         for open in self.open().values() {
-            if let Verdict::Deny(deny) = policy.decide(&open.action) {
+            let deny = match policy.decide(&open.action) {
+                Verdict::Deny(deny) => Some(deny),
+                Verdict::Allow(allow) if allow.by_request && !open.by_request => Some(gate::refusal(
+                    "since it was made, only some requests are allowed there",
+                )),
+                Verdict::Allow(_) => None,
+            };
+            if let Some(deny) = deny {
                 *open.cut.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(deny);
                 open.cut.told.notify_one();
                 count += 1;
@@ -146,18 +156,28 @@ impl Live {
 
     /// Enters a connection, if the policy lets it through.
     pub(super) fn admit(self: &Arc<Self>, action: Action) -> Result<Ticket, Deny> {
-        let ticket = Ticket {
+        let mut ticket = Ticket {
             live: Arc::clone(self),
             number: self.next.fetch_add(1, Ordering::Relaxed),
             cut: Arc::default(),
+            by_request: false,
         };
         let open = Open {
             action: action.clone(),
+            by_request: false,
             cut: Arc::clone(&ticket.cut),
         };
         self.open().insert(ticket.number, open);
         match self.current().decide(&action) {
-            Verdict::Allow(_) => Ok(ticket),
+            Verdict::Allow(allow) => {
+                if allow.by_request {
+                    ticket.by_request = true;
+                    if let Some(open) = self.open().get_mut(&ticket.number) {
+                        open.by_request = true;
+                    }
+                }
+                Ok(ticket)
+            }
             Verdict::Deny(deny) => Err(deny),
         }
     }
@@ -173,9 +193,15 @@ pub(super) struct Ticket {
     live: Arc<Live>,
     number: u64,
     cut: Arc<Cut>,
+    by_request: bool,
 }
 
 impl Ticket {
+    /// Whether it was let through for some requests alone.
+    pub(super) const fn is_by_request(&self) -> bool {
+        self.by_request
+    }
+
     /// Waits until the connection must end, and tells why. At once where that was said before.
     pub(super) async fn cut(&self) -> Deny {
         loop {
@@ -266,6 +292,23 @@ mod tests {
         assert_eq!(cut(&b), None);
         drop((a, b));
         assert_eq!(live.count(), 0);
+    }
+
+    #[test]
+    fn what_is_open_as_a_whole_is_cut_when_rules_on_requests_come() {
+        let live = Live::new(policy(&[("a.test", true), ("GET https://b.test/x", true)]), None);
+        let (a, b) = (
+            live.admit(connect("a.test")).unwrap(),
+            live.admit(connect("b.test")).unwrap(),
+        );
+        assert!(!a.is_by_request() && b.is_by_request());
+        live.change(&patterns(&["PUT https://b.test/x"]), true, &said())
+            .unwrap();
+        assert_eq!(live.cut_denied(), 0);
+        live.change(&patterns(&["DELETE https://a.test/**"]), false, &said())
+            .unwrap();
+        assert_eq!(live.cut_denied(), 1);
+        assert!(cut(&a).is_some() && cut(&b).is_none());
     }
 
     /// Whatever the moment: no connection stays that the policy denied before it was asked to cut.

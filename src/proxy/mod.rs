@@ -23,6 +23,7 @@ pub mod fuzz;
 mod gate;
 mod guard;
 mod http;
+mod judge;
 mod lease;
 mod live;
 mod questions;

@@ -8,6 +8,7 @@
 use super::first_bytes::{self, Spoken};
 use super::gate::{Judged, request_fits};
 use super::http::{self, Body, BodyReader, HEAD_MAX, Head, Request, Upgrade};
+use super::judge::Refused;
 use super::reach::{Forward, Outside};
 use super::record::{Counts, Way};
 use super::relay::AtEnd;
@@ -47,6 +48,8 @@ pub(super) enum End {
     Denied(Deny),
     /// The proxy outside doesn't take requests, and nothing was answered.
     Refused(String),
+    /// A request was refused by a rule on requests, which was told.
+    Forbidden(Refused),
     /// A later request to a proxy leads elsewhere; here it is, with what followed.
     Elsewhere(Vec<u8>),
 }
@@ -62,7 +65,7 @@ pub(super) enum Asked {
 
 /// How it begins.
 pub(super) enum Begin {
-    /// With a request, which was judged.
+    /// With a request, whose host was judged.
     Request(Request),
     /// With too little to tell.
     Undecided,
@@ -115,7 +118,7 @@ pub(super) async fn carry(
                     Ok(done) => Ok(answered(done?).unwrap_or(End::Elsewhere(rest))),
                     Err(_) => Ok(End::Elsewhere(rest)),
                 },
-                other @ (End::Denied(_) | End::Refused(_)) => Ok(other),
+                other @ (End::Denied(_) | End::Forbidden(_) | End::Refused(_)) => Ok(other),
             },
             done = &mut responses => {
                 if let Some(end) = answered(done?) {
@@ -149,12 +152,13 @@ struct Requests<'a> {
 impl Requests<'_> {
     async fn run(mut self, begin: Begin, agreement: oneshot::Receiver<bool>) -> io::Result<End> {
         let first = match begin {
-            Begin::Request(request) => Next::Request(request),
+            Begin::Request(request) => self.judge(request),
             Begin::Undecided => self.decide().await?,
         };
         let mut request = match first {
             Next::Request(request) => request,
             Next::Denied(deny) => return Ok(End::Denied(deny)),
+            Next::Refused(refused) => return Ok(End::Forbidden(refused)),
             Next::Other | Next::Elsewhere | Next::End => return self.pass_rest().await,
         };
         let mut agreement = Some(agreement);
@@ -172,6 +176,7 @@ impl Requests<'_> {
             request = match self.next().await? {
                 Next::Request(request) => request,
                 Next::Denied(deny) => return Ok(End::Denied(deny)),
+                Next::Refused(refused) => return Ok(End::Forbidden(refused)),
                 Next::Elsewhere => {
                     self.to.shutdown().await?;
                     return Ok(End::Elsewhere(self.buffer));
@@ -268,7 +273,7 @@ impl Requests<'_> {
             if let Some(spoken) = first_bytes::tell(&self.buffer) {
                 return Ok(match (gate::fits(self.judged, &spoken), spoken) {
                     (Err(deny), _) => Next::Denied(deny),
-                    (Ok(()), Spoken::Http(request)) => Next::Request(request),
+                    (Ok(()), Spoken::Http(request)) => self.judge(request),
                     (Ok(()), _) => Next::Other,
                 });
             }
@@ -315,7 +320,7 @@ impl Requests<'_> {
                 Head::Whole(request) if self.leads_elsewhere(&request) => return Ok(Next::Elsewhere),
                 Head::Whole(request) => {
                     return Ok(match request_fits(&self.judged.target, &request) {
-                        Ok(()) => Next::Request(request),
+                        Ok(()) => self.judge(request),
                         Err(deny) => Next::Denied(deny),
                     });
                 }
@@ -334,6 +339,14 @@ impl Requests<'_> {
                     "a request's head ended before it was whole",
                 )));
             }
+        }
+    }
+
+    /// By the rules on requests, where there are some.
+    fn judge(&self, request: Request) -> Next {
+        match self.judged.judge.as_ref().map(|judge| judge.plain(&request)) {
+            Some(Err(refused)) => Next::Refused(refused),
+            Some(Ok(())) | None => Next::Request(request),
         }
     }
 
@@ -379,6 +392,7 @@ enum Next {
     /// Another protocol, which was judged.
     Other,
     Denied(Deny),
+    Refused(Refused),
     /// A request to a proxy that is not for this server.
     Elsewhere,
     End,

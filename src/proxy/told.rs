@@ -15,6 +15,7 @@ pub(super) struct Told {
     events: Arc<dyn Emit>,
     bucket: Mutex<Bucket>,
     connections: AtomicU64,
+    requests: AtomicU64,
     lookups: AtomicU64,
 }
 
@@ -25,6 +26,7 @@ impl Told {
             events,
             bucket: Mutex::new(Bucket::new(PER_SECOND, BURST)),
             connections: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             lookups: AtomicU64::new(0),
         }
     }
@@ -38,6 +40,8 @@ impl Told {
         }
         let count = if matches!(event, Event::Lookup { .. }) {
             &self.lookups
+        } else if matches!(event, Event::Request { .. }) {
+            &self.requests
         } else {
             &self.connections
         };
@@ -46,7 +50,11 @@ impl Told {
 
     /// Tells how many were too many.
     pub(super) fn finish(&self) {
-        for (count, kind) in [(&self.connections, "connection"), (&self.lookups, "lookup")] {
+        for (count, kind) in [
+            (&self.connections, "connection"),
+            (&self.requests, "request"),
+            (&self.lookups, "lookup"),
+        ] {
             let count = count.swap(0, Ordering::Relaxed);
             if count > 0 {
                 self.events.emit(Event::Dropped {

@@ -132,6 +132,17 @@ pub enum Event {
         /// Bytes that were: what came next would have been too many.
         sent: u64,
     },
+    /// A request was judged, where rules ask for more than its host.
+    Request {
+        /// The method, as sent.
+        method: String,
+        /// Where to, without its query; sanitised and cut to a bound.
+        url: String,
+        /// `None` when it was allowed.
+        denied: Option<Deny>,
+        /// The status of the answer, where aca saw one.
+        status: Option<u16>,
+    },
     /// A system call was refused.
     SyscallRefused {
         /// Process id on the host.
@@ -219,7 +230,7 @@ impl Event {
     #[must_use]
     pub fn is_denial(&self) -> bool {
         match self {
-            Self::Lookup { denied, .. } | Self::Connection { denied, .. } => {
+            Self::Lookup { denied, .. } | Self::Connection { denied, .. } | Self::Request { denied, .. } => {
                 denied.as_ref().is_some_and(|deny| !deny.quiet)
             }
             Self::SyscallRefused { .. } => true,

@@ -126,6 +126,15 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ),
             )]
         }
+        Event::Request {
+            method,
+            url,
+            denied,
+            status,
+        } => {
+            let outcome = status.map_or_else(String::new, |status| format!(", answered {status}"));
+            judged("request", &format!("{method} {url}"), denied.as_ref(), outcome)
+        }
         Event::SyscallRefused {
             pid,
             name,

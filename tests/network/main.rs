@@ -20,6 +20,7 @@ mod names;
 mod ports;
 mod protocols;
 mod questions;
+mod requests;
 mod servers;
 mod upstream;
 mod why;

@@ -124,6 +124,14 @@ pub(super) fn explain(event: &Event) -> Explanation {
             },
             "what was open was cut at its next byte, and connections that came later were denied".into(),
         ]),
+        Event::Request {
+            method, url, denied, ..
+        } => match denied {
+            Some(deny) => Explanation::denied("request", format!("{method} {url}"), deny),
+            None => Explanation::notes([format!(
+                "the policy allowed {method} {url}; `aca why '{method} {url}'` with the flags of the run says by which rule"
+            )]),
+        },
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
         Event::TrustChange {
             path,

@@ -1,14 +1,101 @@
 //! Hosts: what the gate would say, without asking any name server.
 
 use super::report::{Answer, Judged};
-use super::target::{Host, To};
+use super::target::{Host, Request, To};
 use super::{Question, miss};
-use crate::policy::{Action, Name, NetworkPolicy};
+use crate::policy::{Action, Allow, Host as Whom, Name, NetworkPolicy, Verdict};
 use crate::proxy::{refused_address, unreachable_address};
 use std::net::IpAddr;
 
 /// Explains a connection.
 pub(super) fn answer(question: &Question, host: &Host) -> Answer {
+    let mut note = None;
+    if let Some(request) = &host.request {
+        if request.typed || is_by_request(question, host) {
+            return by_request(question, host, request);
+        }
+        if request.path.as_ref().map_or(true, |path| path.to_string() != "/") {
+            note = Some(
+                "no rule asks for more than the host: the path of the URL counts for nothing".to_owned(),
+            );
+        }
+    } else if is_by_request(question, host) {
+        note = Some(
+            "some requests alone are allowed there: `aca why 'GET https://HOST/PATH'` judges one".to_owned(),
+        );
+    }
+    let mut answer = connection(question, host);
+    answer.notes.splice(0..0, note);
+    answer
+}
+
+fn connect(host: &Host) -> Action {
+    let port = host.port;
+    match &host.to {
+        To::Name(name) => Action::Connect {
+            name: name.clone(),
+            port,
+        },
+        To::Address(address) => Action::ConnectAddress {
+            address: *address,
+            port,
+        },
+    }
+}
+
+/// Whether requests to there are judged one by one.
+fn is_by_request(question: &Question, host: &Host) -> bool {
+    let verdict = question.policy.decide(&connect(host));
+    matches!(verdict, Verdict::Allow(Allow { by_request: true, .. }))
+}
+
+fn by_request(question: &Question, host: &Host, request: &Request) -> Answer {
+    let whom = match &host.to {
+        To::Name(name) => Whom::Name(name.clone()),
+        To::Address(address) => Whom::Address(*address),
+    };
+    let (scheme, method) = (request.scheme, &request.method);
+    let place = match host.port {
+        port if port == scheme.port() => whom.to_string(),
+        port => format!("{whom}:{port}"),
+    };
+    let url = |path: &str| format!("{method} {}://{place}{path}", scheme.word());
+    let path = match &request.path {
+        Ok(path) => path.clone(),
+        Err(why) => {
+            let verdict = question.policy.decide(&connect(host));
+            let judged = Judged::new("request", url(" …"), &verdict)
+                .denied("network gate", format!("its path can't be judged: {why}"))
+                .with(None);
+            return Answer::new("a request", vec![judged]);
+        }
+    };
+    let what = url(&path.to_string());
+    let action = Action::Request {
+        host: whom,
+        port: host.port,
+        scheme,
+        method: method.clone(),
+        path,
+    };
+    let mut judged = Judged::new("request", what, &question.policy.decide(&action));
+    let mut notes = Vec::new();
+    if judged.allowed {
+        if is_by_request(question, host) && scheme == crate::policy::Scheme::Https {
+            notes.push(
+                "to see requests in TLS aca ends it, with a certificate of its own that programs inside trust".into(),
+            );
+        }
+    } else {
+        let change = question.that_works(question.policy.remedy(&action), |changed| changed.allows(&action));
+        judged = judged.with(change.as_ref());
+    }
+    let mut answer = Answer::new("a request", vec![judged]);
+    answer.notes = notes;
+    answer
+}
+
+fn connection(question: &Question, host: &Host) -> Answer {
     match &host.to {
         To::Name(name) => by_name(question, name, host.port),
         To::Address(address) => by_address(question, *address, host.port),

@@ -84,6 +84,7 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Lookup { .. }
         | Event::Connection { .. }
         | Event::BudgetReached { .. }
+        | Event::Request { .. }
         | Event::TrustChange { .. }
         | Event::Masked { .. }
         | Event::Protected { .. }

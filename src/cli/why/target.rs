@@ -2,7 +2,7 @@
 //! for.
 
 use crate::failure::{Failure, FailureKind};
-use crate::policy::Name;
+use crate::policy::{Method, Name, RequestPath, Scheme};
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,21 @@ pub(super) struct Host {
     pub(super) to: To,
     /// At which port.
     pub(super) port: u16,
+    /// Which request, where a URL says so.
+    pub(super) request: Option<Request>,
+}
+
+/// A request, as a URL or a method and a URL say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// In TLS or not.
+    pub(super) scheme: Scheme,
+    /// Its method.
+    pub(super) method: Method,
+    /// Its path; else why it can't be judged.
+    pub(super) path: Result<RequestPath, String>,
+    /// Whether a method was typed: else the request is of interest only where rules ask for it.
+    pub(super) typed: bool,
 }
 
 /// A host.
@@ -72,8 +87,9 @@ pub(super) fn read(text: &OsStr, current: &Path, home: &Path) -> Result<Taken, F
     if text.is_empty() {
         return Err(usage("an empty text is neither a path nor a host".into()));
     }
-    if let Some((scheme, rest)) = text.to_str().and_then(|text| text.split_once("://")) {
-        return url(scheme, rest, current, home);
+    if let Some((before, rest)) = text.to_str().and_then(|text| text.split_once("://")) {
+        let (method, scheme) = before.split_once(' ').unwrap_or(("", before));
+        return url(method, scheme, rest, current, home);
     }
     let path = absolute(text, current, home);
     let there = std::fs::symlink_metadata(&path).is_ok();
@@ -140,7 +156,7 @@ fn absolute(text: &OsStr, current: &Path, home: &Path) -> PathBuf {
     }
 }
 
-fn url(scheme: &str, rest: &str, current: &Path, home: &Path) -> Result<Taken, Failure> {
+fn url(method: &str, scheme: &str, rest: &str, current: &Path, home: &Path) -> Result<Taken, Failure> {
     let usage = |message: String| Failure::new(FailureKind::Usage, message);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -159,20 +175,53 @@ fn url(scheme: &str, rest: &str, current: &Path, home: &Path) -> Result<Taken, F
     // A user and a password say nothing of where it goes (RFC 3986 3.2).
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     let place = place.strip_suffix(':').unwrap_or(place);
-    let found = host(place, Some(default)).map_err(|error| {
+    let mut found = host(place, Some(default)).map_err(|error| {
         let hint = "write the host with its port, as `example.com:5432`";
         usage(format!("`{scheme}://{rest}` can't be understood: {error}")).hint(hint)
     })?;
-    let mut notes = Vec::new();
-    if path.len() > 1 {
-        notes.push("rules are about hosts and ports: the path of the URL counts for nothing".into());
-    }
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(Scheme::Http),
+        "https" => Some(Scheme::Https),
+        _ => None,
+    };
+    let method = match method {
+        "" => None,
+        text => Some(
+            text.parse::<Method>()
+                .map_err(|error| usage(format!("`{text}`: {error}")))?,
+        ),
+    };
+    let typed = method.is_some();
+    found.request = match (scheme, method) {
+        (Some(scheme), method) => Some(Request {
+            scheme,
+            method: method
+                .or_else(|| "GET".parse().ok())
+                .ok_or_else(|| usage("no method".into()))?,
+            path: path_of(path),
+            typed,
+        }),
+        (None, None) => None,
+        (None, Some(method)) => {
+            return Err(usage(format!(
+                "{method} is a method of HTTP: the URL must begin with `https://` or `http://`"
+            )));
+        }
+    };
     Ok(Taken {
         target: Target::Host(found),
-        taken_for: "a URL",
-        notes,
+        taken_for: if typed { "a request" } else { "a URL" },
+        notes: Vec::new(),
         doubt: None,
     })
+}
+
+/// The path of a request, without its query.
+fn path_of(text: &str) -> Result<RequestPath, String> {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let text = if text.is_empty() { "/" } else { text };
+    text.parse()
+        .map_err(|error: crate::policy::RequestPathError| error.to_string())
 }
 
 /// `NAME`, `NAME:PORT`, an address, or `[ADDRESS]:PORT`. Without a port that of the scheme, or of HTTPS, is meant.
@@ -185,6 +234,7 @@ fn host(text: &str, scheme: Option<Option<u16>>) -> Result<Host, String> {
     let at = |address: IpAddr, port| Host {
         to: To::Address(address.to_canonical()),
         port,
+        request: None,
     };
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(at(address, default()?));
@@ -213,6 +263,7 @@ fn host(text: &str, scheme: Option<Option<u16>>) -> Result<Host, String> {
     Ok(Host {
         to: To::Name(name),
         port,
+        request: None,
     })
 }
 
@@ -240,14 +291,17 @@ mod tests {
                 |_| path.display().to_string(),
                 |path| format!("./{}", path.display()),
             ),
-            Target::Host(Host {
-                to: To::Name(name),
-                port,
-            }) => format!("{name} {port}"),
-            Target::Host(Host {
-                to: To::Address(address),
-                port,
-            }) => format!("{address} {port}"),
+            Target::Host(Host { to, port, request }) => {
+                let to = match to {
+                    To::Name(name) => name.to_string(),
+                    To::Address(address) => address.to_string(),
+                };
+                let request = request.map(|request| {
+                    let path = request.path.map_or_else(|why| why, |path| path.to_string());
+                    format!(" {} {} {path}", request.scheme.word(), request.method)
+                });
+                format!("{to} {port}{}", request.unwrap_or_default())
+            }
         };
         format!(
             "{} {what}{}",
@@ -275,10 +329,15 @@ mod tests {
             ("::1", "an address ::1 443, noted, noted"),
             ("[::1]:80", "an address ::1 80"),
             ("[::ffff:10.0.0.1]:80", "an address 10.0.0.1 80"),
-            ("https://a.test/x?y#z", "a URL a.test 443, noted"),
-            ("HTTP://u:p@a.test:8080", "a URL a.test 8080"),
-            ("ssh://git@a.test/x", "a URL a.test 22, noted"),
-            ("https://[::1]/", "a URL ::1 443"),
+            ("https://a.test/x?y#z", "a URL a.test 443 https GET /x"),
+            ("PUT https://a.test", "a request a.test 443 https PUT /"),
+            (
+                "GET https://a.test/x/../y",
+                "a request a.test 443 https GET a segment of dots alone: servers fold it",
+            ),
+            ("HTTP://u:p@a.test:8080", "a URL a.test 8080 http GET /"),
+            ("ssh://git@a.test/x", "a URL a.test 22"),
+            ("https://[::1]/", "a URL ::1 443 https GET /"),
             ("file:///etc/passwd", "a path /etc/passwd"),
             ("foo://a.test:1", "a URL a.test 1"),
         ] {
@@ -297,6 +356,8 @@ mod tests {
             "foo://a.test",
             "https://",
             "http://a b/",
+            "get https://a.test/",
+            "GET ssh://a.test/",
             "[::1",
             "[::1]x",
         ] {
@@ -313,7 +374,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "[a-z0-9.:/@\\[\\]%~ -]{0,24}") {
             let taken = read(OsStr::new(&text), Path::new("/nonexistent"), Path::new("/home/u"));
-            if let Ok(Taken { target: Target::Host(Host { to, port }), .. }) = taken {
+            if let Ok(Taken { target: Target::Host(Host { to, port, .. }), .. }) = taken {
                 proptest::prop_assert!(port > 0);
                 let shown = match to {
                     To::Name(name) => name.to_string(),

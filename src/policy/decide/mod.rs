@@ -26,6 +26,10 @@ pub struct Allow {
     pub origin: Origin,
     /// The reason in a few words.
     pub reason: String,
+    /// For a connection: it is open for some requests alone, and each has to be asked about ([`Action::Request`]). Where
+    /// that can't be done, nothing is allowed.
+    #[serde(default)]
+    pub by_request: bool,
 }
 
 /// A denial that can be explained.
@@ -102,7 +106,7 @@ impl Policy {
             Action::Resolve { name } => network::Asked::Name(name),
             Action::Connect { name, port } => network::Asked::Connection(name, *port),
             Action::ConnectAddress { address, port } => network::Asked::Address(*address, *port),
-            Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => {
+            Action::Request { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => {
                 return HostOptions::default();
             }
         };
@@ -118,6 +122,16 @@ impl Policy {
             Action::ConnectAddress { address, port } => {
                 network::decide(&self.network, &network::Asked::Address(*address, *port))
             }
+            Action::Request {
+                host,
+                port,
+                scheme,
+                method,
+                path,
+            } => network::decide(
+                &self.network,
+                &network::Asked::Request(host, *port, *scheme, method, path),
+            ),
             Action::Read { path } => path::decide(&self.paths, path, Access::Read),
             Action::Write { path } => path::decide(&self.paths, path, Access::Write),
             Action::Execute { argv } => self.execute(argv),
@@ -138,6 +152,7 @@ impl Policy {
                 rule: None,
                 origin: Origin::BuiltIn("default".into()),
                 reason: "no rule denies the command".into(),
+                by_request: false,
             }),
         }
     }

@@ -1,8 +1,13 @@
-//! Names, connections, addresses.
+//! Names, connections, addresses, requests.
+//!
+//! A rule that names requests lets a connection be made, on which each request is asked about. Among rules that somebody
+//! wrote, allows add up. What is built in for a host (its preset, its agent, a fixed address) gives way to an allow of
+//! requests to it, else that would say nothing.
 
 use super::{Allow, Denied};
 use crate::policy::{
-    Change, HostOptions, HostPattern, HostRule, Name, NetworkPolicy, NetworkPreset, Origin, ResolveOverride,
+    Change, Host, HostOptions, HostPattern, HostRule, Method, Name, NetworkPolicy, NetworkPreset, Origin,
+    RequestPath, ResolveOverride, Scheme,
 };
 use std::net::IpAddr;
 
@@ -14,6 +19,8 @@ pub(super) enum Asked<'a> {
     Connection(&'a Name, u16),
     /// A connection to an address.
     Address(IpAddr, u16),
+    /// A request.
+    Request(&'a Host, u16, Scheme, &'a Method, &'a RequestPath),
 }
 
 impl Asked<'_> {
@@ -25,8 +32,21 @@ impl Asked<'_> {
             Self::Connection(name, port) => format!("{name}:{port}"),
             Self::Address(address, port) if address.is_ipv6() => format!("[{address}]:{port}"),
             Self::Address(address, port) => format!("{address}:{port}"),
+            Self::Request(host, port, scheme, method, path) => {
+                return HostPattern::of_request(host, *port, *scheme, method, path);
+            }
         };
         text.parse().ok()
+    }
+
+    /// Where it goes; `None` for a name alone.
+    fn place(&self) -> Option<(Host, u16)> {
+        Some(match self {
+            Self::Name(_) => return None,
+            Self::Connection(name, port) => (Host::Name((*name).clone()), *port),
+            Self::Address(address, port) => (Host::Address(*address), *port),
+            Self::Request(host, port, ..) => ((*host).clone(), *port),
+        })
     }
 }
 
@@ -34,7 +54,7 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
     let denying: Vec<&HostRule> = network
         .rules
         .iter()
-        .filter(|rule| !rule.allow && hits(rule, asked))
+        .filter(|rule| !rule.allow && denies(rule, asked))
         .collect();
     let opened = opening(&denying, asked);
     if network.preset == NetworkPreset::None {
@@ -57,24 +77,37 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         );
         return Err(denied.quiet(rule.quiet));
     }
+    let concerning = concerning(network, asked);
+    let gives_way = |rule: &HostRule| {
+        let requests = concerning.iter().filter(|other| other.allow);
+        matches!(rule.origin, Origin::BuiltIn(_))
+            && requests
+                .into_iter()
+                .any(|other| rule.pattern.covers_hosts(&other.pattern))
+    };
     if let Some(rule) = network
         .rules
         .iter()
-        .filter(|rule| rule.allow && hits(rule, asked))
-        .min_by_key(|rule| (&rule.origin, &rule.pattern))
+        .filter(|rule| rule.allow && allows(rule, asked) && !gives_way(rule))
+        .min_by_key(|rule| (rule.pattern.requests().is_some(), &rule.origin, &rule.pattern))
     {
+        let for_some = rule.pattern.requests().is_some() || concerning.iter().any(|rule| !rule.allow);
         return Ok(Allow {
             rule: Some(rule.pattern.to_string()),
             origin: rule.origin.clone(),
             reason: "a rule allows it".into(),
+            by_request: for_some && matches!(asked, Asked::Connection(..) | Asked::Address(..)),
         });
     }
     let fixed = network.resolve.iter().filter(|fixed| fixes(fixed, asked));
-    if let Some(fixed) = fixed.min_by_key(|fixed| &fixed.origin) {
+    if let Some(fixed) = fixed.min_by_key(|fixed| &fixed.origin)
+        && !concerning.iter().any(|rule| rule.allow)
+    {
         return Ok(Allow {
             rule: Some(format!("{} has a fixed address", fixed.name)),
             origin: fixed.origin.clone(),
             reason: "a fixed address is a grant by itself".into(),
+            by_request: !concerning.is_empty() && matches!(asked, Asked::Connection(..)),
         });
     }
     Err(Denied::new(
@@ -90,7 +123,7 @@ pub(super) fn options(network: &NetworkPolicy, asked: &Asked<'_>) -> HostOptions
     let allowing = network
         .rules
         .iter()
-        .filter(|rule| rule.allow && hits(rule, asked));
+        .filter(|rule| rule.allow && allows(rule, asked));
     allowing.fold(HostOptions::default(), |options, rule| options.or(rule.options))
 }
 
@@ -106,37 +139,73 @@ fn opening(denying: &[&HostRule], asked: &Asked<'_>) -> Option<HostPattern> {
     }
     let port = match asked {
         Asked::Name(_) => None,
-        Asked::Connection(_, port) | Asked::Address(_, port) => Some(*port).filter(|port| !is_web(*port)),
+        Asked::Connection(_, port) | Asked::Address(_, port) | Asked::Request(_, port, ..) => {
+            Some(*port).filter(|port| !is_web(*port))
+        }
     };
     let covers = |wide: &HostPattern| denying.iter().all(|rule| wide.covers_hosts(&rule.pattern));
     let wider = denying.iter().map(|rule| rule.pattern.for_port(port));
     std::iter::once(own).chain(wider).find(covers)
 }
 
-fn hits(rule: &HostRule, asked: &Asked<'_>) -> bool {
-    let any_port = !rule.allow;
+/// The rules on requests that have a say about where it goes.
+fn concerning<'a>(network: &'a NetworkPolicy, asked: &Asked<'_>) -> Vec<&'a HostRule> {
+    let Some((host, port)) = asked.place() else {
+        return Vec::new();
+    };
+    let rules = network.rules.iter();
+    rules.filter(|rule| rule.pattern.concerns(&host, port)).collect()
+}
+
+fn allows(rule: &HostRule, asked: &Asked<'_>) -> bool {
     match asked {
         // To allow everything is to allow what is public: a name of one network must be written out.
         Asked::Name(name) | Asked::Connection(name, _)
-            if rule.allow && rule.pattern.is_any() && name.is_of_one_network() =>
+            if rule.pattern.is_any() && name.is_of_one_network() =>
         {
             false
         }
-        // A deny of one port must not take the name away for the others.
-        Asked::Name(name) => {
-            rule.pattern.has_name(name) && (rule.allow || rule.pattern.listed_port().is_none())
+        Asked::Request(Host::Name(name), ..) if rule.pattern.is_any() && name.is_of_one_network() => false,
+        Asked::Name(name) => rule.pattern.has_name(name),
+        Asked::Connection(name, port) => rule.pattern.matches_name(name, *port, false),
+        Asked::Address(address, port) => rule.pattern.matches_address(*address, *port, false),
+        Asked::Request(host, port, scheme, method, path) => {
+            let requests = rule.pattern.requests();
+            is_at(rule, host, *port, false) && requests.is_none_or(|own| own.allow(*scheme, method, path))
         }
-        Asked::Connection(name, port) => rule.pattern.matches_name(name, *port, any_port),
-        Asked::Address(address, port) => rule.pattern.matches_address(*address, *port, any_port),
+    }
+}
+
+fn denies(rule: &HostRule, asked: &Asked<'_>) -> bool {
+    // Some requests of a host are denied: the others must get there.
+    match (asked, rule.pattern.requests()) {
+        // A deny of one port must not take the name away for the others.
+        (Asked::Name(name), None) => rule.pattern.has_name(name) && rule.pattern.listed_port().is_none(),
+        (Asked::Connection(name, port), None) => rule.pattern.matches_name(name, *port, true),
+        (Asked::Address(address, port), None) => rule.pattern.matches_address(*address, *port, true),
+        (Asked::Request(host, port, ..), None) => is_at(rule, host, *port, true),
+        (Asked::Request(host, port, _, method, path), Some(own)) => {
+            rule.pattern.concerns(host, *port) && own.deny(method, path)
+        }
+        (Asked::Name(_) | Asked::Connection(..) | Asked::Address(..), Some(_)) => false,
+    }
+}
+
+fn is_at(rule: &HostRule, host: &Host, port: u16, any_port: bool) -> bool {
+    match host {
+        Host::Name(name) => rule.pattern.matches_name(name, port, any_port),
+        Host::Address(address) => rule.pattern.matches_address(*address, port, any_port),
     }
 }
 
 /// A fixed answer is a grant by itself: for its own name, on the web ports, or on the port that it maps to.
 fn fixes(fixed: &ResolveOverride, asked: &Asked<'_>) -> bool {
+    let is = |name: &Name, port| *name == fixed.name && (is_web(port) || fixed.port == Some(port));
     match asked {
         Asked::Name(name) => **name == fixed.name,
-        Asked::Connection(name, port) => **name == fixed.name && (is_web(*port) || fixed.port == Some(*port)),
-        Asked::Address(..) => false,
+        Asked::Connection(name, port) => is(name, *port),
+        Asked::Request(Host::Name(name), port, ..) => is(name, *port),
+        Asked::Address(..) | Asked::Request(Host::Address(_), ..) => false,
     }
 }
 

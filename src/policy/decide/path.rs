@@ -14,6 +14,7 @@ pub(super) fn decide(rules: &[PathRule], path: &Path, wanted: Access) -> Result<
             rule: Some(shown(rule)),
             origin: rule.origin.clone(),
             reason: rule.place.words().into(),
+            by_request: false,
         });
     }
     let below =
@@ -31,6 +32,7 @@ pub(super) fn decide(rules: &[PathRule], path: &Path, wanted: Access) -> Result<
             rule: Some(shown(rule)),
             origin: rule.origin.clone(),
             reason: "a directory on the way to what is shown, with nothing else in it".into(),
+            by_request: false,
         });
     }
     let Some(rule) = nearest else {
