@@ -41,9 +41,13 @@ fn show(args: &LogArgs, sessions: &Path, zone: &TimeZone) -> Result<ExitCode, Fa
     let (id, file) = audit::open(sessions, args.session.as_deref()).map_err(find_failure)?;
     let mut part = Vec::with_capacity(PART);
     let mut tampered = false;
+    let mut traffic = ui::traffic::Traffic::default();
     for entry in read::lines(file, &id) {
         let entry = entry.map_err(machine)?;
         tampered |= told(&entry);
+        if let Some(record) = &entry.record {
+            traffic.add(&record.event);
+        }
         part.extend_from_slice(&text(args, &entry, zone));
         if part.len() >= PART {
             if ui::write_out_part(&part).map_err(machine)? == Reader::Gone {
@@ -51,6 +55,9 @@ fn show(args: &LogArgs, sessions: &Path, zone: &TimeZone) -> Result<ExitCode, Fa
             }
             part.clear();
         }
+    }
+    if !args.json && !args.denied {
+        part.extend_from_slice(traffic.lines().as_bytes());
     }
     let _whether_read_to_the_end = ui::write_out_part(&part).map_err(machine)?;
     Ok(ExitCode::from(u8::from(tampered)))

@@ -61,6 +61,8 @@ pub enum Role {
     Tcp,
     /// A UDP socket that gets DNS questions.
     Dns,
+    /// A netlink socket that tells of the sandbox's sockets (sock_diag(7)).
+    Sockets,
 }
 
 /// What the network came to on this kernel.

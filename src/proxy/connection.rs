@@ -3,6 +3,7 @@
 use super::denial::{self, Status};
 use super::first_bytes::{self, Spoken};
 use super::gate::{self, Judged, Target};
+use super::programs::Who;
 use super::reach::{Outside, reach};
 use super::record::Record;
 use super::requests::Asked;
@@ -22,7 +23,7 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     stream.set_nodelay(true).ok();
     let Some(going) = going else {
         if let Ok(local) = stream.local_addr() {
-            let mut record = Record::new(Arc::clone(&proxy.told), local);
+            let mut record = Record::new(Arc::clone(&proxy.told), local, Who::default());
             record.denied = Some(gate::refusal("the kernel doesn't tell where it was going"));
         }
         denial::reset(&stream);
@@ -31,10 +32,14 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     if going.port() == DNS {
         return questions::serve_stream(&proxy, stream).await;
     }
+    let who = match stream.peer_addr() {
+        Ok(client) => proxy.programs.ask(client, going),
+        Err(_) => Who::default(),
+    };
     if explicit::is_meant(going) {
-        return Box::pin(explicit::serve(&proxy, stream, going.ip())).await;
+        return Box::pin(explicit::serve(&proxy, stream, going.ip(), who)).await;
     }
-    let mut record = Record::new(Arc::clone(&proxy.told), going);
+    let mut record = Record::new(Arc::clone(&proxy.told), going, who);
     Box::pin(serve(&proxy, stream, going, &mut record)).await;
 }
 
@@ -72,7 +77,10 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
 /// Tells the client why its target wasn't reached.
 pub(super) async fn failed(stream: TcpStream, going: SocketAddr, target: &Target, record: &Record) {
     let (status, text) = match &record.denied {
-        Some(deny) => (Status::Forbidden, denial::reason(going, Some(target), deny)),
+        Some(deny) => {
+            record.who.wait().await;
+            (Status::Forbidden, denial::reason(going, Some(target), deny))
+        }
         None => {
             let why = record.failed.as_deref().unwrap_or("it can't be reached");
             (Status::BadGateway, format!("aca: {why}\n"))
@@ -156,5 +164,6 @@ pub(super) async fn refuse(stream: TcpStream, going: SocketAddr, record: &mut Re
     let target = record.name.clone().map(|name| Target::Name(name, going.port()));
     let text = denial::reason(going, target.as_ref(), &deny);
     record.denied = Some(deny);
+    record.who.wait().await;
     denial::answer(stream, record.protocol, Status::Forbidden, &text).await;
 }

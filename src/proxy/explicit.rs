@@ -8,6 +8,7 @@ use super::denial;
 use super::first_bytes::{self, Spoken};
 use super::gate::{self, Judged, refusal};
 use super::http::{Authority, Request};
+use super::programs::Who;
 use super::reach::{Outside, depends, reach};
 use super::record::Record;
 use super::requests::{self, Asked};
@@ -31,10 +32,10 @@ pub(super) fn is_meant(going: SocketAddr) -> bool {
 }
 
 /// Serves a connection to the proxies, which are at `own`.
-pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr) {
+pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr, who: Who) {
     let mut bytes = Vec::new();
     loop {
-        let mut record = Record::new(Arc::clone(&proxy.told), (own, 0).into());
+        let mut record = Record::new(Arc::clone(&proxy.told), (own, 0).into(), who.clone());
         let request = match first_bytes::read(&mut stream, &mut bytes, true).await {
             Ok(Spoken::Http(request)) => request,
             Ok(Spoken::Other) if bytes.first() == Some(&socks::VERSION) => {

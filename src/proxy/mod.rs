@@ -26,6 +26,7 @@ mod http;
 mod judge;
 mod lease;
 mod live;
+mod programs;
 mod questions;
 mod reach;
 mod record;
@@ -40,6 +41,7 @@ mod upstream;
 
 use crate::supervise::Emit;
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,6 +80,7 @@ pub struct Proxy {
     budgets: budget::Budgets,
     upstream: Arc<Upstream>,
     unchecked: AtomicBool,
+    programs: programs::Programs,
 }
 
 impl Proxy {
@@ -89,6 +92,7 @@ impl Proxy {
         let resolver = resolve::Resolver::new(&policy);
         Self {
             budgets: budget::Budgets::new(&policy.limits, &told),
+            programs: programs::Programs::new(None),
             live,
             told,
             leases: Mutex::default(),
@@ -96,6 +100,16 @@ impl Proxy {
             resolver,
             upstream,
             unchecked: AtomicBool::new(false),
+        }
+    }
+
+    /// The same gate that tells as well which program made a connection: by a socket for questions (sock_diag(7)) of the
+    /// sandbox's network namespace, and the first process in it.
+    #[must_use]
+    pub fn with_programs(self, seen: Option<(OwnedFd, i32)>) -> Self {
+        Self {
+            programs: programs::Programs::new(seen),
+            ..self
         }
     }
 
@@ -125,6 +139,8 @@ impl Proxy {
                 tasks.spawn(questions::serve_datagrams(Arc::clone(&self), socket));
             }
         }
+        let programs = Arc::clone(&self);
+        tasks.spawn(async move { programs.programs.serve().await });
         stop.await;
         tasks.shutdown().await;
         self.told.finish();

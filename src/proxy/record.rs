@@ -3,6 +3,7 @@
 use super::budget::{Accounts, Budgets, Overdrawn};
 use super::gate::Target;
 use super::live::Ticket;
+use super::programs::Who;
 use super::told::Told;
 use crate::policy::{Deny, Name, Protocol};
 use crate::supervise::{Event, Via};
@@ -17,6 +18,8 @@ pub(super) struct Record {
     told: Arc<Told>,
     /// Where it was going.
     pub(super) going: SocketAddr,
+    /// Who made it.
+    pub(super) who: Who,
     started: Instant,
     /// The name behind the address.
     pub(super) name: Option<Name>,
@@ -104,10 +107,11 @@ impl Way<'_> {
 
 impl Record {
     /// Begins one.
-    pub(super) fn new(told: Arc<Told>, going: SocketAddr) -> Self {
+    pub(super) fn new(told: Arc<Told>, going: SocketAddr, who: Who) -> Self {
         Self {
             told,
             going,
+            who,
             started: Instant::now(),
             name: None,
             protocol: None,
@@ -164,7 +168,10 @@ impl Drop for Record {
         if self.forgotten {
             return;
         }
+        let program = self.who.known();
         self.told.emit(Event::Connection {
+            pid: program.as_ref().map(|program| program.pid),
+            program: program.map(|program| program.path),
             name: self.name.take(),
             address: self.going.ip(),
             port: self.going.port(),

@@ -139,6 +139,7 @@ pub(super) async fn serve(
         Ok(judged) => judged,
         Err((reply, deny)) => {
             record.denied = Some(deny);
+            record.who.wait().await;
             return end(stream, reply).await;
         }
     };

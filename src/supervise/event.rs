@@ -95,6 +95,13 @@ pub enum Event {
     },
     /// A connection was judged; written when it ends, or when it is refused.
     Connection {
+        /// Process id on the host of the one that held its other end when it was looked for; `None` where it couldn't be
+        /// told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<i32>,
+        /// The file that this process executed, as seen inside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
         /// The name behind the address, if one was leased.
         name: Option<Name>,
         /// The address as dialled inside.

@@ -18,23 +18,27 @@ pub(super) struct Network {
     events: Arc<dyn Emit>,
     captured: Captured,
     idle: Option<(Vec<TcpListener>, Vec<UdpSocket>)>,
+    /// What tells of the sandbox's sockets, and its first process.
+    seen: Option<(OwnedFd, i32)>,
     serving: Option<(tokio::sync::oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Network {
-    /// Takes the sockets that the sandbox handed out.
+    /// Takes the sockets that the sandbox handed out; `first` is its first process.
     pub(super) fn new(
         live: Arc<Live>,
         upstream: Arc<Upstream>,
         events: Arc<dyn Emit>,
         redirected: bool,
         sockets: Vec<(Role, OwnedFd)>,
+        first: i32,
     ) -> Self {
-        let (mut listeners, mut questions) = (Vec::new(), Vec::new());
+        let (mut listeners, mut questions, mut seen) = (Vec::new(), Vec::new(), None);
         for (role, descriptor) in sockets {
             match role {
                 Role::Tcp => listeners.push(TcpListener::from(descriptor)),
                 Role::Dns => questions.push(UdpSocket::from(descriptor)),
+                Role::Sockets => seen = Some((descriptor, first)),
             }
         }
         let captured = if redirected {
@@ -48,6 +52,7 @@ impl Network {
             events,
             captured,
             idle: Some((listeners, questions)),
+            seen,
             serving: None,
         }
     }
@@ -79,7 +84,8 @@ impl Source for Network {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
-        let proxy = Arc::new(Proxy::new(live, upstream, Arc::clone(&self.events)));
+        let proxy = Proxy::new(live, upstream, Arc::clone(&self.events));
+        let proxy = Arc::new(proxy.with_programs(self.seen.take()));
         let captured = self.captured;
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
             // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process

@@ -289,6 +289,7 @@ impl Run<'_> {
                 Arc::clone(&self.events),
                 standing.network.redirected,
                 sockets,
+                standing.pid,
             )
         })
     }

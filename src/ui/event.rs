@@ -197,6 +197,8 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
 
 fn connection(event: &Event) -> Vec<(&'static str, String)> {
     let Event::Connection {
+        pid,
+        program,
         name,
         address,
         port,
@@ -236,6 +238,9 @@ fn connection(event: &Event) -> Vec<(&'static str, String)> {
             bytes(*received),
             duration(*duration_ms)
         );
+    }
+    if let (Some(pid), Some(program)) = (pid, program) {
+        let _infallible = write!(what, " from [{pid}] {program}");
     }
     judged("connect", &what, denied.as_ref(), outcome)
 }
@@ -305,7 +310,7 @@ pub(super) fn duration(milliseconds: u64) -> String {
 }
 
 /// Bytes in steps of 1024, as the flags read them.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let steps = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let Some((shift, unit)) = steps.into_iter().find(|(shift, _)| count >> shift > 0) else {
         return format!("{count} B");
@@ -355,6 +360,8 @@ mod tests {
 
     fn connection(denied: Option<Deny>, failed: Option<&str>) -> Event {
         Event::Connection {
+            pid: failed.is_none().then_some(7),
+            program: failed.is_none().then(|| "/usr/bin/ssh".into()),
             name: Some("a.test".parse().unwrap()),
             address: "198.18.0.3".parse().unwrap(),
             port: 22,
@@ -471,9 +478,9 @@ mod tests {
         09:08:07  DENIED    #0 lookup a.test A: no rule allows it (/home/u/.config/aca/config.toml:3:9)
                             to allow it: --allow a.test:22
         09:08:07  quiet     lookup t.test A: denied by a rule `t.test` (/home/u/.config/aca/config.toml:3:9)
-        09:08:07  connect   a.test:22 SSH by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
+        09:08:07  connect   a.test:22 SSH from [7] /usr/bin/ssh by 192.0.2.7, 1023 B sent, 1.1 MiB received in 1.2 s
         09:08:07  connect   a.test:22 SSH by 192.0.2.7 through http://proxy.test:3128, address not checked, failed: connection refused
-        09:08:07  DENIED    #0 connect a.test:22 SSH: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
+        09:08:07  DENIED    #0 connect a.test:22 SSH from [7] /usr/bin/ssh: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  budget    1.5 KiB sent: no more of 2.0 KiB may be, by limits.egress (flag --max-egress 2048)
         09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit

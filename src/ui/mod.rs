@@ -4,6 +4,7 @@
 pub mod event;
 pub mod sanitize;
 pub mod session;
+pub mod traffic;
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 

@@ -18,6 +18,7 @@ mod live;
 mod load;
 mod names;
 mod ports;
+mod programs;
 mod protocols;
 mod questions;
 mod requests;

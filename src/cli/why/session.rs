@@ -77,12 +77,12 @@ fn find(
 fn process(event: &Event) -> Option<i32> {
     match event {
         Event::ProcessStart { pid, .. } | Event::SyscallRefused { pid, .. } => Some(*pid),
+        Event::Connection { pid, .. } => *pid,
         Event::SessionStart { .. }
         | Event::SettingsWait { .. }
         | Event::Degraded { .. }
         | Event::SessionEnd { .. }
         | Event::Lookup { .. }
-        | Event::Connection { .. }
         | Event::BudgetReached { .. }
         | Event::Request { .. }
         | Event::TrustChange { .. }

@@ -5,7 +5,7 @@ use super::netlink::{ACK, Batch, CREATE, EXCL, REQUEST, attribute};
 use crate::launch::protocol::{Role, StageError};
 use crate::plan::linux::{CAPTURE_PORT, DNS_PORT, OWN_ADDRESSES, PROXY_PORTS};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, netlink, socket_with, sockopt};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
@@ -102,6 +102,15 @@ pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, Ow
             Err(error) => return Err(error),
         }
     }
+    // Without it nobody can tell which program made a connection: no reason not to start.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let told = socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        flags,
+        Some(netlink::SOCK_DIAG),
+    );
+    sockets.extend(told.ok().map(|socket| (Role::Sockets, socket)));
     Ok(sockets)
 }
 
