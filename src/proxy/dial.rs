@@ -73,6 +73,34 @@ fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        // Its queue is full, so the kernel drops what comes.
+        let listener = rustix::net::socket(
+            rustix::net::AddressFamily::INET,
+            rustix::net::SocketType::STREAM,
+            None,
+        )
+        .unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        rustix::net::bind(&listener, &any).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let here = rustix::net::getsockname(&listener).unwrap();
+        let here = SocketAddr::try_from(here).unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) = timeout(Duration::from_millis(200), TcpStream::connect(here)).await {
+            held.push(stream);
+        }
+        assert!(held.len() < 10, "{}", held.len());
+        tokio::time::pause();
+        let start = Instant::now();
+        for addresses in [vec![here], vec![here, here]] {
+            let error = connect(addresses).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert!(start.elapsed() >= DEADLINE * 2 && start.elapsed() < DEADLINE * 3);
+    }
+
     #[test]
     fn families_take_turns() {
         let order = |texts: &[&str]| -> Vec<String> {

@@ -12,6 +12,7 @@ use super::record::Record;
 use super::{Proxy, lease};
 use crate::policy::{Action, Deny, Host, Name, Origin, Sni};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 /// What a connection goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl Proxy {
     /// What stands behind an address; an unleased one of the pool is nothing.
     pub(super) fn target(&self, going: SocketAddr) -> Result<Target, Deny> {
         let address = going.ip().to_canonical();
-        if let Some(name) = self.leases().name_of(address) {
+        if let Some(name) = self.leases().connected(address, Instant::now()) {
             return Ok(Target::Name(name.clone(), going.port()));
         }
         if let Some(reason) = unreachable(address) {

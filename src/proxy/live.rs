@@ -5,7 +5,7 @@
 
 use super::gate;
 use crate::policy::{
-    Action, Deny, HostPattern, HostRule, NetworkPreset, Origin, Policy, SessionRules, Verdict,
+    Action, Deny, HostPattern, HostRule, Name, NetworkPreset, Origin, Policy, SessionRules, Verdict,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -152,6 +152,13 @@ impl Live {
     #[must_use]
     pub fn count(&self) -> usize {
         self.open().len()
+    }
+
+    /// Whether a connection to a name is open.
+    pub(super) fn is_open(&self, name: &Name) -> bool {
+        self.open()
+            .values()
+            .any(|open| matches!(&open.action, Action::Connect { name: to, .. } if to == name))
     }
 
     /// Enters a connection, if the policy lets it through.

@@ -8,6 +8,30 @@
 //! [`gate`] whether it may, [`reach`] gets to it, by [`resolve`] and [`guard`] to which addresses or through [`upstream`],
 //! [`dial`] connects, [`relay`] carries it, and
 //! [`denial`] says no in the protocol that asked.
+//!
+//! # Bounds
+//!
+//! All of them, each with the test that it bites in (`tests/network/` where no module is named).
+//!
+//! | what | how much | beyond it | test |
+//! |---|---|---|---|
+//! | connections, judged or not ([`accept`]) | 2,000, or half of the descriptors that are left | wait in the listener's queue | `load::connections_beyond_the_bound_wait_for_their_turn` |
+//! | connections that nobody took yet | 1,024 a listener | the kernel drops them; clients try again | the kernel's |
+//! | first bytes kept of one ([`first_bytes`]), so 2,000 times that in all | 66 KiB; of a ClientHello 16 KiB | refused | `hostile::bytes_that_never_end_are_cut_off`, `tls::tests` |
+//! | time for a beginning, and for silence where a client speaks first | 10 s each | refused | `hostile::a_client_that_trickles_is_ended…`, `hostile::whatever_a_client_begins_and_leaves_is_ended` |
+//! | a request's head ([`http`]), and the time from its first byte on | 64 KiB, 10 s | refused | `http_tests`, `hostile` |
+//! | a SOCKS message ([`socks`]), and all of them together | 513 bytes, 10 s | refused | `explicit::hostile_requests_to_the_proxies_lead_nowhere`, `hostile::whatever…` |
+//! | a refused client that goes on sending ([`denial`]) | 256 KiB, 2 s | closed | `hostile::whatever_a_client_begins_and_leaves_is_ended` |
+//! | a question ([`questions`]); over one TCP connection; time for each | 1,500 bytes; 1,000; 10 s | no answer; closed | `dns`' tests, `hostile::one_connection_asks_a_thousand_questions_and_no_more`, `hostile::whatever…` |
+//! | names with an address ([`lease`]) | 65,000; one unused for 10 minutes is taken | no answer | `lease::tests`, `load::a_name_a_connection_exhausts_nothing_and_old_names_stay` |
+//! | look-ups outside at once ([`resolve`]), and time for each | 64, 10 s | wait; fail | `resolve::tests` |
+//! | time to connect ([`dial`]) | 30 s for all addresses | fails | `dial::tests::a_server_that_never_answers_is_given_up` |
+//! | time in which a connection carries nothing ([`relay`]) | 4 h | cut | `relay::tests` |
+//! | pipes ([`splice`]) | 32 of 512 KiB | bytes are copied | `splice::tests` |
+//! | bytes sent ([`budget`]) | `limits.egress`, `limits.egress_per_host`; none by default | cut, later ones refused | `budgets` |
+//! | hosts with a budget of their own | 65,000 | share one | `budget::tests` |
+//! | looks for a connection's program ([`programs`]) | 4,096 wait; one part in twenty of the time | it isn't told | `programs` |
+//! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
 mod budget;

@@ -8,7 +8,7 @@ use crate::supervise::Event;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -134,7 +134,10 @@ impl Proxy {
     }
 
     fn leased(&self, name: &Name, family: Family) -> Answer {
-        match (self.leases().lease(name), family) {
+        let leased = self
+            .leases()
+            .lease(name, Instant::now(), |name| self.live.is_open(name));
+        match (leased, family) {
             (Some((v4, _)), Family::V4) => Answer::V4(v4),
             (Some((_, v6)), Family::V6) => Answer::V6(v6),
             (None, _) => Answer::Failure,

@@ -125,3 +125,24 @@ pub(super) async fn until_idle<T>(counts: &Counts, work: impl Future<Output = T>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_carries_nothing_for_hours_ends_and_what_carries_little_does_not() {
+        let counts = Counts::default();
+        let silent = until_idle(&counts, std::future::pending::<()>()).await;
+        assert_eq!(silent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let start = Instant::now();
+        let little = async {
+            for _ in 0..10 {
+                tokio::time::sleep(IDLE_MAX - Duration::from_secs(1)).await;
+                counts.receive(1);
+            }
+        };
+        until_idle(&counts, little).await.unwrap();
+        assert!(start.elapsed() > IDLE_MAX * 9);
+    }
+}

@@ -59,3 +59,17 @@ impl Pipe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_so_many_pipes_and_no_more() {
+        let mut pipes: Vec<Pipe> = (0..PIPES_MAX).map_while(|_| Pipe::new()).collect();
+        assert_eq!(pipes.len(), PIPES_MAX);
+        assert!(Pipe::new().is_none());
+        pipes.pop();
+        assert!(Pipe::new().is_some(), "one that ends makes room");
+    }
+}

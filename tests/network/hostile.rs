@@ -140,3 +140,74 @@ fn a_client_that_waits_first_is_judged_when_it_speaks() {
         2
     );
 }
+
+#[test]
+fn whatever_a_client_begins_and_leaves_is_ended() {
+    let (world, server) = (World::new(), Server::http());
+    // All at once, so that the ten seconds are waited for once: nothing at all, the start of a ClientHello, of a SOCKS
+    // request, of a request to the proxy, of a question; and a client that was refused and goes on sending.
+    world.file(
+        "x.py",
+        "import socket, threading, time\n\
+         ends = {}\n\
+         def one(name, address, start, more=b''):\n\
+         \x20   s = socket.create_connection(address, 60); got = b''\n\
+         \x20   try:\n\
+         \x20       s.sendall(start)\n\
+         \x20       s.settimeout(0.2)\n\
+         \x20       end = time.time() + 60\n\
+         \x20       while time.time() < end:\n\
+         \x20           if more: s.sendall(more)\n\
+         \x20           try:\n\
+         \x20               part = s.recv(4096)\n\
+         \x20               if not part: break\n\
+         \x20               got += part\n\
+         \x20           except TimeoutError: pass\n\
+         \x20       else: got = b'never ended'\n\
+         \x20   except OSError: got += b' reset'\n\
+         \x20   ends[name] = got[:15]\n\
+         web, tls, own = ('a.test', 80), ('a.test', 443), '198.18.255.254'\n\
+         cases = [('silence', web, b''), ('hello', tls, b'\\x16\\x03\\x01\\x02\\x00\\x01'), ('socks', (own, 1080), b'\\x05\\x01\\x00\\x05\\x01'),\n\
+         \x20        ('proxy', (own, 3128), b'GET http://a.test/ HT'), ('question', ('8.8.8.8', 53), b'\\x00\\x20abc'),\n\
+         \x20        ('deaf', ('b.test', 80), b'GET / HTTP/1.1\\r\\nHost: b.test\\r\\n\\r\\n', b'x' * 100000)]\n\
+         threads = [threading.Thread(target=one, args=case) for case in cases]\n\
+         for t in threads: t.start()\n\
+         for t in threads: t.join()\n\
+         for name in sorted(ends): print(name, ends[name])\n",
+    );
+    let ran = world.run(
+        &[
+            "--net",
+            "agent",
+            "--allow",
+            "b.test:81",
+            "--resolve",
+            &server.resolve("a.test"),
+        ],
+        "python3 x.py",
+    );
+    let lines: Vec<&str> = ran.ok().lines().collect();
+    assert_eq!(lines.len(), 6, "{ran:?}");
+    assert!(!ran.out.contains("never"), "{ran:?}");
+    assert_eq!(server.seen(), Vec::<String>::new());
+}
+
+#[test]
+fn one_connection_asks_a_thousand_questions_and_no_more() {
+    let world = World::new();
+    world.file(
+        "x.py",
+        "import socket, struct\n\
+         q = struct.pack('>HHHHHH', 7, 0x100, 1, 0, 0, 0) + b'\\1b\\4test\\0' + struct.pack('>HH', 1, 1)\n\
+         s = socket.create_connection(('8.8.8.8', 53), 60); f = s.makefile('rb'); count = 0\n\
+         try:\n\
+         \x20   for _ in range(1100):\n\
+         \x20       s.sendall(struct.pack('>H', len(q)) + q)\n\
+         \x20       head = f.read(2)\n\
+         \x20       if len(head) < 2: break\n\
+         \x20       f.read(struct.unpack('>H', head)[0]); count += 1\n\
+         except OSError: pass\n\
+         print(count)\n",
+    );
+    assert_eq!(world.run(&["--net", "agent"], "python3 x.py").ok(), "1000");
+}
