@@ -96,6 +96,7 @@ mod tests {
             port: 80,
             protocol: None,
             upstream: None,
+            via: None,
             denied: None,
             failed: None,
             sent,

@@ -54,7 +54,6 @@ fn a_session_s_budget_is_never_exceeded_by_one_connection() {
     );
     assert_eq!(ran.ok(), "cut 1\ncut 1", "{ran:?}");
     let taken = sink.taken() - (8 << 20);
-    assert!(((4 << 20) - (512 << 10)..=4 << 20).contains(&taken), "{taken}");
     let [event] = world.events_of("budget_reached").try_into().unwrap();
     assert_eq!(
         (&event["host"], &event["key"], &event["limit"]),
@@ -65,7 +64,11 @@ fn a_session_s_budget_is_never_exceeded_by_one_connection() {
         ),
         "{event}"
     );
-    assert!(event["sent"].as_u64().unwrap() >= taken, "{event}");
+    let sent = event["sent"].as_u64().unwrap();
+    assert!(
+        ((4 << 20) - (512 << 10)..=4 << 20).contains(&sent) && taken <= sent,
+        "{taken}: {event}"
+    );
     let refused = connections(&world);
     assert_eq!(refused.len(), 2, "{refused:?}");
     for event in world.events_of("connection") {
@@ -109,9 +112,13 @@ fn two_thousand_connections_together_do_not_exceed_it() {
     );
     assert!(ran.ok().ends_with("cut 2000"), "{ran:?}");
     assert!(sink.taken() <= 3 << 20, "{}", sink.taken());
-    // Pieces of up to 64 KiB, and the last that didn't fit.
-    assert!(sink.taken() >= (3 << 20) - (128 << 10), "{}", sink.taken());
-    assert_eq!(world.events_of("budget_reached").len(), 1);
+    // What was handed on: a reset may overtake some of it.
+    let [event] = world.events_of("budget_reached").try_into().unwrap();
+    let sent = event["sent"].as_u64().unwrap();
+    assert!(
+        ((3 << 20) - (64 << 10)..=3 << 20).contains(&sent) && sink.taken() <= sent,
+        "{event}"
+    );
 }
 
 #[test]

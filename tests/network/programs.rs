@@ -26,7 +26,7 @@ fn started(world: &World, program: &str) -> Vec<Value> {
 
 #[test]
 fn each_connection_tells_its_program_whether_it_is_allowed_or_not() {
-    let (world, server) = (World::new(), Server::http());
+    let (world, server) = (World::new(), Server::slow());
     world.file(
         "x.py",
         "import os, urllib.request as u\n\
@@ -94,7 +94,8 @@ fn a_socket_that_nobody_holds_any_more_tells_of_nobody() {
     world.file(
         "x.py",
         "import socket\nheld = []\nfor _ in range(300):\n\
-         \x20   s = socket.socket(); s.connect(('198.18.0.1', 9999)); s.close()\n",
+         \x20   s = socket.socket(); s.connect(('198.18.0.1', 9999)); s.close()\n\
+         import time; time.sleep(1)\n",
     );
     let ran = world.run(
         &[

@@ -40,6 +40,19 @@ impl Server {
         })
     }
 
+    /// Answers every connection with `200` and nothing, half a second after its first bytes.
+    pub(crate) fn slow() -> Self {
+        Self::serve("127.0.0.1:0", |mut stream, _| {
+            let mut buffer = [0; 4096];
+            if stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                std::thread::sleep(std::time::Duration::from_millis(500));
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    .ok();
+            }
+        })
+    }
+
     /// Says `greeting` first, then gives back what it gets until the other side ends.
     pub(crate) fn echo(greeting: &'static str) -> Self {
         Self::echo_at("127.0.0.1:0", greeting)
