@@ -45,7 +45,9 @@ impl Server {
         Self::serve("127.0.0.1:0", |mut stream, _| {
             let mut buffer = [0; 4096];
             if stream.read(&mut buffer).is_ok_and(|count| count > 0) {
-                std::thread::sleep(std::time::Duration::from_millis(500));
+                let while_it_waits = Some(std::time::Duration::from_millis(500));
+                stream.set_read_timeout(while_it_waits).unwrap();
+                stream.read(&mut buffer).ok();
                 stream
                     .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                     .ok();
