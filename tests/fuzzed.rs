@@ -70,7 +70,6 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
     ("src/proxy/judge.rs", "passes to policy/request_path.rs"),
-    ("src/proxy/questions.rs", "passes to proxy/dns.rs"),
     ("src/proxy/requests.rs", "passes to proxy/http.rs"),
     (
         "src/supervise/notify/claim.rs",

@@ -2,7 +2,7 @@
 
 use super::denial::{self, Status};
 use super::first_bytes::{self, Spoken};
-use super::gate::{self, Judged, Target};
+use super::gate::{self, Candidates, Judged, Target};
 use super::programs::Who;
 use super::reach::{Outside, reach};
 use super::record::Record;
@@ -44,24 +44,22 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
 }
 
 async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: &mut Record) {
-    let target = proxy.target(going);
-    if let Ok(Target::Name(name, _)) = &target {
-        record.name = Some(name.clone());
-    }
-    let judged = target.and_then(|target| proxy.admit(target, record));
-    let web = judged.as_ref().map_or(gate::is_web(going.port()), Judged::is_web);
+    let candidates = proxy.candidates(going, record);
+    let web = candidates
+        .as_ref()
+        .map_or(gate::is_web(going.port()), Candidates::is_web);
     let mut bytes = Vec::new();
     let read = first_bytes::read(&mut stream, &mut bytes, web).await;
     let spoken = match read {
         Ok(spoken) => spoken,
         Err(error) => {
             record.failed = Some(error.to_string());
-            record.denied = judged.err();
+            record.denied = candidates.err();
             return denial::reset(&stream);
         }
     };
     record.protocol = spoken.protocol();
-    let judged = match judged.and_then(|judged| gate::fits(&judged, &spoken).map(|()| judged)) {
+    let judged = match candidates.and_then(|candidates| candidates.settle(&spoken, proxy, record)) {
         Ok(judged) => judged,
         Err(deny) => return refuse(stream, going, record, deny).await,
     };

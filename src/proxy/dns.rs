@@ -1,9 +1,10 @@
-//! Answers to DNS questions (RFC 1035): made here, never asked for elsewhere. A name that no connection will be made to
-//! is not worth a question to a server outside, and a question would carry data there.
+//! Answers to DNS questions (RFC 1035): made here. What a server outside says of a name (its services, its mail servers,
+//! its texts) is put together anew, so that nothing of its message comes inside but that.
 //!
 //! One question a message; what isn't understood is answered with an error code, and nothing is believed of a length.
 
 use crate::policy::Name;
+use hickory_proto::rr::RData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const HEADER: usize = 12;
@@ -13,12 +14,27 @@ const TTL_S: u32 = 30;
 /// UDP payload that the answer announces (the DNS flag day's figure).
 const PAYLOAD: u16 = 1232;
 
+/// The least that a client without EDNS takes over UDP (RFC 1035 4.2.1).
+const DATAGRAM: usize = 512;
+/// Records of one answer, and bytes of them: as many as a message over TCP holds.
+const RECORDS_MAX: usize = 256;
+const RECORDS_BYTES_MAX: usize = 60_000;
+/// How long an answer from outside is kept at most: what it leads to is looked at again then.
+const TTL_MAX_S: u32 = 300;
+
 const A: u16 = 1;
+const CNAME: u16 = 5;
 const PTR: u16 = 12;
+const MX: u16 = 15;
+const TXT: u16 = 16;
 const AAAA: u16 = 28;
+const SRV: u16 = 33;
 const OPT: u16 = 41;
 const SVCB: u16 = 64;
 const HTTPS: u16 = 65;
+const INCREMENTAL_TRANSFER: u16 = 251;
+const TRANSFER: u16 = 252;
+const ANY: u16 = 255;
 const INTERNET: u16 = 1;
 
 const NO_ERROR: u8 = 0;
@@ -39,7 +55,8 @@ pub(super) struct Question {
     pub(super) text: String,
     kind: u16,
     class: u16,
-    has_options: bool,
+    /// The payload over UDP that the client announces with EDNS (RFC 6891 6.2.3), and the version it speaks.
+    options: Option<(u16, u8)>,
 }
 
 /// The kinds of question that are told apart.
@@ -51,10 +68,27 @@ pub(super) enum Asked {
     Pointer(IpAddr),
     /// A name's services: answered with nothing, so that no client learns of ECH keys or other addresses.
     Service(Name),
+    /// What else is known of a name: asked outside.
+    Records(Name, Records),
+    /// A kind that nothing is told of, and that a name may have.
+    Else(Name),
     /// What can't be a host name.
     NotAName,
-    /// Anything else.
+    /// All records at once: not done (RFC 8482), since it would say of a name what isn't there.
+    Any,
+    /// Not the internet's, or a whole zone.
     Other,
+}
+
+/// Kinds of records that are asked for outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Records {
+    /// Texts.
+    Txt,
+    /// Mail servers.
+    Mx,
+    /// Places of a service.
+    Srv,
 }
 
 /// Which address.
@@ -73,6 +107,8 @@ pub(super) enum Answer {
     V4(Ipv4Addr),
     /// This address.
     V6(Ipv6Addr),
+    /// These data of the kind that was asked for, for so many seconds.
+    Data(Vec<Vec<u8>>, u32),
     /// This name.
     Name(String),
     /// The name is there and has nothing of that kind.
@@ -81,6 +117,8 @@ pub(super) enum Answer {
     NoSuchName,
     /// Not answered here.
     Refused,
+    /// Not done here.
+    NotDone,
     /// Not answered now: the pool is empty.
     Failure,
 }
@@ -151,7 +189,11 @@ pub(super) fn parse(message: &[u8]) -> Result<Question, Malformed> {
         return Err(wrong);
     };
     let section = message.get(HEADER..at + 4).ok_or(wrong)?.to_vec();
-    let has_options = additional > 0 && message.get(at + 4) == Some(&0) && field(at + 5) == Some(OPT);
+    let is_options = additional > 0 && message.get(at + 4) == Some(&0) && field(at + 5) == Some(OPT);
+    let options = match (field(at + 7), message.get(at + 10)) {
+        (Some(payload), Some(version)) if is_options => Some((payload, *version)),
+        _ => None,
+    };
     Ok(Question {
         id,
         flags,
@@ -159,7 +201,7 @@ pub(super) fn parse(message: &[u8]) -> Result<Question, Malformed> {
         text,
         kind,
         class,
-        has_options,
+        options,
     })
 }
 
@@ -179,7 +221,12 @@ impl Question {
             A => Asked::Address(name, Family::V4),
             AAAA => Asked::Address(name, Family::V6),
             HTTPS | SVCB => Asked::Service(name),
-            _ => Asked::Other,
+            TXT => Asked::Records(name, Records::Txt),
+            MX => Asked::Records(name, Records::Mx),
+            SRV => Asked::Records(name, Records::Srv),
+            ANY => Asked::Any,
+            TRANSFER | INCREMENTAL_TRANSFER => Asked::Other,
+            _ => Asked::Else(name),
         }
     }
 
@@ -191,53 +238,131 @@ impl Question {
             PTR => "PTR".into(),
             HTTPS => "HTTPS".into(),
             SVCB => "SVCB".into(),
-            5 => "CNAME".into(),
-            15 => "MX".into(),
-            16 => "TXT".into(),
-            33 => "SRV".into(),
+            CNAME => "CNAME".into(),
+            MX => "MX".into(),
+            TXT => "TXT".into(),
+            SRV => "SRV".into(),
+            ANY => "ANY".into(),
             other => format!("TYPE{other}"),
         }
     }
 
-    /// The message that answers it.
-    pub(super) fn reply(&self, answer: &Answer) -> Vec<u8> {
+    /// How long an answer over UDP may be: what the client announces, within what gets through every network.
+    pub(super) fn datagram_max(&self) -> usize {
+        let announced = self.options.map_or(0, |(payload, _)| usize::from(payload));
+        announced.clamp(DATAGRAM, usize::from(PAYLOAD))
+    }
+
+    /// The message that answers it, in so many bytes at most: one that is longer is cut, and says so (RFC 2181 9).
+    pub(super) fn reply(&self, answer: &Answer, max: usize) -> Vec<u8> {
+        let bad_version = self.options.is_some_and(|(_, version)| version != 0);
         let code = match answer {
-            Answer::V4(_) | Answer::V6(_) | Answer::Name(_) | Answer::Nothing => NO_ERROR,
+            // Told in the options (RFC 6891 6.1.3).
+            _ if bad_version => NO_ERROR,
+            Answer::V4(_) | Answer::V6(_) | Answer::Name(_) | Answer::Data(..) | Answer::Nothing => NO_ERROR,
             Answer::NoSuchName => NO_SUCH_NAME,
             Answer::Refused => REFUSED,
+            Answer::NotDone => NOT_IMPLEMENTED,
             Answer::Failure => SERVER_FAILURE,
         };
-        let data = match answer {
-            Answer::V4(address) => Some(address.octets().to_vec()),
-            Answer::V6(address) => Some(address.octets().to_vec()),
-            Answer::Name(name) => encoded(name),
-            Answer::Nothing | Answer::NoSuchName | Answer::Refused | Answer::Failure => None,
+        let (data, ttl_s) = match answer {
+            _ if bad_version => (Vec::new(), 0),
+            Answer::V4(address) => (vec![address.octets().to_vec()], TTL_S),
+            Answer::V6(address) => (vec![address.octets().to_vec()], TTL_S),
+            Answer::Name(name) => (encoded(name).into_iter().collect(), TTL_S),
+            Answer::Data(data, ttl_s) => (data.clone(), (*ttl_s).min(TTL_MAX_S)),
+            Answer::Nothing | Answer::NoSuchName | Answer::Refused | Answer::NotDone | Answer::Failure => {
+                (Vec::new(), 0)
+            }
         };
+        let whole = self.message(code, bad_version, &data, ttl_s, false);
+        if whole.len() <= max {
+            whole
+        } else {
+            self.message(code, bad_version, &[], ttl_s, true)
+        }
+    }
+
+    fn message(&self, code: u8, bad_version: bool, data: &[Vec<u8>], ttl_s: u32, cut: bool) -> Vec<u8> {
         // Response, recursion desired as asked, recursion available; never authenticated data.
-        let flags = 0x8000 | (self.flags & 0x0100) | 0x0080 | u16::from(code);
+        let flags = 0x8000 | (self.flags & 0x0100) | 0x0080 | if cut { 0x0200 } else { 0 } | u16::from(code);
         let mut out = Vec::with_capacity(HEADER + self.section.len() + 40);
-        let records = u16::from(data.is_some());
-        for word in [self.id, flags, 1, records, 0, u16::from(self.has_options)] {
+        let records = u16::try_from(data.len()).unwrap_or(0);
+        let options = u16::from(self.options.is_some());
+        for word in [self.id, flags, 1, records, 0, options] {
             out.extend_from_slice(&word.to_be_bytes());
         }
         out.extend_from_slice(&self.section);
-        if let Some(data) = data {
+        for data in data {
             // The name: a pointer to the question's.
             out.extend_from_slice(&[0xc0, 0x0c]);
             out.extend_from_slice(&self.kind.to_be_bytes());
             out.extend_from_slice(&INTERNET.to_be_bytes());
-            out.extend_from_slice(&TTL_S.to_be_bytes());
+            out.extend_from_slice(&ttl_s.to_be_bytes());
             out.extend_from_slice(&u16::try_from(data.len()).unwrap_or(0).to_be_bytes());
-            out.extend_from_slice(&data);
+            out.extend_from_slice(data);
         }
-        if self.has_options {
+        if options > 0 {
             out.push(0);
             out.extend_from_slice(&OPT.to_be_bytes());
             out.extend_from_slice(&PAYLOAD.to_be_bytes());
-            out.extend_from_slice(&[0; 6]);
+            // The upper bits of the code (1 of them says "bad version"), version 0, no flags: nothing is signed here.
+            out.extend_from_slice(&[u8::from(bad_version), 0, 0, 0, 0, 0]);
         }
         out
     }
+}
+
+/// What a server outside said, as data of the kind that was asked for. Names in it are written out, and all of it is
+/// bounded; `None` when it is too much.
+pub(super) fn data<'a>(kind: Records, records: impl Iterator<Item = &'a RData>) -> Option<Vec<Vec<u8>>> {
+    let mut all = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        let data = match (kind, record) {
+            (Records::Txt, RData::TXT(txt)) => {
+                let mut data = Vec::new();
+                for text in &txt.txt_data {
+                    data.push(u8::try_from(text.len()).ok()?);
+                    data.extend_from_slice(text);
+                }
+                // A record of no text at all would be malformed (RFC 1035 3.3.14).
+                if data.is_empty() { vec![0] } else { data }
+            }
+            (Records::Mx, RData::MX(mx)) => {
+                [&mx.preference.to_be_bytes()[..], &written_out(&mx.exchange)?].concat()
+            }
+            (Records::Srv, RData::SRV(srv)) => [
+                &srv.priority.to_be_bytes()[..],
+                &srv.weight.to_be_bytes(),
+                &srv.port.to_be_bytes(),
+                &written_out(&srv.target)?,
+            ]
+            .concat(),
+            // An alias on the way.
+            _ => continue,
+        };
+        bytes += data.len() + HEADER;
+        if all.len() >= RECORDS_MAX || bytes > RECORDS_BYTES_MAX {
+            return None;
+        }
+        all.push(data);
+    }
+    Some(all)
+}
+
+fn written_out(name: &hickory_proto::rr::Name) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for label in name.iter() {
+        out.push(
+            u8::try_from(label.len())
+                .ok()
+                .filter(|length| (1..=63).contains(length))?,
+        );
+        out.extend_from_slice(label);
+    }
+    out.push(0);
+    (out.len() <= 255).then_some(out)
 }
 
 /// The message that tells an error in a message that is no question.
@@ -308,14 +433,18 @@ mod tests {
             asked.asked(),
             Asked::Address("a.test".parse().unwrap(), Family::V4)
         );
-        let reply = asked.reply(&Answer::V4(Ipv4Addr::new(198, 18, 0, 1)));
+        let reply = asked.reply(&Answer::V4(Ipv4Addr::new(198, 18, 0, 1)), 512);
         assert_eq!(&reply[..12], [0x12, 0x34, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 1]);
         assert_eq!(&reply[reply.len() - 15..reply.len() - 11], [198, 18, 0, 1]);
         assert_eq!(
             parse(&question("a.test", HTTPS)).unwrap().asked(),
             Asked::Service("a.test".parse().unwrap())
         );
-        assert_eq!(parse(&question("a.test", 16)).unwrap().asked(), Asked::Other);
+        let asked = |kind| parse(&question("a.test", kind)).unwrap().asked();
+        let name: Name = "a.test".parse().unwrap();
+        assert_eq!(asked(TXT), Asked::Records(name.clone(), Records::Txt));
+        assert_eq!(asked(257), Asked::Else(name));
+        assert_eq!((asked(ANY), asked(TRANSFER)), (Asked::Any, Asked::Other));
     }
 
     #[test]
@@ -354,12 +483,68 @@ mod tests {
         assert_eq!(parse(&[1]), Err(Malformed::Silence));
     }
 
+    /// A question with EDNS: payload and version.
+    fn with_options(payload: u16, version: u8) -> Question {
+        let mut message = question("a.test", TXT);
+        let at = message.len() - 8;
+        message[at..at + 2].copy_from_slice(&payload.to_be_bytes());
+        message[at + 3] = version;
+        parse(&message).unwrap()
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_the_client_takes() {
+        let long = Answer::Data(vec![vec![7; 255]; 4], 9000);
+        for (payload, max) in [(0, 512), (512, 512), (1000, 1000), (4096, 1232)] {
+            assert_eq!(with_options(payload, 0).datagram_max(), max);
+        }
+        let asked = with_options(1232, 0);
+        let whole = asked.reply(&long, 1232);
+        assert_eq!((whole[2] & 2, whole[7], whole.len()), (0, 4, 24 + 4 * 267 + 11));
+        // The time to live is bounded.
+        assert_eq!(whole[24 + 6..24 + 10], 300_u32.to_be_bytes());
+        let cut = asked.reply(&long, 512);
+        assert_eq!((cut[2] & 2, cut[7], cut.len()), (2, 0, 24 + 11));
+        let mut plain = question("a.test", TXT);
+        plain[11] = 0;
+        assert_eq!(parse(&plain).unwrap().datagram_max(), 512);
+    }
+
+    #[test]
+    fn another_version_of_edns_is_told_so() {
+        let reply = with_options(1232, 1).reply(&Answer::NoSuchName, 512);
+        assert_eq!((reply[3] & 15, reply[7], reply[reply.len() - 6]), (0, 0, 1));
+    }
+
+    #[test]
+    fn records_from_outside_are_written_anew() {
+        use hickory_proto::rr::rdata::{A as Address, MX as Mail, SRV as Service, TXT as Text};
+        let name = |text: &str| hickory_proto::rr::Name::from_ascii(text).unwrap();
+        let records = [
+            RData::TXT(Text::from_bytes(vec![b"v=1", b""])),
+            RData::TXT(Text::from_bytes(vec![])),
+            RData::MX(Mail::new(10, name("mx.a.test."))),
+            RData::SRV(Service::new(1, 2, 27017, name("db.a.test."))),
+            RData::SRV(Service::new(0, 0, 0, name("."))),
+            RData::A(Address::new(127, 0, 0, 1)),
+        ];
+        let of = |kind| data(kind, records.iter()).unwrap();
+        assert_eq!(of(Records::Txt), [b"\x03v=1\0".to_vec(), vec![0]]);
+        assert_eq!(of(Records::Mx), [b"\0\x0a\x02mx\x01a\x04test\0".to_vec()]);
+        assert_eq!(
+            of(Records::Srv),
+            [b"\0\x01\0\x02\x69\x89\x02db\x01a\x04test\0".to_vec(), vec![0; 7]]
+        );
+        let many = vec![RData::TXT(Text::from_bytes(vec![&[b'x'; 255]; 200])); 2];
+        assert_eq!(data(Records::Txt, many.iter()), None);
+    }
+
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             if let Ok(question) = parse(&bytes) {
                 let _asked = question.asked();
-                prop_assert!(question.reply(&Answer::Nothing).len() < 600);
+                prop_assert!(question.reply(&Answer::Nothing, 512).len() < 600);
             }
         }
 

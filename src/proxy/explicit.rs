@@ -6,7 +6,7 @@
 use super::connection::{carry, failed, refuse};
 use super::denial;
 use super::first_bytes::{self, Spoken};
-use super::gate::{self, Judged, refusal};
+use super::gate::{self, Candidates, refusal};
 use super::http::{Authority, Request};
 use super::programs::Who;
 use super::reach::{Outside, depends, reach};
@@ -84,18 +84,19 @@ async fn connect(
     mut record: Record,
 ) {
     let going = SocketAddr::new(own, authority.port.unwrap_or(0));
-    let judged = match authority.port {
+    let candidates = match authority.port {
         Some(port) => judge(proxy, &authority.host, port, &mut record),
         None => Err(refusal("CONNECT without a port")),
     };
-    let judged = match judged {
-        Ok(judged) => judged,
+    let candidates = match candidates {
+        Ok(candidates) => candidates,
         Err(deny) => return refuse(stream, going, &mut record, deny).await,
     };
-    let upstream = if depends(proxy, &judged.target) {
+    let upstream = if depends(proxy, &candidates) {
         None
     } else {
-        match reach(proxy, &judged, Kind::Tls, &mut record).await {
+        let judged = &candidates.judged;
+        match reach(proxy, judged, Kind::Tls, &mut record).await {
             Some(upstream) => Some(upstream),
             None => return failed(stream, going, &judged.target, &record).await,
         }
@@ -104,7 +105,7 @@ async fn connect(
         record.failed = Some(error.to_string());
         return;
     }
-    tunnel(proxy, stream, upstream, bytes, judged, record).await;
+    tunnel(proxy, stream, upstream, bytes, candidates, record).await;
 }
 
 /// What is spoken in a tunnel is judged before it gets to the other end, which is reached now if it wasn't before.
@@ -113,12 +114,12 @@ pub(super) async fn tunnel(
     mut stream: TcpStream,
     upstream: Option<Outside>,
     mut bytes: Vec<u8>,
-    judged: Judged,
+    candidates: Candidates,
     mut record: Record,
 ) {
     let going = record.going;
     record.protocol = None;
-    let spoken = match first_bytes::read(&mut stream, &mut bytes, judged.is_web()).await {
+    let spoken = match first_bytes::read(&mut stream, &mut bytes, candidates.is_web()).await {
         Ok(spoken) => spoken,
         Err(error) => {
             record.failed = Some(error.to_string());
@@ -126,12 +127,15 @@ pub(super) async fn tunnel(
         }
     };
     record.protocol = spoken.protocol();
-    if let Err(deny) = gate::fits(&judged, &spoken) {
-        if let Some(upstream) = &upstream {
-            denial::reset(&upstream.stream);
+    let judged = match candidates.settle(&spoken, proxy, &mut record) {
+        Ok(judged) => judged,
+        Err(deny) => {
+            if let Some(upstream) = &upstream {
+                denial::reset(&upstream.stream);
+            }
+            return refuse(stream, going, &mut record, deny).await;
         }
-        return refuse(stream, going, &mut record, deny).await;
-    }
+    };
     if spoken == Spoken::Ended {
         return;
     }
@@ -159,17 +163,13 @@ async fn forward(
     let asked = request.absolute.as_ref().filter(|absolute| absolute.is_http);
     let port = asked.map_or(0, |absolute| absolute.authority.port.unwrap_or(requests::HTTP));
     let going = SocketAddr::new(own, port);
-    let judged = match asked {
+    let candidates = match asked {
         Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record),
         None => Err(refusal("a proxy needs CONNECT, or the URL of an HTTP server")),
     };
-    let judged = judged.and_then(|judged| gate::request_fits(&judged.target, &request).map(|()| judged));
-    let judged = match judged {
-        // A tunnel is what leads to a port of TLS.
-        Ok(judged) if judged.target.port() == 443 => Err(refusal("no TLS on port 443")),
-        other => other,
-    };
-    let judged = match judged {
+    // A tunnel is what leads to a port of TLS: that is refused with the rest.
+    let spoken = Spoken::Http(request.clone());
+    let judged = match candidates.and_then(|candidates| candidates.settle(&spoken, proxy, &mut record)) {
         Ok(judged) => judged,
         Err(deny) => {
             refuse(stream, going, &mut record, deny).await;
@@ -225,12 +225,14 @@ async fn forward(
 }
 
 /// What was asked for, if it may be reached.
-pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Judged, Deny> {
+pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Candidates, Deny> {
     record.going.set_port(port);
-    let target = proxy.target_of(host, port)?;
-    match &target {
-        gate::Target::Name(name, _) => record.name = Some(name.clone()),
-        gate::Target::Address(address) => record.going = *address,
+    let candidates = proxy.candidates_of(host, port, record);
+    if let Ok(address) = host.parse::<IpAddr>()
+        && record.name.is_none()
+        && gate::unreachable(address.to_canonical()).is_none()
+    {
+        record.going = (address.to_canonical(), port).into();
     }
-    proxy.admit(target, record)
+    candidates
 }

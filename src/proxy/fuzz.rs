@@ -48,7 +48,10 @@ pub fn dns(bytes: &[u8]) {
     match dns::parse(bytes) {
         Ok(question) => {
             drop(question.asked());
-            assert!(question.reply(&dns::Answer::Nothing).len() <= bytes.len() + 11);
+            assert!(question.reply(&dns::Answer::Nothing, usize::MAX).len() <= bytes.len() + 11);
+            let max = question.datagram_max();
+            let long = dns::Answer::Data(vec![bytes.to_vec(); 3], 1);
+            assert!(question.reply(&long, max).len() <= max);
         }
         Err(dns::Malformed::Code { id, code }) => assert_eq!(dns::error_reply(id, code).len(), 12),
         Err(dns::Malformed::Silence) => {}

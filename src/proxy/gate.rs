@@ -10,7 +10,7 @@ use super::http::Request;
 use super::judge::Judge;
 use super::record::Record;
 use super::{Proxy, lease};
-use crate::policy::{Action, Deny, Host, Name, Origin, Sni};
+use crate::policy::{Action, Deny, Host, Name, Origin, Sni, Verdict};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -29,6 +29,14 @@ impl Target {
         match self {
             Self::Name(_, port) => *port,
             Self::Address(address) => address.port(),
+        }
+    }
+
+    /// The name, where it is one.
+    pub(super) const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Name(name, _) => Some(name),
+            Self::Address(_) => None,
         }
     }
 
@@ -65,12 +73,78 @@ pub(super) struct Judged {
     pub(super) sni: Sni,
     /// Who is asked about each request; `None` where all that is spoken may pass.
     pub(super) judge: Option<Judge>,
+    /// The address that was dialled inside, where that is one that the name has outside.
+    pub(super) at: Option<SocketAddr>,
 }
 
-impl Judged {
+/// What a connection may mean: one target, or several where names share a real address.
+pub(super) struct Candidates {
+    /// The first.
+    pub(super) judged: Judged,
+    /// The others that are allowed.
+    others: Vec<Judged>,
+    /// Whether every name of the address is allowed at the port, with all that may be spoken.
+    whole: bool,
+}
+
+impl Candidates {
     /// Whether the client speaks first: where requests are judged it must.
     pub(super) fn is_web(&self) -> bool {
-        is_web(self.target.port()) || self.judge.is_some()
+        is_web(self.judged.target.port())
+            || self.judged.judge.is_some()
+            || self.others.iter().any(|judged| judged.judge.is_some())
+    }
+
+    /// Whether what is spoken decides where it goes.
+    pub(super) fn several(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// The one that what is spoken fits. A name that is sent says which; what sends none may go on where every name of
+    /// the address may be reached at the port.
+    pub(super) fn settle(self, spoken: &Spoken, proxy: &Proxy, record: &mut Record) -> Result<Judged, Deny> {
+        let first = fits(&self.judged, spoken);
+        if self.others.is_empty() && self.whole {
+            return first.map(|()| self.judged);
+        }
+        let names_one = match spoken {
+            Spoken::Tls {
+                server_name,
+                encrypted,
+            } => server_name.is_some() && !encrypted,
+            Spoken::Http(_) | Spoken::Ended => true,
+            Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Undecided | Spoken::Wrong(..) => false,
+        };
+        if !names_one && !self.whole {
+            first?;
+            return Err(refusal(
+                "another name of this address may not be reached here, and what is spoken names none",
+            ));
+        }
+        let mut all: Vec<Judged> = self.others;
+        all.insert(0, self.judged);
+        all.retain(|judged| fits(judged, spoken).is_ok());
+        // One that must be named before one for which any name will do.
+        let Some(judged) = all.into_iter().min_by_key(|judged| judged.sni) else {
+            first?;
+            return Err(refusal("what is spoken fits no name of this address"));
+        };
+        let at = judged.at;
+        record.name = judged.target.name().cloned();
+        Ok(Judged {
+            at,
+            ..proxy.admit(judged.target, record)?
+        })
+    }
+}
+
+impl From<Judged> for Candidates {
+    fn from(judged: Judged) -> Self {
+        Self {
+            judged,
+            others: Vec::new(),
+            whole: true,
+        }
     }
 }
 
@@ -80,8 +154,58 @@ pub(super) const fn is_web(port: u16) -> bool {
 }
 
 impl Proxy {
+    /// What a connection to an address may mean. Enters it, as the first that is allowed.
+    pub(super) fn candidates(&self, going: SocketAddr, record: &mut Record) -> Result<Candidates, Deny> {
+        let names = self.real().names_of(going.ip()).to_vec();
+        if names.is_empty() {
+            let target = self.target(going)?;
+            record.name = target.name().cloned();
+            return self.admit(target, record).map(Candidates::from);
+        }
+        let going = SocketAddr::new(going.ip().to_canonical(), going.port());
+        record.name = names.first().cloned();
+        let policy = self.live.current();
+        let (mut allowed, mut denied) = (Vec::new(), Vec::new());
+        let targets = names.into_iter().map(|name| Target::Name(name, going.port()));
+        for target in targets.chain([Target::Address(going)]) {
+            let action = target.action();
+            let is_name = target.name().is_some();
+            match policy.decide(&action) {
+                Verdict::Allow(allow) => allowed.push(Judged {
+                    sni: policy.options(&action).sni,
+                    judge: allow.by_request.then(|| self.judge(&target)),
+                    at: is_name.then_some(going),
+                    target,
+                }),
+                Verdict::Deny(deny) if is_name => denied.push(deny),
+                // Nobody wrote the address out.
+                Verdict::Deny(_) => {}
+            }
+        }
+        // What a rule writes out is meant with all that is there.
+        let is_free = |judged: &Judged| judged.judge.is_none();
+        let written_out = |judged: &Judged| judged.target.name().is_none() && is_free(judged);
+        let whole = denied.is_empty() && allowed.iter().all(is_free) || allowed.iter().any(written_out);
+        if allowed.is_empty() {
+            let none = || refusal("no name of this address may be reached here");
+            return Err(denied.into_iter().next().unwrap_or_else(none));
+        }
+        let judged = allowed.remove(0);
+        record.name = judged.target.name().cloned();
+        let at = judged.at;
+        let judged = Judged {
+            at,
+            ..self.admit(judged.target, record)?
+        };
+        Ok(Candidates {
+            judged,
+            others: allowed,
+            whole,
+        })
+    }
+
     /// What stands behind an address; an unleased one of the pool is nothing.
-    pub(super) fn target(&self, going: SocketAddr) -> Result<Target, Deny> {
+    fn target(&self, going: SocketAddr) -> Result<Target, Deny> {
         let address = going.ip().to_canonical();
         if let Some(name) = self.leases().connected(address, Instant::now()) {
             return Ok(Target::Name(name.clone(), going.port()));
@@ -92,13 +216,21 @@ impl Proxy {
         Ok(Target::Address((address, going.port()).into()))
     }
 
-    /// What a host means that was asked of one of the proxies inside.
-    pub(super) fn target_of(&self, host: &str, port: u16) -> Result<Target, Deny> {
+    /// What a host may mean that was asked of one of the proxies inside. Enters it, as the first that is allowed.
+    pub(super) fn candidates_of(
+        &self,
+        host: &str,
+        port: u16,
+        record: &mut Record,
+    ) -> Result<Candidates, Deny> {
         if let Ok(address) = host.parse::<IpAddr>() {
-            return self.target((address, port).into());
+            return self.candidates((address, port).into(), record);
         }
         match host.parse::<Name>() {
-            Ok(name) => Ok(Target::Name(name, port)),
+            Ok(name) => {
+                record.name = Some(name.clone());
+                self.admit(Target::Name(name, port), record).map(Candidates::from)
+            }
             Err(why) => Err(refusal(&format!("what was asked for is no host name: {why}"))),
         }
     }
@@ -108,15 +240,22 @@ impl Proxy {
         let action = target.action();
         let sni = self.live.current().options(&action).sni;
         let ticket = self.live.admit(action)?;
-        let judge = ticket.is_by_request().then(|| {
-            let host = match &target {
-                Target::Name(name, _) => Host::Name(name.clone()),
-                Target::Address(address) => Host::Address(address.ip().to_canonical()),
-            };
-            Judge::new(self, host, target.port())
-        });
+        let judge = ticket.is_by_request().then(|| self.judge(&target));
         record.ticket = Some(ticket);
-        Ok(Judged { target, sni, judge })
+        Ok(Judged {
+            target,
+            sni,
+            judge,
+            at: None,
+        })
+    }
+
+    fn judge(&self, target: &Target) -> Judge {
+        let host = match target {
+            Target::Name(name, _) => Host::Name(name.clone()),
+            Target::Address(address) => Host::Address(address.ip().to_canonical()),
+        };
+        Judge::new(self, host, target.port())
     }
 }
 
@@ -239,3 +378,7 @@ pub(super) fn refusal(reason: &str) -> Deny {
         quiet: false,
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -19,6 +19,9 @@ const NAMES_MAX: usize = 65_000;
 pub(super) const KEPT: Duration = Duration::from_secs(600);
 /// Names that are looked at for one whose addresses can be taken.
 const LOOKED_AT: usize = 256;
+/// Real addresses of names in one session, and names of one of them.
+const REAL_MAX: usize = 16_384;
+const SHARED_MAX: usize = 64;
 /// The /64 that IPv6 addresses are given out of; `::1` of it is loopback's own.
 const PREFIX_V6: u128 = 0xfd61_6361_0000_0000_0000_0000_0000_0000;
 
@@ -107,6 +110,36 @@ fn index_of(address: IpAddr) -> Option<u32> {
     }
 }
 
+/// Names that have the addresses inside that they have outside. Several may share one.
+#[derive(Debug, Default)]
+pub(super) struct RealLeases {
+    by_address: HashMap<IpAddr, Vec<Name>>,
+    count: usize,
+}
+
+impl RealLeases {
+    /// Remembers that a name was answered with an address; `false` when there are too many.
+    pub(super) fn lease(&mut self, name: &Name, address: IpAddr) -> bool {
+        let names = self.by_address.entry(address.to_canonical()).or_default();
+        if names.contains(name) {
+            return true;
+        }
+        if self.count >= REAL_MAX || names.len() >= SHARED_MAX {
+            return false;
+        }
+        names.push(name.clone());
+        self.count += 1;
+        true
+    }
+
+    /// The names that were answered with an address.
+    pub(super) fn names_of(&self, address: IpAddr) -> &[Name] {
+        self.by_address
+            .get(&address.to_canonical())
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Whether an address belongs to the pool, leased or not.
 pub(super) fn is_synthetic(address: IpAddr) -> bool {
     match address.to_canonical() {
@@ -147,6 +180,24 @@ mod tests {
         assert_eq!(leases.name_of("198.18.9.9".parse().unwrap()), None);
         assert_eq!(leases.name_of("fd61:6361::1".parse().unwrap()), None);
         assert!(!is_synthetic("198.20.0.1".parse().unwrap()) && !is_synthetic("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn real_addresses_are_shared_and_bounded() {
+        let mut leases = RealLeases::default();
+        let address: IpAddr = "5.5.5.5".parse().unwrap();
+        let name = |number: usize| format!("n{number}.test").parse::<Name>().unwrap();
+        for number in 0..SHARED_MAX {
+            assert!(leases.lease(&name(number), address) && leases.lease(&name(number), address));
+        }
+        assert!(!leases.lease(&name(SHARED_MAX), address));
+        assert_eq!(
+            leases.names_of("::ffff:5.5.5.5".parse().unwrap()).len(),
+            SHARED_MAX
+        );
+        assert_eq!(leases.names_of("5.5.5.6".parse().unwrap()), []);
+        let given = (0..20_000_u32).filter(|number| leases.lease(&name(0), Ipv4Addr::from(*number).into()));
+        assert!(given.count() < REAL_MAX);
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub struct Proxy {
     live: Arc<Live>,
     told: Arc<told::Told>,
     leases: Mutex<lease::Leases>,
+    real: Mutex<lease::RealLeases>,
     asked: Mutex<questions::Asked>,
     resolver: resolve::Resolver,
     budgets: budget::Budgets,
@@ -120,6 +121,7 @@ impl Proxy {
             live,
             told,
             leases: Mutex::default(),
+            real: Mutex::default(),
             asked: Mutex::default(),
             resolver,
             upstream,
@@ -177,6 +179,10 @@ impl Proxy {
 
     fn leases(&self) -> std::sync::MutexGuard<'_, lease::Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn real(&self) -> std::sync::MutexGuard<'_, lease::RealLeases> {
+        self.real.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, questions::Asked> {

@@ -1,7 +1,7 @@
 //! From a target that was allowed to a connection: directly, or through the proxy outside where there is one.
 
 use super::first_bytes::Spoken;
-use super::gate::{self, Judged, Target};
+use super::gate::{self, Candidates, Judged, Target};
 use super::http::Upgrade;
 use super::record::Record;
 use super::resolve::ResolveError;
@@ -42,8 +42,10 @@ impl From<&Spoken> for Kind {
 }
 
 /// Whether it depends on what is spoken how a target is reached: whoever could connect before had better wait.
-pub(super) fn depends(proxy: &Proxy, target: &Target) -> bool {
-    target.port() == 80 && !matches!(proxy.upstream.of(target, Kind::Http), Ok(None))
+pub(super) fn depends(proxy: &Proxy, candidates: &Candidates) -> bool {
+    let target = &candidates.judged.target;
+    let by_request = target.port() == 80 && !matches!(proxy.upstream.of(target, Kind::Http), Ok(None));
+    by_request || candidates.several()
 }
 
 /// Connects to the target; else the record tells why not.
@@ -73,7 +75,7 @@ pub(super) async fn reach(
     let is_fixed = matches!(target, Target::Name(name, _) if !proxy.resolver.asks(name));
     let reached = match url.filter(|_| !is_fixed) {
         Some(url) => through(proxy, url, target, kind, record).await,
-        None => directly(proxy, target, record).await,
+        None => directly(proxy, judged, record).await,
     };
     match reached {
         Ok(outside) => {
@@ -105,11 +107,15 @@ impl From<ResolveError> for Unreached {
     }
 }
 
-async fn directly(proxy: &Proxy, target: &Target, record: &mut Record) -> Result<Outside, Unreached> {
-    let addresses = match target {
+async fn directly(proxy: &Proxy, judged: &Judged, record: &mut Record) -> Result<Outside, Unreached> {
+    let mut addresses = match &judged.target {
         Target::Name(name, port) => proxy.resolver.addresses(name, *port).await?,
         Target::Address(address) => vec![*address],
     };
+    // The one that was dialled inside, as long as the name has it.
+    if let Some(at) = judged.at.filter(|at| addresses.contains(at)) {
+        addresses = vec![at];
+    }
     let stream = dial::connect(addresses).await;
     let stream = stream.map_err(|error| Unreached::Failed(format!("cannot connect: {error}")))?;
     record.upstream = stream.peer_addr().ok().map(|address| address.ip());

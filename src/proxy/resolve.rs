@@ -5,10 +5,13 @@
 //! read when the first name is resolved. The program is one static file, so the C library's plug-ins (nss) play no part.
 //! Names are taken as they are: no search domain is ever appended, since the policy judged the name without it.
 
+use super::dns::{self, Records};
 use super::guard;
 use crate::policy::{Name, Policy, ProxyHost, ResolveOverride};
+use hickory_proto::rr::RecordType;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolveHosts};
+use hickory_resolver::net::NetError;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +28,8 @@ const BESIDE_PROXY: Duration = Duration::from_secs(2);
 const SILENT: Duration = Duration::from_secs(60);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 16;
+
+const SILENT_SERVER: &str = "the name server does not answer";
 
 /// Looks names up.
 pub(super) struct Resolver {
@@ -55,7 +60,51 @@ pub(super) enum ResolveError {
         name: Name,
         /// Why.
         cause: String,
+        /// Whether a name server said that there is no such name, or that it has no address.
+        missing: Missing,
     },
+}
+
+/// What a name server said of a name that has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There is none.
+    Name,
+    /// It is there.
+    Address,
+    /// Nothing that can be understood.
+    Unknown,
+}
+
+/// Why a look-up gave nothing.
+struct Unfound {
+    cause: String,
+    missing: Missing,
+}
+
+impl From<NetError> for Unfound {
+    fn from(error: NetError) -> Self {
+        let missing = if error.is_nx_domain() {
+            Missing::Name
+        } else if error.is_no_records_found() {
+            Missing::Address
+        } else {
+            Missing::Unknown
+        };
+        Self {
+            cause: error.to_string(),
+            missing,
+        }
+    }
+}
+
+impl From<&str> for Unfound {
+    fn from(cause: &str) -> Self {
+        Self {
+            cause: cause.to_owned(),
+            missing: Missing::Unknown,
+        }
+    }
 }
 
 impl Resolver {
@@ -82,11 +131,12 @@ impl Resolver {
         }
         let found = match timeout(DEADLINE, self.look_up(name)).await {
             Ok(found) => found,
-            Err(_) => Err("the name server does not answer".to_owned()),
+            Err(_) => Err(SILENT_SERVER.into()),
         };
-        let found = found.map_err(|cause| ResolveError::Failed {
+        let found = found.map_err(|unfound: Unfound| ResolveError::Failed {
             name: name.clone(),
-            cause,
+            cause: unfound.cause,
+            missing: unfound.missing,
         })?;
         checked(name, port, &found)
     }
@@ -123,33 +173,63 @@ impl Resolver {
             ProxyHost::Name(name) => name.as_str(),
         };
         let found = match timeout(DEADLINE, self.find(name)).await {
-            Ok(found) => found.map_err(io::Error::other)?,
-            Err(_) => return Err(io::Error::other("the name server does not answer")),
+            Ok(found) => found.map_err(|unfound| io::Error::other(unfound.cause))?,
+            Err(_) => return Err(io::Error::other(SILENT_SERVER)),
         };
         Ok(found.into_iter().map(|address| (address, port).into()).collect())
     }
 
-    async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, String> {
+    /// The public addresses that a name can be told to have inside; `None` where it must have one of aca's own.
+    pub(super) async fn real(&self, name: &Name) -> Result<Option<Vec<IpAddr>>, ResolveError> {
+        if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.name == *name) {
+            // One that isn't public means something else inside, and another port would be lost.
+            let public = guard::refused(fixed.address, &guard::own_addresses()).is_none();
+            return Ok((public && fixed.port.is_none()).then(|| vec![fixed.address]));
+        }
+        let found = self.addresses(name, 0).await?;
+        Ok(Some(found.iter().map(SocketAddr::ip).collect()))
+    }
+
+    /// What else is known of a name, and for how many seconds.
+    pub(super) async fn records(&self, name: &Name, kind: Records) -> Result<(Vec<Vec<u8>>, u32), Missing> {
+        let asked = async {
+            let _place = self.places.acquire().await.map_err(|_| Missing::Unknown)?;
+            let resolver = self.system.get_or_try_init(|| async { system() }).await;
+            let resolver = resolver.map_err(|_| Missing::Unknown)?;
+            let whole = hickory_proto::rr::Name::from_ascii(format!("{name}.")).map_err(|_| Missing::Name)?;
+            let kind = match kind {
+                Records::Txt => RecordType::TXT,
+                Records::Mx => RecordType::MX,
+                Records::Srv => RecordType::SRV,
+            };
+            let found = resolver.lookup(whole, kind).await;
+            found.map_err(|error| Unfound::from(error).missing)
+        };
+        let found = timeout(DEADLINE, asked).await.map_err(|_| Missing::Unknown)??;
+        let answers = found.answers();
+        let ttl_s = answers.iter().map(|record| record.ttl).min().unwrap_or(0);
+        let data = dns::data(kind, answers.iter().map(|record| &record.data)).ok_or(Missing::Unknown)?;
+        if data.is_empty() {
+            Err(Missing::Address)
+        } else {
+            Ok((data, ttl_s))
+        }
+    }
+
+    async fn look_up(&self, name: &Name) -> Result<Vec<IpAddr>, Unfound> {
         // The dot at the end: the name is whole.
         self.find(&format!("{name}.")).await
     }
 
-    async fn find(&self, name: &str) -> Result<Vec<IpAddr>, String> {
-        let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
-        let resolver = self
-            .system
-            .get_or_try_init(|| async { system() })
-            .await
-            .map_err(|error| error.to_string())?;
-        let found = resolver
-            .lookup_ip(name)
-            .await
-            .map_err(|error| error.to_string())?;
+    async fn find(&self, name: &str) -> Result<Vec<IpAddr>, Unfound> {
+        let _place = self.places.acquire().await.map_err(|_| "no look-ups any more")?;
+        let resolver = self.system.get_or_try_init(|| async { system() }).await?;
+        let found = resolver.lookup_ip(name).await?;
         Ok(found.iter().take(ADDRESSES_MAX).collect())
     }
 }
 
-fn system() -> Result<TokioResolver, hickory_resolver::net::NetError> {
+fn system() -> Result<TokioResolver, NetError> {
     let mut builder = TokioResolver::builder_tokio()?;
     let options = builder.options_mut();
     options.use_hosts_file = ResolveHosts::Always;
@@ -180,6 +260,7 @@ fn checked(name: &Name, port: u16, found: &[IpAddr]) -> Result<Vec<SocketAddr>, 
         None => Err(ResolveError::Failed {
             name: name.clone(),
             cause: "it has no address".into(),
+            missing: Missing::Address,
         }),
     }
 }
@@ -222,7 +303,7 @@ mod tests {
                 } else {
                     super::super::dns::Answer::Nothing
                 };
-                socket.send_to(&question.reply(&answer), from).await.unwrap();
+                socket.send_to(&question.reply(&answer, 512), from).await.unwrap();
             }
         });
         let mut udp = ConnectionConfig::udp();

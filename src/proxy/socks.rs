@@ -135,8 +135,8 @@ pub(super) async fn serve(
         Ok((host, port)) => judge(proxy, &host, port, &mut record).map_err(|deny| (Reply::NotAllowed, deny)),
         Err((reply, why)) => Err((reply, refusal(&format!("SOCKS5: {why}")))),
     };
-    let judged = match judged {
-        Ok(judged) => judged,
+    let candidates = match judged {
+        Ok(candidates) => candidates,
         Err((reply, deny)) => {
             record.denied = Some(deny);
             record.who.wait().await;
@@ -144,15 +144,15 @@ pub(super) async fn serve(
         }
     };
     // What will be spoken isn't known: most of it is TLS.
-    let kind = if judged.target.port() == 443 {
+    let kind = if candidates.judged.target.port() == 443 {
         Kind::Tls
     } else {
         Kind::Other
     };
-    let upstream = if depends(proxy, &judged.target) {
+    let upstream = if depends(proxy, &candidates) {
         None
     } else {
-        match reach(proxy, &judged, kind, &mut record).await {
+        match reach(proxy, &candidates.judged, kind, &mut record).await {
             Some(upstream) => Some(upstream),
             None => {
                 let reply = match record.denied {
@@ -164,7 +164,7 @@ pub(super) async fn serve(
         }
     };
     match stream.write_all(&reply(Reply::Succeeded)).await {
-        Ok(()) => tunnel(proxy, stream, upstream, bytes, judged, record).await,
+        Ok(()) => tunnel(proxy, stream, upstream, bytes, candidates, record).await,
         Err(error) => record.failed = Some(error.to_string()),
     }
 }

@@ -24,7 +24,10 @@ const NETWORKS: [&str; 5] = [
 
 /// Record types.
 pub(crate) const A: u16 = 1;
+pub(crate) const MX: u16 = 15;
+pub(crate) const TXT: u16 = 16;
 pub(crate) const AAAA: u16 = 28;
+pub(crate) const SRV: u16 = 33;
 
 /// The records of one answer.
 type Records = Vec<Vec<u8>>;
@@ -33,6 +36,7 @@ type Records = Vec<Vec<u8>>;
 struct Zone {
     /// Answers in turn; the last for ever.
     answers: HashMap<(String, u16), Vec<Records>>,
+    asked: Vec<String>,
 }
 
 /// The network.
@@ -59,6 +63,8 @@ impl Lab {
             // Any address of it is this machine's, and none is an interface's.
             ip(&["route", "add", "local", network, "dev", "lo"]);
         }
+        // IPv4 takes that for granted.
+        std::fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1").unwrap();
         let directory = tempfile::tempdir().unwrap();
         let resolver = format!("nameserver {NAME_SERVER}\nsearch corp.test\noptions timeout:1 attempts:1\n");
         for (path, text) in [
@@ -98,6 +104,22 @@ impl Lab {
             std::net::IpAddr::V6(v6) => self.answer(name, AAAA, vec![v6.octets().to_vec()]),
         }
     }
+
+    /// What was asked so far, as `NAME TYPE`.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.zone.lock().unwrap().asked.clone()
+    }
+}
+
+/// A name in the form of a message.
+pub(crate) fn wire(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        out.push(u8::try_from(label.len()).unwrap());
+        out.extend(label.as_bytes());
+    }
+    out.push(0);
+    out
 }
 
 fn ip(arguments: &[&str]) {
@@ -147,6 +169,7 @@ fn reply(zone: &Mutex<Zone>, message: &[u8], limit: usize) -> Vec<u8> {
     }
     let kind = u16::from_be_bytes([message[at + 1], message[at + 2]]);
     let mut zone = zone.lock().unwrap();
+    zone.asked.push(format!("{name} {kind}"));
     let known = zone.answers.keys().any(|(own, _)| *own == name);
     let records = match zone.answers.get_mut(&(name, kind)) {
         Some(answers) if answers.len() > 1 => answers.remove(0),

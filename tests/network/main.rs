@@ -21,6 +21,7 @@ mod ports;
 mod programs;
 mod protocols;
 mod questions;
+mod real;
 mod requests;
 mod servers;
 mod upstream;

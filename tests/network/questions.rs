@@ -1,8 +1,9 @@
 //! Names asked for, datagrams and raw sockets: N14 to N16.
 
+use super::lab::{Lab, MX, SRV, TXT, wire};
 use super::refused_names;
 use super::servers::Server;
-use super::support::World;
+use super::support::{World, has};
 
 /// Asks over UDP or TCP, and prints the code and the number of answers.
 const ASK: &str = r"
@@ -37,15 +38,153 @@ fn n16_every_server_is_ours_over_udp_and_tcp() {
 }
 
 #[test]
-fn no_kind_of_question_carries_anything_out() {
+fn n16_what_may_not_be_reached_is_never_asked_outside() {
+    let Some(lab) = Lab::enter() else { return };
+    let world = World::new();
+    lab.address("secret.a.test", "5.5.1.1");
+    world.file(
+        "x.py",
+        format!("{ASK}\nfor kind in [1, 2, 5, 6, 12, 15, 16, 28, 33, 64, 65, 252, 255, 257]: print(*ask('127.0.0.1', b'secret.a.test', kind))\n"),
+    );
+    let ran = world.run(&["--net", "agent"], "python3 x.py");
+    // No such name; but for a pointer that is none, a zone, and all at once.
+    assert_eq!(
+        ran.ok(),
+        "3 0\n3 0\n3 0\n3 0\n5 0\n3 0\n3 0\n3 0\n3 0\n3 0\n3 0\n5 0\n4 0\n3 0"
+    );
+    let ran = world.run(&["--net", "open"], "python3 x.py");
+    // Of a name that may be reached: its address, and nothing of what isn't asked for outside.
+    assert_eq!(
+        ran.ok(),
+        "0 1\n0 0\n0 0\n0 0\n5 0\n0 0\n0 0\n0 1\n0 0\n0 0\n0 0\n5 0\n4 0\n0 0"
+    );
+    assert_eq!(
+        lab.asked(),
+        ["secret.a.test 15", "secret.a.test 16", "secret.a.test 33"]
+    );
+}
+
+#[test]
+fn records_are_told_of_names_that_may_be_reached() {
+    let Some(lab) = Lab::enter() else { return };
+    let world = World::new();
+    let srv = |port: u16, target: &str| [&[0, 5, 0, 1][..], &port.to_be_bytes(), &wire(target)].concat();
+    lab.answer(
+        "_mongodb._tcp.db.a.test",
+        SRV,
+        vec![srv(27017, "m1.a.test"), srv(27018, "m2.a.test")],
+    );
+    lab.answer("db.a.test", TXT, vec![b"\x0bauthSource=\x05admin".to_vec()]);
+    lab.answer("a.test", MX, vec![[&[0, 10][..], &wire("mail.b.test")].concat()]);
+    let long: Vec<Vec<u8>> = (0..8).map(|_| [vec![200], vec![b'x'; 200]].concat()).collect();
+    lab.answer("long.a.test", TXT, long);
+    lab.answer("_x._tcp.b.test", SRV, vec![srv(1, "b.test")]);
+    let flags = ["--net", "listed", "--allow", "**.a.test"];
+    if has("node") {
+        world.file(
+            "x.js",
+            "const d = require('dns').promises;\n\
+             (async () => {\n\
+             console.log(JSON.stringify((await d.resolveSrv('_mongodb._tcp.db.a.test')).map(r => r.name + ':' + r.port).sort()));\n\
+             console.log(JSON.stringify(await d.resolveTxt('db.a.test')));\n\
+             console.log(JSON.stringify(await d.resolveMx('a.test')));\n\
+             console.log((await d.resolveTxt('long.a.test')).length);\n\
+             for (const [kind, name] of [['Srv', '_x._tcp.b.test'], ['Txt', 'none.a.test'], ['Caa', 'a.test'], ['Ns', 'a.test']])\n\
+             \x20 await d['resolve' + kind](name).then(console.log, e => console.log(e.code));\n\
+             })();\n",
+        );
+        let ran = world.run(&flags, "node x.js");
+        assert_eq!(
+            ran.ok(),
+            "[\"m1.a.test:27017\",\"m2.a.test:27018\"]\n[[\"authSource=\",\"admin\"]]\n[{\"exchange\":\"mail.b.test\",\"priority\":10}]\n8\n\
+             ENOTFOUND\nENOTFOUND\nENODATA\nENODATA"
+        );
+    }
+    world.file(
+        "x.py",
+        format!("{ASK}\nfor tcp in [False, True]: print(*ask('127.0.0.1', b'long.a.test', 16, tcp), *ask('127.0.0.1', b'_mongodb._TCP.db.a.test', 33, tcp))\n"),
+    );
+    let ran = world.run(&flags, "python3 x.py");
+    // Without EDNS a long answer over UDP is cut, and whole over TCP.
+    assert_eq!(ran.ok(), "0 0 0 2\n0 8 0 2");
+    assert!(
+        !lab.asked().iter().any(|asked| asked.contains("b.test")),
+        "{:?}",
+        lab.asked()
+    );
+    let fixed = world.run(
+        &["--net", "listed", "--resolve", "db.a.test=127.0.0.1"],
+        "python3 x.py",
+    );
+    assert_eq!(fixed.ok(), "3 0 0 0\n3 0 0 0");
+}
+
+#[test]
+fn records_are_asked_for_a_few_times_a_second_and_never_for_long_names() {
+    let Some(lab) = Lab::enter() else { return };
     let world = World::new();
     world.file(
         "x.py",
-        format!("{ASK}\nfor kind in [5, 15, 16, 33, 64, 65, 255]: print(*ask('127.0.0.1', b'secret.a.test', kind))\n"),
+        format!(
+            "{ASK}\nprint(ask('127.0.0.1', b'.'.join([b'd' * 60] * 2 + [b'a', b'test']), 16))\n\
+             codes = [ask('127.0.0.1', b'%d.a.test' % i, 16)[0] for i in range(300)]\n\
+             print(codes.count(3) < 150, codes.count(2) > 100, codes.count(2) + codes.count(3))\n"
+        ),
+    );
+    let ran = world.run(&["--net", "listed", "--allow", "**.a.test"], "python3 x.py");
+    assert_eq!(ran.ok(), "(5, 0)\nTrue True 300", "{ran:?}");
+    let asked = lab.asked();
+    assert!(
+        asked.len() < 150 && !asked.iter().any(|asked| asked.contains("dddd")),
+        "{}",
+        asked.len()
+    );
+    let denied = world
+        .events_of("lookup")
+        .into_iter()
+        .filter(|event| !event["denied"].is_null());
+    assert!(denied.count() > 100);
+}
+
+#[test]
+fn names_of_one_network_do_not_exist_unless_they_are_named() {
+    let (world, server) = (World::new(), Server::http());
+    world.file(
+        "x.py",
+        format!("{ASK}\nfor name in [b'intranet', b'printer.local', b'a.home.arpa', b'metadata.google.internal', b'a.test']: print(*ask('127.0.0.1', name, 1))\n"),
     );
     let ran = world.run(&["--net", "open"], "python3 x.py");
-    // TXT and its like are refused; HTTPS and SVCB of a name that may be reached are empty.
-    assert_eq!(ran.ok(), "5 0\n5 0\n5 0\n5 0\n0 0\n0 0\n5 0");
+    assert_eq!(ran.ok(), "3 0\n3 0\n3 0\n3 0\n0 1");
+    let flags = [
+        "--net",
+        "open",
+        "--allow",
+        "**.local",
+        "--resolve",
+        &server.resolve("intranet"),
+        "--resolve",
+        &server.resolve("a.home.arpa"),
+    ];
+    let ran = world.run(&flags, "python3 x.py; curl -sS -m 20 http://intranet/");
+    assert_eq!(ran.ok(), "0 1\n0 1\n0 1\n3 0\n0 1\nok intranet GET / ");
+}
+
+#[test]
+fn what_names_mean_inside_is_said_by_files_of_aca_s_own() {
+    let world = World::new();
+    let ran = world.run(
+        &["--net", "listed", "--allow", "a.test"],
+        "cat /etc/hosts /etc/resolv.conf; grep hosts /etc/nsswitch.conf; getent ahostsv4 $(hostname) | head -1 | cut -d' ' -f1; \
+         getent ahostsv4 localhost | head -1 | cut -d' ' -f1; getent ahostsv4 x.localhost | head -1 | cut -d' ' -f1; \
+         getent ahostsv4 a.test | head -1 | cut -d' ' -f1; getent hosts 198.18.0.1; getent hosts b.test; echo $?; \
+         for f in hosts resolv.conf nsswitch.conf; do (echo x >> /etc/$f) 2>/dev/null && echo written; done; true",
+    );
+    assert_eq!(
+        ran.ok(),
+        "127.0.0.1 localhost aca\n::1 localhost ip6-localhost ip6-loopback aca\nnameserver 127.0.0.1\n\
+         options ndots:1 timeout:2 attempts:2\nhosts: files dns\n127.0.0.1\n127.0.0.1\n127.0.0.1\n198.18.0.1\n\
+         198.18.0.1      a.test\n2"
+    );
 }
 
 #[test]

@@ -197,7 +197,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain('cert.pem', 'key.pem')
 context.sni_callback = remember
 ssl.SSLSocket.server_hostname_sent = None
-server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 print(server.server_address[1], flush=True)
 server.serve_forever()
@@ -206,10 +206,15 @@ server.serve_forever()
 impl Tls {
     /// Starts it, with openssl(1) and python3.
     pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1", 0)
+    }
+
+    /// The same, at an address.
+    pub(crate) fn start_at(address: &str, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
         certify(directory.path());
         let mut child = Command::new("python3")
-            .args(["-c", TLS_SERVER])
+            .args(["-c", TLS_SERVER, address, &port.to_string()])
             .current_dir(directory.path())
             .stdout(Stdio::piped())
             .spawn()

@@ -90,8 +90,11 @@ pub(super) fn explain(event: &Event) -> Explanation {
         ]),
         Event::Lookup { name, kind, denied } => match denied {
             Some(deny) => Explanation::denied("look up", format!("{name} ({kind})"), deny),
+            None if matches!(kind.as_str(), "TXT" | "MX" | "SRV") => Explanation::notes([format!(
+                "{name} is about a host that may be reached on some port, so its {kind} records were asked for outside; what they name is judged when it is connected to"
+            )]),
             None => Explanation::notes([format!(
-                "{name} was asked for and may be reached on some port, so it got an address of aca's own; no name server was asked yet"
+                "{name} was asked for and may be reached on some port, so it got an address: one of aca's own, without any name server being asked, unless a rule says `dns = \"real\"`"
             )]),
         },
         Event::Connection {
