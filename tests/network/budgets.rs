@@ -3,7 +3,7 @@
 
 use super::connections;
 use super::servers::{Server, Sink};
-use super::support::{World, has};
+use super::support::{World, has, installed};
 
 /// Sends as much as it can over each of several connections at once, and prints how they ended.
 const FLOOD: &str = r"
@@ -255,6 +255,12 @@ fn programs_are_told_of_the_proxies_when_it_is_asked_for() {
     // It went to the proxy: nobody asked for the name.
     assert!(world.events_of("lookup").is_empty());
     assert_eq!(connections(&world), [("a.test".into(), 80, None)]);
+    // httpx takes no SOCKS proxy without a library of its own, and does without one.
+    if installed("python3").is_some() {
+        let httpx = "/usr/bin/python3 -c 'import httpx' 2>/dev/null || exit 0; \
+                     env ALL_PROXY= all_proxy= /usr/bin/python3 -c 'import httpx; print(httpx.get(\"http://a.test/\", timeout=20).status_code)'";
+        assert!(["", "200"].contains(&world.run(&told, httpx).ok()));
+    }
     // What the user sets wins, and without a network there is nothing to tell.
     let ran = world.run(
         &[&told[..], &["--env", "HTTP_PROXY=mine"]].concat(),

@@ -17,6 +17,7 @@ mod lab;
 mod live;
 mod load;
 mod names;
+mod others;
 mod ports;
 mod programs;
 mod protocols;

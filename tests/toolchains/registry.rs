@@ -207,3 +207,34 @@ fn pip_install() {
     };
     check(&row, &Sides::default());
 }
+
+/// The same package managers at a registry that nobody allowed: they end by themselves, and the log tells why.
+#[test]
+fn n22_an_unlisted_registry_fails_at_once() {
+    let pip = "python3 -m venv v && timeout 5 v/bin/pip download -q --retries 0 --disable-pip-version-check --index-url http://b.test/simple --trusted-host b.test adder";
+    let npm = "npm_config_registry=http://b.test npm_config_fetch_retries=0 npm_config_update_notifier=false timeout 5 npm view adder";
+    let cargo = r#"
+        mkdir .cargo; printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+http://b.test/"\n[net]\nretry = 0\n' > .cargo/config.toml
+        cargo init -q --name own .; echo 'adder = "1"' >> Cargo.toml; PATH=$HOME/.cargo/bin:$PATH timeout 5 cargo fetch -q
+    "#;
+    for (needs, script) in [("python3", pip), ("npm", npm), ("rust", cargo)] {
+        let world = crate::support::World::new();
+        if needs == "rust" {
+            if !rust::is_there() {
+                continue;
+            }
+            rust::install(&world);
+        } else if !has(needs) {
+            continue;
+        }
+        let script = script.replace("cargo init", "PATH=$HOME/.cargo/bin:$PATH cargo init");
+        let ran = world.run(&["--net", "dev"], &script);
+        assert!(![0, 124, 127].contains(&ran.code), "{needs}: {ran:?}");
+        let lookups = world.events_of("lookup");
+        let denied = lookups.iter().find(|event| event["name"] == "b.test");
+        assert!(
+            denied.is_some_and(|event| event["denied"]["reason"] == "no rule allows it"),
+            "{needs}: {lookups:?} {ran:?}"
+        );
+    }
+}
