@@ -47,7 +47,9 @@ impl Server {
             if stream.read(&mut buffer).is_ok_and(|count| count > 0) {
                 let while_it_waits = Some(std::time::Duration::from_millis(500));
                 stream.set_read_timeout(while_it_waits).unwrap();
-                stream.read(&mut buffer).ok();
+                if stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+                    return;
+                }
                 stream
                     .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                     .ok();
