@@ -153,8 +153,10 @@ async fn through(
         .of_proxy(&url.host, url.port)
         .await
         .map_err(failed)?;
-    let mut stream = dial::connect(addresses).await.map_err(failed)?;
+    let stream = dial::connect(addresses).await.map_err(failed)?;
     record.upstream = stream.peer_addr().ok().map(|address| address.ip());
+    stream.set_nodelay(true).ok();
+    let mut stream = proxy.upstream.secure(stream, url).await.map_err(failed)?;
     let (host, port) = match target {
         Target::Name(name, port) => (name.to_string(), *port),
         Target::Address(address) if address.is_ipv6() => (format!("[{}]", address.ip()), address.port()),

@@ -214,7 +214,7 @@ impl Tls {
     /// The same, at an address.
     pub(crate) fn start_at(address: &str, port: u16) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        certify(directory.path());
+        certify(directory.path(), &[]);
         let mut child = Command::new("python3")
             .args(["-c", TLS_SERVER, address, &port.to_string()])
             .current_dir(directory.path())
@@ -246,7 +246,8 @@ impl Drop for Tls {
     }
 }
 
-fn certify(directory: &Path) {
+/// Makes `cert.pem` and `key.pem`, with more arguments of openssl(1).
+pub(crate) fn certify(directory: &Path, more: &[&str]) {
     let output = Command::new("openssl")
         .args([
             "req",
@@ -261,6 +262,7 @@ fn certify(directory: &Path) {
         ])
         .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=a.test"])
         .args(["-addext", "subjectAltName=DNS:a.test,DNS:b.test,DNS:localhost"])
+        .args(more)
         .current_dir(directory)
         .output()
         .unwrap();

@@ -2,9 +2,10 @@
 
 use super::assert_refused;
 use super::lab::Lab;
-use super::servers::{Server, Tls};
+use super::servers::{Server, Tls, certify};
 use super::support::{Ran, World, has};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -80,8 +81,14 @@ struct Proxy {
 impl Proxy {
     /// Starts one; `ports` as `80=1234,443=1235`.
     fn start(password: &str, ports: &str) -> Self {
+        Self::start_with(password, ports, &[])
+    }
+
+    /// The same, in TLS with a certificate and its key.
+    fn start_with(password: &str, ports: &str, certificate: &[&Path]) -> Self {
         let mut child = Command::new("python3")
             .args(["-c", PROXY, password, ports])
+            .args(certificate)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -386,6 +393,68 @@ fn n27_the_address_guard_holds_behind_the_proxy() {
             ("5.5.1.1:80", "no rule"),
         ],
     );
+}
+
+#[test]
+fn n27_a_proxy_can_be_spoken_to_in_tls() {
+    if !has("openssl") || !has("python3") {
+        return;
+    }
+    let Some(lab) = Lab::enter() else { return };
+    let (world, plain, tls) = (World::new(), Server::http(), Tls::start());
+    // Its certificate is for `a.test`, `b.test` and `localhost`.
+    lab.address("b.test", "127.0.0.1");
+    lab.address("wrong.test", "127.0.0.1");
+    let directory = tempfile::tempdir().unwrap();
+    certify(
+        directory.path(),
+        &["-addext", "basicConstraints=critical,CA:FALSE"],
+    );
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| directory.path().join(name));
+    let ports = format!("80={},443={}", plain.port, tls.port);
+    let proxy = Proxy::start_with("u:p", &ports, &[&certificate, &key]);
+    let trusted = world.file(
+        world.outside.join("proxy.pem"),
+        std::fs::read(&certificate).unwrap(),
+    );
+    world.file("ca.pem", &tls.certificate);
+    let script = "curl -sS -m 20 http://a.test/x; echo; curl -sS -m 20 --cacert ca.pem https://a.test/y; \
+                  head -c 3000000 /dev/zero | curl -sS -m 60 --data-binary @- http://a.test/z | wc -c";
+    let url = |host: &str| format!("https://u:p@{host}:{}", proxy.port);
+    let trusted = ("SSL_CERT_FILE", trusted.to_str().unwrap().to_owned());
+    let flags = ["--net", "listed", "--allow", "a.test"];
+    let ran = run(
+        &world,
+        &[("ALL_PROXY", &url("b.test")), (trusted.0, &trusted.1)],
+        &flags,
+        script,
+    );
+    assert_eq!(
+        ran.ok(),
+        "ok a.test GET /x \ntls a.test a.test /y\n3000018",
+        "{ran:?}"
+    );
+    assert_eq!(
+        proxy.seen(),
+        [
+            "GET http://a.test/x",
+            "CONNECT a.test:443",
+            "POST http://a.test/z"
+        ]
+    );
+    // One that isn't trusted, or is another's, isn't given the password.
+    for variables in [
+        vec![("ALL_PROXY", url("b.test"))],
+        vec![("ALL_PROXY", url("wrong.test")), (trusted.0, trusted.1.clone())],
+    ] {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let ran = run(&world, &variables, &flags, "curl -sS -m 20 http://a.test/");
+        assert!(ran.ok().contains("certificate"), "{ran:?}");
+    }
+    assert_eq!(proxy.seen().len(), 3);
 }
 
 #[test]

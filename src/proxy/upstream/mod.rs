@@ -6,6 +6,7 @@
 //! it goes, and the connection's event says so. It may look up something else than was seen here: that can't be known.
 
 mod exceptions;
+mod tls;
 mod tunnel;
 
 #[cfg(fuzzing)]
@@ -18,6 +19,7 @@ use exceptions::Exceptions;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use tokio::net::TcpStream;
 
 /// Most bytes of a file that holds a URL.
 const FILE_MAX: u64 = 4096;
@@ -29,6 +31,7 @@ pub struct Upstream {
     http: Setting,
     other: Setting,
     exceptions: Exceptions,
+    trusted: tls::Trusted,
 }
 
 /// A proxy; `Err` where one is wanted that can't be used.
@@ -95,6 +98,7 @@ impl Upstream {
             http: Some(Ok(url.clone())),
             other: Some(Ok(url)),
             exceptions: exceptions.clone(),
+            trusted: tls::Trusted::new(environment),
         };
         let parsed = |place: String, text: &str| {
             let url = url(text);
@@ -133,8 +137,18 @@ impl Upstream {
                     http: setting(&["http_proxy"]),
                     other: setting(&[]),
                     exceptions,
+                    trusted: tls::Trusted::new(environment),
                 })
             }
+        }
+    }
+
+    /// The connection to a proxy, in TLS where its URL says so.
+    pub(super) async fn secure(&self, stream: TcpStream, url: &ProxyUrl) -> std::io::Result<TcpStream> {
+        if url.tls {
+            self.trusted.secure(stream, url).await
+        } else {
+            Ok(stream)
         }
     }
 
