@@ -112,7 +112,7 @@ pub(crate) fn program(
         }
     }
     if mode == Mode::Starts {
-        for name in ["execve", "execveat"] {
+        for name in ["execve", "execveat", "listen"] {
             let _none = stages
                 .entry(Answer::Notify)
                 .or_default()

@@ -58,6 +58,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/launch/linux/nftables.rs", "writes"),
     ("src/launch/linux/program.rs", "compares names"),
     ("src/launch/linux/stage.rs", "the supervisor's plan"),
+    (
+        "src/supervise/listening.rs",
+        "the kernel's answers; lengths by proptest",
+    ),
     ("src/policy/change.rs", "quotes a path"),
     (
         "src/policy/pattern.rs",

@@ -8,7 +8,7 @@ use crate::{
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
-    policy::{Access, Grant, Home, HostPattern, NetworkPreset, Origin, OwnSandbox},
+    policy::{Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published},
 };
 use clap::{
     Args, Subcommand,
@@ -34,6 +34,8 @@ pub enum Command {
     Allow(AllowArgs),
     /// Deny hosts in a session that runs
     Deny(DenyArgs),
+    /// Show, open and close ports of a running session that lead over the wall
+    Ports(PortsArgs),
     /// Turn the settings of another sandbox into a configuration
     Import(ImportArgs),
     /// Try known escapes on this machine
@@ -234,6 +236,43 @@ pub struct RulesArgs {
     pub save: bool,
 }
 
+/// Arguments of `aca ports`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct PortsArgs {
+    /// What to change; what is open is printed if left out.
+    #[command(subcommand)]
+    pub command: Option<PortsCommand>,
+    /// The session, or the beginning of its id; the only one that runs if left out
+    #[arg(long, value_name = "ID", global = true)]
+    pub session: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// How `aca ports` changes what is open.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum PortsCommand {
+    /// Let the host reach a server inside, or the sandbox a service of the host's, while the run lasts
+    Add {
+        /// A service on the host's loopback is meant, as `PORT` or `INSIDE:HOST`
+        #[arg(long)]
+        host: bool,
+        /// A server inside, as `PORT`, `HOST:INSIDE`, or `:INSIDE` for any free port
+        #[arg(value_name = "[[ADDR:]HOST:]PORT")]
+        port: String,
+    },
+    /// Close one, and its connections
+    Remove {
+        /// A service on the host's loopback is meant, by its port inside
+        #[arg(long)]
+        host: bool,
+        /// The port of the host
+        port: u16,
+    },
+}
+
 /// Arguments of `aca why`: the flags of `aca run`, and what is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(
@@ -348,6 +387,12 @@ pub struct RunFlags {
     /// Tell programs of the proxies inside by variables such as HTTPS_PROXY (none needs it: connections are captured)
     #[arg(long)]
     pub proxy_env: bool,
+    /// Let a service on the host's loopback be reached at localhost inside: `PORT`, or `INSIDE:HOST`
+    #[arg(long, value_name = "PORT")]
+    pub host_port: Vec<HostPort>,
+    /// Let the host reach a server inside at its localhost: `PORT`, `HOST:INSIDE`, or `:INSIDE` for any free port
+    #[arg(long, value_name = "[[ADDR:]HOST:]PORT")]
+    pub publish: Vec<Published>,
     /// Keep a variable, or set it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
@@ -429,6 +474,16 @@ impl RunFlags {
             }),
             // Not by a flag: everybody on the machine sees those.
             upstream_proxy: None,
+            host_ports: self
+                .host_port
+                .iter()
+                .map(|port| flagged("--host-port", port, *port))
+                .collect(),
+            publish: self
+                .publish
+                .iter()
+                .map(|port| flagged("--publish", port, *port))
+                .collect(),
             environment: self
                 .env
                 .iter()
@@ -505,6 +560,7 @@ impl Command {
             | Self::Import(_)
             | Self::Log(_)
             | Self::Sessions(_)
+            | Self::Ports(_)
             | Self::Selftest(_)
             | Self::Why(_) => {
                 return Ok(());

@@ -9,6 +9,7 @@ pub mod flags;
 pub mod import;
 pub mod log;
 pub mod plan;
+pub mod ports;
 mod prepare;
 mod project;
 pub mod rules;
@@ -96,6 +97,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
             rules::execute(&args.rules, effect)
         }
         Command::Sessions(args) => sessions::execute(&args),
+        Command::Ports(args) => ports::execute(&args),
         Command::Config(args) => config::execute(&args),
         Command::Trust(args) => trust::execute(&args),
         Command::Why(args) => why::execute(&args),

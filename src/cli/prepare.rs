@@ -5,7 +5,8 @@ use super::project::{Looked, look, project_failure};
 use super::{RunArgs, agent_needs};
 use crate::agents::AgentDefinition;
 use crate::config::trust::Standing;
-use crate::config::{self, Bases, Layers, Merged, Places, Said};
+use crate::config::{self, Bases, Forbidden, Layers, Lock, Merged, Places, Said};
+use crate::control::protocol::Refused;
 use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
@@ -13,6 +14,7 @@ use crate::policy::{Action, Home, Origin, Place, Policy, Verdict};
 use crate::presets;
 use crate::proxy::Locked;
 use crate::supervise::Event;
+use crate::supervise::ports::PortsLocked;
 use crate::supervise::state::StateFile;
 use crate::ui::sanitize;
 use std::collections::BTreeSet;
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) policy: Policy,
+    /// Why ports may not be opened while it runs.
+    pub(super) ports_locked: PortsLocked,
     pub(super) ambient: Ambient,
     /// What keeps hosts from being allowed while it runs.
     pub(super) locked: Option<Locked>,
@@ -153,6 +157,16 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         merged,
         waiting,
     } = police(args, beginning)?;
+    let ports_locked = PortsLocked {
+        host_ports: merged
+            .allow_locked
+            .as_ref()
+            .map(|by| ports_refused("services of the host's", Lock::Allow, by)),
+        publish: merged
+            .publish_locked
+            .as_ref()
+            .map(|by| ports_refused("servers inside", Lock::Publish, by)),
+    };
     let locked = merged.allow_locked.map(|forbidden| Locked {
         hint: forbidden.hint(),
         origin: forbidden.origin,
@@ -202,6 +216,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         hidden: extras.home_secrets,
         plan,
         policy,
+        ports_locked,
         ambient: facts.ambient,
         locked,
         places,
@@ -209,6 +224,16 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         looked,
         waiting,
     })
+}
+
+/// Why ports that an administrator locked aren't opened.
+fn ports_refused(what: &str, key: Lock, by: &Forbidden) -> Refused {
+    let message = format!(
+        "{what} can't be opened: `{}` is locked ({})",
+        key.word(),
+        by.origin
+    );
+    Refused::new(message, by.hint())
 }
 
 /// Rules on commands are about the command that a run starts: what that starts in turn is bound by the sandbox.

@@ -7,7 +7,9 @@ use crate::facts::Refusal;
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::proxy::{Live, Upstream};
+use crate::plan::Plan;
+use crate::policy::PublishRule;
+use crate::proxy::{Listening, Live, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, TrustChange};
@@ -39,6 +41,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         Failure::new(FailureKind::Configuration, error)
             .hint("`upstream_proxy = \"none\"` goes without a proxy")
     })?;
+    let published = publish(&prepared.plan)?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(
@@ -55,6 +58,12 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         log.emit(waiting.event());
         ui::write_error(&waiting.line());
     }
+    for listening in published
+        .iter()
+        .filter(|listening| listening.rule.port.host.is_none())
+    {
+        ui::write_error(&free_port(listening));
+    }
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
@@ -68,6 +77,8 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
         state_lock: prepared.places.state_lock(),
+        published,
+        ports_locked: prepared.ports_locked.clone(),
         watched: Arc::new(watched),
     };
     let outcome = run.execute(stage).map_err(run_failure)?;
@@ -82,6 +93,27 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         Finished::Ended(Ending::Signaled(signal)) => Ok(ExitCode::from(end_alike(signal))),
         Finished::NotExecuted(errno) => Err(not_executed(&command, errno)),
     }
+}
+
+/// Listens on the host for all that is published, before anything starts.
+fn publish(plan: &Plan) -> Result<Vec<Listening>, Failure> {
+    let listening = |rule: &PublishRule| {
+        Listening::bind(rule.clone()).map_err(|error| {
+            let hint = error.hint();
+            Failure::new(FailureKind::Configuration, format!("{}: {error}", rule.origin)).hint(hint)
+        })
+    };
+    plan.network.publish.iter().map(listening).collect()
+}
+
+/// The line that tells which port was free.
+fn free_port(listening: &Listening) -> String {
+    let PublishRule { port, .. } = &listening.rule;
+    let there = match port.address {
+        Some(address) => std::net::SocketAddr::new(address, listening.port).to_string(),
+        None => format!("localhost:{}", listening.port),
+    };
+    format!("aca: port {} inside is reached at {there}\n", port.inside)
 }
 
 /// How many changed files are named in the line, and how many characters of each.

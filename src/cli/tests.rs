@@ -26,6 +26,7 @@ fn run(words: &[&str]) -> RunArgs {
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
+            | Command::Ports(_)
             | Command::Selftest(_)
             | Command::Trust(_)
             | Command::Why(_)) => {
@@ -95,6 +96,7 @@ fn what_why_is_asked_about() {
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
+            | Command::Ports(_)
             | Command::Selftest(_)) => panic!("{other:?}"),
         },
         Parsed::Text(text) => panic!("{text}"),
@@ -318,6 +320,7 @@ fn usage_errors() {
       sessions  List the sessions, newest first
       allow     Allow hosts in a session that runs
       deny      Deny hosts in a session that runs
+      ports     Show, open and close ports of a running session that lead over the wall
       import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted

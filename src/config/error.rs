@@ -3,7 +3,7 @@
 use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
-    policy::{CommandPatternError, HostPatternError, Origin},
+    policy::{CommandPatternError, HostPatternError, Origin, PortError},
     presets::PresetError,
 };
 use std::{io, path::PathBuf};
@@ -123,6 +123,9 @@ pub enum Problem {
     /// No host pattern.
     #[error("{0}")]
     Host(HostPatternError),
+    /// No port that leads over the wall.
+    #[error("{0}")]
+    Port(PortError),
     /// No rule on commands.
     #[error("{0}")]
     Command(CommandPatternError),
@@ -251,6 +254,7 @@ impl Problem {
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)
+            | Self::Port(_)
             | Self::Path(_)
             | Self::GlobWrite(_)
             | Self::GlobOutside(_) => Vec::new(),

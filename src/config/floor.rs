@@ -13,8 +13,8 @@
 //! contact = "it@example.org"                # whom messages name
 //! ```
 //!
-//! A lock on `network.allow` holds for `network.resolve` too, since a fixed address is reached whatever the hosts say. One
-//! on `files.read` leaves what makes a part of the project read-only. One on `files.hide` keeps what the administrator
+//! A lock on `network.allow` holds for `network.resolve` and `network.host_ports` too, since what they name is reached
+//! whatever the hosts say. One on `files.read` leaves what makes a part of the project read-only. One on `files.hide` keeps what the administrator
 //! hides hidden: nobody names it, nor a part of it. Denied hosts need no lock, since a deny wins over every allow.
 
 use super::{
@@ -43,8 +43,10 @@ pub struct Floor {
 /// A key that later layers may make narrower, and not wider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lock {
-    /// `network.allow` and `network.resolve`.
+    /// `network.allow`, `network.resolve` and `network.host_ports`.
     Allow,
+    /// `network.publish`.
+    Publish,
     /// All of `[environment]`.
     Environment,
     /// `files.read`.
@@ -57,8 +59,9 @@ pub enum Lock {
 
 impl Lock {
     /// Every lock, for tables and tests.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Allow,
+        Self::Publish,
         Self::Environment,
         Self::Read,
         Self::Write,
@@ -70,6 +73,7 @@ impl Lock {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Allow => "network.allow",
+            Self::Publish => "network.publish",
             Self::Environment => "environment",
             Self::Read => "files.read",
             Self::Write => "files.write",

@@ -71,6 +71,8 @@ fn form(form: Form) -> Value {
             "propertyNames": { "pattern": NAME },
             "additionalProperties": { "type": "string", "pattern": ADDRESS },
         }),
+        Form::HostPorts => list(port(HOST_PORT)),
+        Form::Publish => list(port(PUBLISHED)),
         Form::Paths => list(json!({ "type": "string", "pattern": PATH })),
         Form::Commands => list(json!({ "type": "string", "pattern": "^\\s*[^\\s].*$" })),
         Form::Variables => list(json!({ "type": "string", "pattern": VARIABLES })),
@@ -110,6 +112,19 @@ const SIZE: &str = "^0*[1-9][0-9]*([KkMmGgTt]([Ii]?[Bb])?|[Bb])?$";
 fn hosts() -> String {
     let methods = format!("{METHOD}(,{METHOD})* ");
     format!("^({PLACE}|({methods}https?://{PLACE}/|https?://{PLACE}/(?!$)){SEGMENTS})$")
+}
+
+/// `PORT`, or `INSIDE:HOST`.
+const HOST_PORT: &str = "^0*[1-9][0-9]{0,4}(:0*[1-9][0-9]{0,4})?$";
+/// `PORT`, or `HOST:INSIDE` with an address before it.
+const PUBLISHED: &str =
+    "^((([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]):)?(0*[0-9]{1,5})?:)?0*[1-9][0-9]{0,4}$";
+
+fn port(pattern: &str) -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": 65_535 },
+        { "type": "string", "pattern": pattern },
+    ] })
 }
 
 fn list(item: Value) -> Value {

@@ -7,8 +7,8 @@ use super::{
     value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
 use crate::policy::{
-    Budget, Capture, CommandPattern, Grant, Home, HostPattern, Limits, NetworkPreset, Origin, OwnSandbox,
-    UpstreamProxy,
+    Budget, Capture, CommandPattern, Grant, Home, HostPattern, HostPort, Limits, NetworkPreset, Origin,
+    OwnSandbox, Published, UpstreamProxy,
 };
 use std::collections::BTreeMap;
 
@@ -38,6 +38,10 @@ pub struct Settings {
     pub proxy_env: Option<Located<bool>>,
     /// `[network] upstream_proxy`; never a project's.
     pub upstream_proxy: Option<Located<UpstreamProxy>>,
+    /// `[network] host_ports`.
+    pub host_ports: Vec<Located<HostPort>>,
+    /// `[network] publish`.
+    pub publish: Vec<Located<Published>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.

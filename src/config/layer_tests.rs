@@ -209,6 +209,59 @@ fn a_trusted_project_stands_between_the_user_and_the_flags() {
     assert_eq!(full.policy.paths.len(), 1);
 }
 
+#[test]
+fn a_lock_on_hosts_is_one_on_host_ports_and_published_ones_have_their_own() {
+    let merged_under = |lock: &str, ports: &str| {
+        merged(&Layers {
+            administrator: Some(file(FileKind::Administrator, &format!("lock = ['{lock}']")).unwrap()),
+            user: Some(file(FileKind::User, ports).unwrap()),
+            ..Layers::default()
+        })
+    };
+    let (host, published) = ("network.host_ports = [5432]", "network.publish = [3000]");
+    for (lock, ports) in [("network.allow", host), ("network.publish", published)] {
+        let error = merged_under(lock, ports).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{lock}` is locked")), "{error}");
+    }
+    let policy = merged_under("network.allow", published).unwrap();
+    assert_eq!(policy.policy.network.publish.len(), 1);
+    assert!(policy.allow_locked.is_some() && policy.publish_locked.is_none());
+    let policy = merged_under("network.publish", host).unwrap();
+    assert_eq!(policy.policy.network.host_ports.len(), 1);
+    assert!(policy.publish_locked.is_some());
+}
+
+#[test]
+fn a_later_layer_s_port_takes_the_place_of_an_earlier_one_s() {
+    let layers = Layers {
+        user: Some(
+            file(
+                FileKind::User,
+                "network.host_ports = [5432, 6379]\nnetwork.publish = [3000, ':80']",
+            )
+            .unwrap(),
+        ),
+        flags: super::tests::flags(&[
+            "--host-port",
+            "5432:15432",
+            "--publish",
+            "3000:80",
+            "--publish",
+            ":80",
+        ]),
+        ..Layers::default()
+    };
+    let network = merged(&layers).unwrap().policy.network;
+    let host_ports: Vec<String> = network
+        .host_ports
+        .iter()
+        .map(|rule| rule.port.to_string())
+        .collect();
+    let published: Vec<String> = network.publish.iter().map(|rule| rule.port.to_string()).collect();
+    assert_eq!(host_ports, ["6379", "5432:15432"]);
+    assert_eq!(published, ["3000:80", ":80"]);
+}
+
 /// Every key with its path, and a value that makes as much wider as it can.
 fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
     for key in keys {
@@ -232,6 +285,8 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::Hosts => "['evil.test', '*', '10.0.0.1']".into(),
             Form::Allowed(_) => "['evil.test', '*', { host = '10.0.0.1', dns = 'real', sni = 'any' }]".into(),
             Form::Host => "'evil.test'".into(),
+            Form::HostPorts => "[5432, '80:22']".into(),
+            Form::Publish => "[3000, '0.0.0.0:8080:80']".into(),
             Form::Addresses => "{ 'evil.test' = '10.0.0.1' }".into(),
             Form::Paths => "['/etc/ssh', '../beside', '~/.ssh']".into(),
             Form::Variables => "['EVIL', 'GITHUB_*']".into(),
@@ -386,6 +441,8 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Hosts
             | Form::Allowed(_)
             | Form::Host
+            | Form::HostPorts
+            | Form::Publish
             | Form::Addresses
             | Form::Paths
             | Form::Commands

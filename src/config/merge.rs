@@ -15,9 +15,9 @@ use super::{
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Capture, CommandRule, Dns, EnvironmentPolicy, Grant, Home, HostOptions, HostPattern, HostRule,
-        NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, Requirement, ResolveOverride, Sni,
-        UpstreamProxy,
+        Capture, CommandRule, Dns, EnvironmentPolicy, Grant, Home, HostOptions, HostPattern, HostPortRule,
+        HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, PublishRule, Requirement,
+        ResolveOverride, Sni, UpstreamProxy,
     },
     presets,
 };
@@ -41,6 +41,8 @@ pub struct Merged {
     pub policy: Policy,
     /// What a file that isn't trusted says and what doesn't count.
     pub waiting: Vec<Said>,
+    /// Who keeps servers inside from being published by later layers, if somebody does.
+    pub publish_locked: Option<Forbidden>,
     /// What of the policy keeps no place of its own.
     pub chosen: Chosen,
     /// Who keeps hosts from being allowed by later layers, if somebody does.
@@ -172,6 +174,8 @@ struct Merging<'a> {
     allow: Vec<Located<AllowedHost>>,
     deny: Vec<Located<HostPattern>>,
     resolve: Vec<ResolveOverride>,
+    host_ports: Vec<HostPortRule>,
+    publish: Vec<PublishRule>,
     rules: Rules,
     commands: Vec<CommandRule>,
     own_sandbox: Option<Located<OwnSandbox>>,
@@ -196,6 +200,8 @@ impl<'a> Merging<'a> {
             allow: Vec::new(),
             deny: Vec::new(),
             resolve: Vec::new(),
+            host_ports: Vec::new(),
+            publish: Vec::new(),
             rules: Rules::default(),
             commands: Vec::new(),
             own_sandbox: None,
@@ -265,11 +271,22 @@ impl<'a> Merging<'a> {
         let resolve = settings.resolve.iter().map(|fixed| &fixed.origin);
         let variables = settings.environment.iter().map(|entry| &entry.origin);
         let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
+        let host_ports = settings.host_ports.iter().map(|port| &port.origin);
         let used = [
             (
                 Lock::Allow,
                 "this would allow more hosts",
                 allow.chain(resolve).next(),
+            ),
+            (
+                Lock::Allow,
+                "this would let a service of the host's be reached",
+                host_ports.into_iter().next(),
+            ),
+            (
+                Lock::Publish,
+                "this would let a server inside be reached",
+                settings.publish.iter().map(|port| &port.origin).next(),
             ),
             (
                 Lock::Environment,
@@ -347,6 +364,20 @@ impl<'a> Merging<'a> {
                 origin: fixed.origin.clone(),
             });
         }
+        for written in &settings.host_ports {
+            self.host_ports.retain(|below| !below.port.clashes(written.value));
+            self.host_ports.push(HostPortRule {
+                port: written.value,
+                origin: written.origin.clone(),
+            });
+        }
+        for written in &settings.publish {
+            self.publish.retain(|below| !below.port.clashes(written.value));
+            self.publish.push(PublishRule {
+                port: written.value,
+                origin: written.origin.clone(),
+            });
+        }
     }
 
     /// The preset so far. The default is nobody's choice: it goes no further than the floor.
@@ -386,7 +417,9 @@ impl<'a> Merging<'a> {
         if preset.value == NetworkPreset::None {
             let hosts = flags.allow.iter().map(|host| &host.origin);
             let fixed = flags.resolve.iter().map(|fixed| &fixed.origin);
-            if let Some(origin) = hosts.chain(fixed).next() {
+            let ports = flags.host_ports.iter().map(|port| &port.origin);
+            let published = flags.publish.iter().map(|port| &port.origin);
+            if let Some(origin) = hosts.chain(fixed).chain(ports).chain(published).next() {
                 return Err(ConfigError::InFlag {
                     origin: origin.clone(),
                     problem: Problem::NetworkOff(preset.origin),
@@ -425,6 +458,7 @@ impl<'a> Merging<'a> {
             },
             waiting: self.waiting,
             allow_locked: locked(self.lock, self.floor, Lock::Allow),
+            publish_locked: locked(self.lock, self.floor, Lock::Publish),
             chosen,
         })
     }
@@ -460,6 +494,8 @@ impl<'a> Merging<'a> {
             capture: self.capture.value,
             proxy_env: self.proxy_env.value,
             upstream_proxy: self.upstream_proxy.value.clone(),
+            host_ports: self.host_ports.clone(),
+            publish: self.publish.clone(),
         })
     }
 }

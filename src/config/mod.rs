@@ -40,7 +40,7 @@ pub mod value;
 pub use administrator::ADMINISTRATORS_FILE;
 pub use error::{ConfigError, Problem};
 pub use excerpt::{Excerpt, Source};
-pub use floor::{Floor, Lock};
+pub use floor::{Floor, Forbidden, Lock};
 pub use json_schema::json_schema;
 pub use layer::{FileKind, FileLayer, Layers, Settings, Trust};
 pub use load::{PROJECT_FILE, ProjectFile, check, load, load_administrators, load_projects, projects_digest};

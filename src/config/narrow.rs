@@ -47,6 +47,8 @@ impl Split {
             capture,
             proxy_env,
             upstream_proxy,
+            host_ports,
+            publish,
             environment,
             read,
             write,
@@ -98,6 +100,8 @@ impl Split {
                 proxy_env: proxy_env.clone(),
                 // The reader takes none from a project.
                 upstream_proxy: upstream_proxy.clone(),
+                host_ports: host_ports.clone(),
+                publish: publish.clone(),
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

@@ -37,6 +37,8 @@ impl Settings {
             capture,
             proxy_env,
             upstream_proxy,
+            host_ports,
+            publish,
             environment,
             read,
             write,
@@ -60,6 +62,8 @@ impl Settings {
         });
         all.each("network.proxy_env", proxy_env, bool::to_string);
         all.each("network.upstream_proxy", upstream_proxy, |proxy| text(proxy));
+        all.each("network.host_ports", host_ports, |port| text(port));
+        all.each("network.publish", publish, |port| text(port));
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);

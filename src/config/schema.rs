@@ -157,6 +157,13 @@ impl Reader<'_> {
             "upstream_proxy" => {
                 settings.upstream_proxy = Some(self.word("upstream_proxy", item, value::upstream_proxy)?);
             }
+            "host_ports" => {
+                settings.host_ports =
+                    self.ports("host_ports", item, |text| text.parse().map_err(Problem::Port))?;
+            }
+            "publish" => {
+                settings.publish = self.ports("publish", item, |text| text.parse().map_err(Problem::Port))?;
+            }
             "resolve" => {
                 for (name, item) in self.table("resolve", item)? {
                     let address = self.text(name.get_ref(), "an address as a string", item)?;
@@ -415,6 +422,36 @@ impl Reader<'_> {
         list.iter()
             .map(|element| {
                 let text = self.text(key, "a list of strings", element)?;
+                let value = parse(text).map_err(|problem| self.fault(element.span(), problem))?;
+                Ok(self.located(element.span(), value))
+            })
+            .collect()
+    }
+
+    /// A list of ports: integers, or texts where one number doesn't say all.
+    fn ports<T>(
+        &self,
+        key: &str,
+        item: &Item<'_>,
+        parse: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Result<Vec<Located<T>>, ConfigError> {
+        const EXPECTED: &str = "a list of ports, as integers or strings";
+        let list = item
+            .get_ref()
+            .as_array()
+            .ok_or_else(|| self.wrong_type(key, EXPECTED, item))?;
+        list.iter()
+            .map(|element| {
+                let text = match element.get_ref() {
+                    DeValue::String(text) => text.as_ref(),
+                    DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+                    DeValue::Integer(_)
+                    | DeValue::Float(_)
+                    | DeValue::Boolean(_)
+                    | DeValue::Datetime(_)
+                    | DeValue::Array(_)
+                    | DeValue::Table(_) => return Err(self.wrong_type(key, EXPECTED, element)),
+                };
                 let value = parse(text).map_err(|problem| self.fault(element.span(), problem))?;
                 Ok(self.located(element.span(), value))
             })

@@ -50,6 +50,12 @@ impl Merged {
         }
         let Located { value, origin } = &chosen.upstream_proxy;
         push("network.upstream_proxy", text(value), origin);
+        for rule in &policy.network.host_ports {
+            push("network.host_ports", text(&rule.port), &rule.origin);
+        }
+        for rule in &policy.network.publish {
+            push("network.publish", text(&rule.port), &rule.origin);
+        }
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

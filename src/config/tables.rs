@@ -20,6 +20,10 @@ pub(super) enum Form {
     Host,
     /// A table of addresses by host name.
     Addresses,
+    /// A list of services of the host's.
+    HostPorts,
+    /// A list of servers inside.
+    Publish,
     /// A list of paths.
     Paths,
     /// A list of rules on commands.
@@ -88,6 +92,7 @@ pub(super) const HOMES: &[&str] = &["private", "host"];
 pub(super) const GRANTS: &[&str] = &["nested-userns", "io-uring", "fuse"];
 pub(super) const LOCKS: &[&str] = &[
     "network.allow",
+    "network.publish",
     "environment",
     "files.read",
     "files.write",
@@ -156,6 +161,16 @@ pub(super) const NETWORK: &[Key] = &[
             "The proxy outside that connections go through: a URL, `env:NAME`, `file:PATH`, `none`, or `environment` (HTTPS_PROXY and its like)",
         )
     },
+    key(
+        "host_ports",
+        Form::HostPorts,
+        "Services on the host's loopback that are reached on the loopback inside: `PORT`, or `INSIDE:HOST`",
+    ),
+    key(
+        "publish",
+        Form::Publish,
+        "Servers inside that the host reaches on its loopback: `PORT`, `HOST:INSIDE`, `:INSIDE`, with an address before `HOST:` for another",
+    ),
 ];
 pub(super) const ENVIRONMENT: &[Key] = &[
     key(

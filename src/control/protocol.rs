@@ -1,7 +1,8 @@
 //! What is asked of a running session, and what it says.
 
-use crate::policy::{HostPattern, NetworkPreset, Origin, lossy_path};
+use crate::policy::{HostPattern, HostPort, NetworkPreset, Origin, PortKind, Published, lossy_path};
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Version of the messages. Both ends are the same program mostly; after an update a session of the old one may run still.
@@ -24,6 +25,8 @@ pub enum Request {
     Status,
     /// Adds rules to the session.
     Rules(NewRules),
+    /// Which ports lead over the wall, and what listens inside.
+    Ports(PortsAsked),
 }
 
 /// What the session says.
@@ -34,6 +37,8 @@ pub enum Answer {
     Status(Status),
     /// To [`Request::Rules`].
     Rules(RulesAdded),
+    /// To [`Request::Ports`].
+    Ports(PortsState),
     /// It isn't done.
     Refused(Refused),
 }
@@ -75,6 +80,48 @@ pub struct RulesAdded {
     pub against: Vec<(HostPattern, HostPattern, Origin)>,
     /// How many connections were ended.
     pub cut: u64,
+}
+
+/// What is asked of ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum PortsAsked {
+    /// Nothing: what is open is wanted.
+    List,
+    /// Lets the host reach a server inside.
+    Publish(Published),
+    /// Lets a service of the host's be reached.
+    HostPort(HostPort),
+    /// Closes the port of the host that leads inside.
+    ClosePublished(u16),
+    /// Closes the port inside that leads to a service of the host's.
+    CloseHostPort(u16),
+}
+
+/// Ports as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortsState {
+    /// Those that lead over the wall.
+    pub open: Vec<OpenPort>,
+    /// Where programs inside listen, as far as a bound goes; `None` where the kernel doesn't tell.
+    pub listening: Option<Vec<SocketAddr>>,
+    /// How many listen beyond the bound.
+    pub left_out: u64,
+}
+
+/// A port that leads over the wall.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenPort {
+    /// Which way.
+    pub kind: PortKind,
+    /// The address of the host; its loopback if `None`.
+    pub address: Option<IpAddr>,
+    /// The port of the host.
+    pub host: u16,
+    /// The port inside.
+    pub inside: u16,
+    /// Who wants it.
+    pub origin: Origin,
 }
 
 /// Why it isn't done.

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Largest message in bytes; plans go by memory file.
 const MESSAGE_MAX: usize = 16 * 1024;
 /// Most descriptors with one message.
-const DESCRIPTORS_MAX: usize = 64;
+pub(crate) const DESCRIPTORS_MAX: usize = 64;
 
 /// One end.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod linux;
 pub mod protocol;
 
+pub(crate) use channel::DESCRIPTORS_MAX;
 pub use channel::{Channel, ChannelError};
 
 use std::ffi::OsString;

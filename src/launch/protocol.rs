@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// To the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStage {
-    /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along.
+    /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along, and behind it,
+    /// where there is a network, the socket for [`SocketsWanted`].
     Plan,
     /// The answer to [`FromStage::Stopped`], and what SIGCONT turns into: continue the program if it is stopped.
     Continue(Place),
@@ -36,7 +37,9 @@ pub enum Reach {
 /// From the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStage {
-    /// The network stands; the descriptors that come along have these roles, in order.
+    /// Some of the network's sockets; the descriptors that come along have these roles, in order.
+    Sockets(Vec<Role>),
+    /// The network stands; with the last of its sockets.
     Network(Vec<Role>, NetworkOutcome),
     /// The view stands, and the first process is locked down; its mount namespace and the private home come along.
     Ready(Outcome),
@@ -63,6 +66,37 @@ pub enum Role {
     Dns,
     /// A netlink socket that tells of the sandbox's sockets (sock_diag(7)).
     Sockets,
+    /// A listening TCP socket on the loopback inside, at the port of a service of the host's.
+    HostPort(u16),
+    /// A netlink socket that tells what listens inside (sock_diag(7)).
+    Diagnosis,
+}
+
+/// To the first process, on a socket of its own: sockets of the sandbox's network are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketsWanted {
+    /// Given back with the answer.
+    pub id: u64,
+    /// Which.
+    pub kind: SocketKind,
+}
+
+/// Which sockets of the sandbox's network are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SocketKind {
+    /// TCP sockets that aren't connected yet: one for IPv4, and one for IPv6 where the kernel has it.
+    Connecting,
+    /// TCP sockets that listen at this port of the loopback: one for each family that there is.
+    Listening(u16),
+}
+
+/// The first process's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketsMade {
+    /// Of what was wanted.
+    pub id: u64,
+    /// `None` when they come along, else the errno.
+    pub errno: Option<i32>,
 }
 
 /// What the network came to on this kernel.

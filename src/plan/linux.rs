@@ -55,6 +55,16 @@ pub struct StagePlan {
     pub program: Program,
 }
 
+impl StagePlan {
+    /// Whether sockets of the network are served.
+    #[must_use]
+    pub fn has_network(&self) -> bool {
+        self.network
+            .iter()
+            .any(|step| matches!(step, Step::Listen { .. }))
+    }
+}
+
 /// The program inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
@@ -85,6 +95,8 @@ pub enum Step {
     Listen {
         /// Ports for the fallback without redirect.
         ports: Vec<u16>,
+        /// Ports of the loopback inside that lead to services of the host's.
+        host_ports: Vec<u16>,
         /// Whether a redirect was asked for.
         redirect: bool,
     },
@@ -393,6 +405,12 @@ fn network_steps(plan: &Plan, steps: &mut Vec<Step>) {
     }
     steps.push(Step::Listen {
         ports: plan.network.ports.clone(),
+        host_ports: plan
+            .network
+            .host_ports
+            .iter()
+            .map(|rule| rule.port.inside)
+            .collect(),
         redirect,
     });
 }

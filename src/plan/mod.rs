@@ -22,7 +22,8 @@ pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
 use crate::policy::{
-    Capture, Grant, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, Requirement,
+    Capture, Grant, HostPortRule, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy,
+    PublishRule, Requirement,
 };
 use environment::Proxies;
 use linux::Resource;
@@ -85,6 +86,10 @@ pub struct NetworkPlan {
     pub ports: Vec<u16>,
     /// The rules, as text with their place.
     pub rules: Vec<String>,
+    /// Services of the host's that are reached on the loopback inside, and where that was written.
+    pub host_ports: Vec<HostPortRule>,
+    /// Servers inside that the host reaches, and where that was written.
+    pub publish: Vec<PublishRule>,
 }
 
 /// A control group of the run's own.
@@ -214,6 +219,8 @@ pub fn plan(
                 )
             })
             .collect(),
+        host_ports: if_on(&policy, &policy.network.host_ports),
+        publish: if_on(&policy, &policy.network.publish),
     };
     let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
@@ -262,6 +269,16 @@ fn proxies(network: &NetworkPolicy) -> Option<Proxies> {
         Capture::Auto | Capture::Redirect | Capture::Ports => network.proxy_env,
     };
     (told && network.preset != NetworkPreset::None).then_some(Proxies { http, socks })
+}
+
+/// Ports lead nowhere where the network is off.
+fn if_on<T: Clone>(policy: &Policy, ports: &[T]) -> Vec<T> {
+    match policy.network.preset {
+        NetworkPreset::None => Vec::new(),
+        NetworkPreset::Listed | NetworkPreset::Agent | NetworkPreset::Dev | NetworkPreset::Open => {
+            ports.to_vec()
+        }
+    }
 }
 
 /// The caller's directory when it is in the project, else the project's root.

@@ -62,6 +62,16 @@ impl fmt::Display for Shown<'_> {
         for rule in &plan.network.rules {
             writeln!(formatter, "  {rule}")?;
         }
+        for rule in &plan.network.host_ports {
+            writeln!(
+                formatter,
+                "  host port localhost:{} inside is localhost:{} of the host ({})",
+                rule.port.inside, rule.port.host, rule.origin
+            )?;
+        }
+        for rule in &plan.network.publish {
+            writeln!(formatter, "  publish {} ({})", rule.port, rule.origin)?;
+        }
         writeln!(formatter, "\nenvironment")?;
         for pair in &plan.program.environment {
             let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The narrowest change of the policy that allows an action: as a flag, and as lines of the configuration file.
 
 use super::path::is_glob;
-use super::{HostPattern, NetworkPreset};
+use super::{HostPattern, HostPort, NetworkPreset};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,10 @@ pub enum Change {
     Allow(HostPattern),
     /// Switch the network on, and allow a host.
     SwitchOn(NetworkPreset, HostPattern),
+    /// Let a service of the host's be reached.
+    HostPort(HostPort),
+    /// Switch the network on, and let a service of the host's be reached.
+    SwitchOnHostPort(NetworkPreset, HostPort),
     /// Show a path.
     Read(PathBuf),
     /// Let a path be written.
@@ -43,6 +47,13 @@ impl Change {
                 "--allow".into(),
                 host.to_string().into(),
             ],
+            Self::HostPort(port) => vec!["--host-port".into(), port.to_string().into()],
+            Self::SwitchOnHostPort(preset, port) => vec![
+                "--net".into(),
+                preset.word().into(),
+                "--host-port".into(),
+                port.to_string().into(),
+            ],
             Self::Read(path) => vec!["--read".into(), path.clone().into()],
             Self::Write(path) => vec!["--write".into(), path.clone().into()],
         }
@@ -68,6 +79,14 @@ impl Change {
                 "[network]\npreset = {}\nallow = [{}]",
                 toml_string(preset.word()),
                 toml_string(&host.to_string())
+            ),
+            Self::HostPort(port) => {
+                format!("[network]\nhost_ports = [{}]", toml_string(&port.to_string()))
+            }
+            Self::SwitchOnHostPort(preset, port) => format!(
+                "[network]\npreset = {}\nhost_ports = [{}]",
+                toml_string(preset.word()),
+                toml_string(&port.to_string())
             ),
             Self::Read(path) => format!("[files]\nread = [{}]", toml_string(path.to_str()?)),
             Self::Write(path) => format!("[files]\nwrite = [{}]", toml_string(path.to_str()?)),

@@ -15,6 +15,7 @@ mod options;
 mod path;
 pub mod path_text;
 mod pattern;
+mod port;
 mod request;
 mod request_path;
 mod session;
@@ -32,6 +33,7 @@ pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
 pub use pattern::{Case, Component, NamePattern, PathPattern, PathPatternError};
+pub use port::{HostPort, HostPortRule, OWN_PORTS, PortError, PortKind, PublishRule, Published};
 pub use request::{Method, MethodError, Requests, RequestsError, Scheme};
 pub use request_path::{Letters, RequestPath, RequestPathError, RequestPathPattern};
 pub use session::SessionRules;
@@ -179,6 +181,19 @@ pub struct NetworkPolicy {
     /// The proxy outside that connections go through.
     #[serde(default)]
     pub upstream_proxy: UpstreamProxy,
+    /// Services of the host's loopback that are reached on the loopback inside, from trusted layers only; one for each
+    /// port inside.
+    pub host_ports: Vec<HostPortRule>,
+    /// Servers inside that the host reaches, from trusted layers only.
+    pub publish: Vec<PublishRule>,
+}
+
+impl NetworkPolicy {
+    /// The service of the host's that a port of the loopback inside leads to.
+    #[must_use]
+    pub fn host_port(&self, inside: u16) -> Option<&HostPortRule> {
+        self.host_ports.iter().find(|rule| rule.port.inside == inside)
+    }
 }
 
 /// A named set of network rules. The order is from narrow to wide: each allows what those before it do.

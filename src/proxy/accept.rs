@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 /// Connections at once. A browser or a package manager has a few hundred at most.
@@ -14,18 +14,35 @@ const CONNECTIONS_MAX: u64 = 2000;
 /// Descriptors for everything else of the supervisor: the pipes of those that carry much, look-ups, the rest.
 const RESERVED: u64 = 2 * PIPES_MAX as u64 + 192;
 /// How long to wait when the kernel has no descriptor or memory for another connection.
-const EXHAUSTED: Duration = Duration::from_millis(50);
+pub(super) const EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// Places for connections, shared by all listeners.
 #[derive(Clone)]
-pub(super) struct Places(Arc<Semaphore>);
+pub(super) struct Places {
+    free: Arc<Semaphore>,
+    all: usize,
+}
 
 impl Places {
     /// As many as there may be descriptors for: two a connection.
     pub(super) fn new() -> Self {
         let descriptors = raise_descriptors(CONNECTIONS_MAX * 2 + RESERVED);
         let places = (descriptors.saturating_sub(RESERVED) / 2).clamp(16, CONNECTIONS_MAX);
-        Self(Arc::new(Semaphore::new(usize::try_from(places).unwrap_or(16))))
+        let places = usize::try_from(places).unwrap_or(16);
+        Self {
+            free: Arc::new(Semaphore::new(places)),
+            all: places,
+        }
+    }
+
+    /// A part of them, for those of whom not all may be taken.
+    pub(super) const fn a_quarter(&self) -> usize {
+        self.all / 4
+    }
+
+    /// Waits for one.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).acquire_owned().await.ok()
     }
 }
 
@@ -53,7 +70,7 @@ pub(super) async fn serve(proxy: Arc<Proxy>, listener: TcpListener, captured: Ca
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places.0).acquire_owned().await else {
+        let Some(place) = places.take().await else {
             return;
         };
         match listener.accept().await {
@@ -72,7 +89,7 @@ pub(super) async fn serve(proxy: Arc<Proxy>, listener: TcpListener, captured: Ca
 }
 
 /// Errors that accept(2) passes on from the connection itself.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
+pub(super) fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(
         error.kind(),

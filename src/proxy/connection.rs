@@ -7,7 +7,7 @@ use super::programs::Who;
 use super::reach::{Outside, reach};
 use super::record::Record;
 use super::requests::Asked;
-use super::{Proxy, explicit, questions, relay, requests};
+use super::{Proxy, explicit, host_port, questions, relay, requests};
 use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
         Ok(client) => proxy.programs.ask(client, going),
         Err(_) => Who::default(),
     };
+    if let Some(port) = proxy.host_port(going) {
+        return Box::pin(host_port::serve(&proxy, stream, going, port, who)).await;
+    }
     if explicit::is_meant(going) {
         return Box::pin(explicit::serve(&proxy, stream, going.ip(), who)).await;
     }

@@ -5,7 +5,8 @@
 
 use super::gate;
 use crate::policy::{
-    Action, Deny, HostPattern, HostRule, Name, NetworkPreset, Origin, Policy, SessionRules, Verdict,
+    Action, Deny, HostPattern, HostPortRule, HostRule, Name, NetworkPreset, Origin, Policy, SessionRules,
+    Verdict,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,7 +110,11 @@ impl Live {
                 return Err(ChangeError::TooMany);
             }
         }
-        let policy = self.base.with_session(&rules);
+        let mut policy = self.base.with_session(&rules);
+        policy
+            .network
+            .host_ports
+            .clone_from(&self.current().network.host_ports);
         let mut against = Vec::new();
         for pattern in patterns.iter().filter(|_| allow) {
             let rule = policy.denying(pattern).first().copied().cloned();
@@ -118,6 +123,15 @@ impl Live {
         *session = rules;
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         Ok(against)
+    }
+
+    /// Changes which services of the host's may be reached, for what is judged from now on.
+    pub(super) fn change_host_ports(&self, change: impl FnOnce(&mut Vec<HostPortRule>)) {
+        // Held until the policy is replaced, as for rules.
+        let _session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut policy = Policy::clone(&self.current());
+        change(&mut policy.network.host_ports);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// The rules that were added, as they came.

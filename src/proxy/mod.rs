@@ -31,6 +31,9 @@
 //! | bytes sent ([`budget`]) | `limits.egress`, `limits.egress_per_host`; none by default | cut, later ones refused | `budgets` |
 //! | hosts with a budget of their own | 65,000 | share one | `budget::tests` |
 //! | looks for a connection's program ([`programs`]) | 4,096 wait; one part in twenty of the time | it isn't told | `programs` |
+//! | connections to published ports ([`published`]) | 500, and a quarter of all places | wait in their listeners' queues | `publish::n25_two_hundred_at_once_lose_nothing` |
+//! | time until the server inside, or a service of the host's ([`host_port`]), lets one in | 10 s | reset | `publish`, `host_ports` |
+//! | ports that lead over the wall ([`doors`]) | 256 opened while it runs | told to who asks | – |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
@@ -40,17 +43,20 @@ mod denial;
 mod destination;
 mod dial;
 mod dns;
+mod doors;
 mod explicit;
 mod first_bytes;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gate;
 mod guard;
+mod host_port;
 mod http;
 mod judge;
 mod lease;
 mod live;
 mod programs;
+mod published;
 mod questions;
 mod reach;
 mod record;
@@ -69,8 +75,22 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
 pub use live::{ChangeError, Live, Locked};
+pub use published::{Inside, InsideSockets, Listening, MadeInside, PublishError};
 pub use upstream::{Upstream, UpstreamError};
+
+/// What is served.
+pub struct Sockets {
+    /// Listeners that get connections which were going anywhere.
+    pub captured: Vec<TcpListener>,
+    /// Sockets that get DNS questions.
+    pub questions: Vec<UdpSocket>,
+    /// Listeners at ports of the loopback inside that lead to services of the host's, by the port.
+    pub host_ports: Vec<(u16, TcpListener)>,
+    /// Ports of the host that lead inside.
+    pub published: Vec<Listening>,
+}
 
 /// How connections come here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,17 +159,19 @@ impl Proxy {
         }
     }
 
-    /// Serves the sockets until `stop` is done. Connections that are open then are cut, and told as events.
+    /// Serves the sockets, and changes which ports lead over the wall as it is `asked` to, until `stop` is done. Connections
+    /// that are open then are cut, and told as events.
     pub async fn serve(
         self: Arc<Self>,
-        listeners: Vec<TcpListener>,
-        questions: Vec<UdpSocket>,
+        sockets: Sockets,
         captured: Captured,
+        inside: Arc<dyn Inside>,
+        asked: tokio::sync::mpsc::UnboundedReceiver<PortsAsked>,
         stop: impl Future<Output = ()>,
     ) {
         let mut tasks = tokio::task::JoinSet::new();
         let places = accept::Places::new();
-        for listener in listeners {
+        for listener in sockets.captured {
             // Non-blocking since it was made; one that can't be watched is closed, which refuses.
             if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
                 tasks.spawn(accept::serve(
@@ -160,14 +182,34 @@ impl Proxy {
                 ));
             }
         }
-        for socket in questions {
+        for socket in sockets.questions {
             if let Ok(socket) = tokio::net::UdpSocket::from_std(socket) {
                 tasks.spawn(questions::serve_datagrams(Arc::clone(&self), socket));
             }
         }
         let programs = Arc::clone(&self);
         tasks.spawn(async move { programs.programs.serve().await });
-        stop.await;
+        let mut doors = doors::Doors::new(Arc::clone(&self), inside, places);
+        let mut host_ports = sockets.host_ports;
+        for rule in &self.live.current().network.host_ports {
+            let (these, others) = host_ports
+                .into_iter()
+                .partition(|(port, _)| *port == rule.port.inside);
+            host_ports = others;
+            let these: Vec<(u16, TcpListener)> = these;
+            doors.host_port(
+                rule.clone(),
+                these.into_iter().map(|(_, listener)| listener).collect(),
+            );
+        }
+        for listening in sockets.published {
+            doors.publish(listening);
+        }
+        tokio::select! {
+            () = stop => {}
+            () = doors.serve(asked) => {}
+        }
+        doors.shut().await;
         tasks.shutdown().await;
         self.told.finish();
     }

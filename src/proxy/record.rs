@@ -84,6 +84,16 @@ impl Counts {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes that went from inside to outside.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that came from outside.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// All of them, whichever way: it changes as long as something is carried.
     pub(super) fn sum(&self) -> u64 {
         let (sent, received) = (&self.sent, &self.received);

@@ -2,6 +2,7 @@
 
 use super::control::Serve;
 use super::event::{Emit, Event};
+use super::ports::{self, Ports, PortsLocked};
 use crate::control::protocol::{Answer, NewRules, Refused, Request, RulesAdded, Status};
 use crate::policy::Origin;
 use crate::proxy::{ChangeError, Live};
@@ -20,6 +21,10 @@ pub struct Desk {
     pub live: Arc<Live>,
     /// Takes what was changed.
     pub events: Arc<dyn Emit>,
+    /// What changes which ports lead over the wall; `None` where the network is off.
+    pub ports: Option<Arc<Ports>>,
+    /// Why ports may not be opened.
+    pub ports_locked: PortsLocked,
 }
 
 impl Serve for Desk {
@@ -27,6 +32,7 @@ impl Serve for Desk {
         match request {
             Request::Status => Answer::Status(self.status()),
             Request::Rules(new) => self.rules(&new).map_or_else(Answer::Refused, Answer::Rules),
+            Request::Ports(asked) => ports::answer(self, asked).map_or_else(Answer::Refused, Answer::Ports),
         }
     }
 }

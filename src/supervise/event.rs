@@ -1,9 +1,12 @@
 //! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
 
-use crate::policy::{Deny, HostPattern, Name, Origin, Protocol, lossy_path};
+use crate::policy::{Deny, HostPattern, Name, Origin, PortKind, Protocol, lossy_path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// Version of the line format: since 2 a line carries a hash as well (`crate::audit`). Version 1 is read still.
 pub const EVENT_VERSION: u32 = 2;
@@ -150,6 +153,47 @@ pub enum Event {
         /// The status of the answer, where aca saw one.
         status: Option<u16>,
     },
+    /// A port that leads over the wall was opened or closed.
+    Port {
+        /// Which way it leads.
+        kind: PortKind,
+        /// Whether it was opened.
+        open: bool,
+        /// The address of the host; its loopback if `None`.
+        address: Option<IpAddr>,
+        /// The port of the host.
+        host: u16,
+        /// The port inside.
+        inside: u16,
+        /// Who wants it.
+        origin: Origin,
+    },
+    /// A connection from the host to a published port; written when it ends.
+    Visit {
+        /// Where it came from.
+        from: SocketAddr,
+        /// The port of the host.
+        port: u16,
+        /// The port inside.
+        inside: u16,
+        /// Why it failed, if it did.
+        failed: Option<String>,
+        /// Bytes from inside to outside.
+        sent: u64,
+        /// Bytes from outside to inside.
+        received: u64,
+        /// How long it was open.
+        duration_ms: u64,
+    },
+    /// A program inside listens at a port that the host could reach.
+    Listening {
+        /// Process id on the host, where only one program can be meant.
+        pid: Option<i32>,
+        /// The address inside; unspecified for all.
+        address: IpAddr,
+        /// The port inside.
+        port: u16,
+    },
     /// A system call was refused.
     SyscallRefused {
         /// Process id on the host.
@@ -247,6 +291,9 @@ impl Event {
             | Self::SessionEnd { .. }
             | Self::ProcessStart { .. }
             | Self::BudgetReached { .. }
+            | Self::Port { .. }
+            | Self::Visit { .. }
+            | Self::Listening { .. }
             | Self::TrustChange { .. }
             | Self::Masked { .. }
             | Self::Protected { .. }

@@ -2,14 +2,20 @@
 //! pays for a runtime.
 
 use super::event::Emit;
+use super::listening::{Listeners, OwnSockets};
+use super::ports::Ports;
 use super::session::Source;
+use super::sockets::FirstProcess;
+use crate::launch::Channel;
 use crate::launch::protocol::Role;
-use crate::proxy::{Captured, Live, Proxy, Upstream};
+use crate::proxy::{Captured, Listening, Live, PortsAsked, Proxy, Sockets, Upstream};
 use nix::sys::signal::{SigSet, Signal};
+use rustix::event::{EventfdFlags, eventfd};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// The sockets of the sandbox, and the thread that serves them.
 pub(super) struct Network {
@@ -17,44 +23,102 @@ pub(super) struct Network {
     upstream: Arc<Upstream>,
     events: Arc<dyn Emit>,
     captured: Captured,
-    idle: Option<(Vec<TcpListener>, Vec<UdpSocket>)>,
+    own: Arc<OwnSockets>,
+    ports: Arc<Ports>,
+    idle: Option<Idle>,
     /// What tells of the sandbox's sockets, and its first process.
     seen: Option<(OwnedFd, i32)>,
     serving: Option<(tokio::sync::oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// What the thread is given.
+struct Idle {
+    sockets: Sockets,
+    more_sockets: Option<Channel>,
+    asked: UnboundedReceiver<PortsAsked>,
+    /// Readable when somebody asks.
+    woken: Option<Arc<OwnedFd>>,
+}
+
+/// What the sandbox handed out.
+pub(super) struct HandedOut {
+    /// Whether connections are redirected.
+    pub(super) redirected: bool,
+    /// The sockets, each with its role.
+    pub(super) sockets: Vec<(Role, OwnedFd)>,
+    /// Where more of them are asked for.
+    pub(super) more_sockets: Option<Channel>,
+    /// The first process in it.
+    pub(super) first: i32,
+}
+
 impl Network {
-    /// Takes the sockets that the sandbox handed out; `first` is its first process.
+    /// Takes what the sandbox handed out, and the ports of the host that lead inside. What listens inside is told by the
+    /// second value, where the kernel tells it.
     pub(super) fn new(
         live: Arc<Live>,
         upstream: Arc<Upstream>,
         events: Arc<dyn Emit>,
-        redirected: bool,
-        sockets: Vec<(Role, OwnedFd)>,
-        first: i32,
-    ) -> Self {
-        let (mut listeners, mut questions, mut seen) = (Vec::new(), Vec::new(), None);
-        for (role, descriptor) in sockets {
+        handed_out: HandedOut,
+        published: Vec<Listening>,
+    ) -> (Self, Option<Listeners>) {
+        let own = Arc::new(OwnSockets::default());
+        let mut sockets = Sockets {
+            captured: Vec::new(),
+            questions: Vec::new(),
+            host_ports: Vec::new(),
+            published,
+        };
+        let (mut diagnoses, mut seen) = (Vec::new(), None);
+        for (role, descriptor) in handed_out.sockets {
+            own.add(&descriptor);
             match role {
-                Role::Tcp => listeners.push(TcpListener::from(descriptor)),
-                Role::Dns => questions.push(UdpSocket::from(descriptor)),
-                Role::Sockets => seen = Some((descriptor, first)),
+                Role::Tcp => sockets.captured.push(TcpListener::from(descriptor)),
+                Role::Dns => sockets.questions.push(UdpSocket::from(descriptor)),
+                Role::HostPort(port) => sockets.host_ports.push((port, TcpListener::from(descriptor))),
+                Role::Diagnosis => diagnoses.push(Listeners::new(descriptor)),
+                Role::Sockets => seen = Some((descriptor, handed_out.first)),
             }
         }
-        let captured = if redirected {
+        let captured = if handed_out.redirected {
             Captured::Redirect
         } else {
             Captured::Ports
         };
-        Self {
+        let (asking, asked) = unbounded_channel();
+        // Without one a port can be asked for once there was a connection.
+        let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .ok()
+            .map(Arc::new);
+        let offers = diagnoses.pop();
+        let ports = Ports::new(asking, woken.clone(), diagnoses.pop(), Arc::clone(&own));
+        let network = Self {
             live,
             upstream,
             events,
             captured,
-            idle: Some((listeners, questions)),
+            own,
+            ports: Arc::new(ports),
+            idle: Some(Idle {
+                sockets,
+                more_sockets: handed_out.more_sockets,
+                asked,
+                woken,
+            }),
             seen,
             serving: None,
-        }
+        };
+        (network, offers)
+    }
+
+    /// The sockets inside that are aca's.
+    pub(super) fn own(&self) -> Arc<OwnSockets> {
+        Arc::clone(&self.own)
+    }
+
+    /// What changes, from any thread, which ports lead over the wall.
+    pub(super) fn ports(&self) -> Arc<Ports> {
+        Arc::clone(&self.ports)
     }
 
     /// Ends the thread, so that the events of its last connections are written.
@@ -68,25 +132,27 @@ impl Network {
 
 impl Source for Network {
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let Some((listeners, questions)) = &self.idle else {
+        let Some(Idle { sockets, woken, .. }) = &self.idle else {
             return Vec::new();
         };
+        let listeners = sockets.captured.iter().map(AsFd::as_fd);
         listeners
-            .iter()
-            .map(AsFd::as_fd)
-            .chain(questions.iter().map(AsFd::as_fd))
+            .chain(sockets.questions.iter().map(AsFd::as_fd))
+            .chain(sockets.host_ports.iter().map(|(_, listener)| listener.as_fd()))
+            .chain(sockets.published.iter().flat_map(Listening::descriptors))
+            .chain(woken.iter().map(|woken| woken.as_fd()))
             .collect()
     }
 
     fn ready(&mut self) {
-        let Some((listeners, questions)) = self.idle.take() else {
+        let Some(idle) = self.idle.take() else {
             return;
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
         let proxy = Proxy::new(live, upstream, Arc::clone(&self.events));
         let proxy = Arc::new(proxy.with_programs(self.seen.take()));
-        let captured = self.captured;
+        let (captured, own) = (self.captured, self.own());
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
             // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process
             // does with it: the error that comes with it is enough.
@@ -97,9 +163,11 @@ impl Source for Network {
                 // Without a runtime nothing is served: every connection inside fails, none gets out.
                 return;
             };
-            runtime.block_on(proxy.serve(listeners, questions, captured, async {
-                drop(stopped.await);
-            }));
+            runtime.block_on(async {
+                let first = Arc::new(FirstProcess::new(idle.more_sockets, own));
+                let stop = async { drop(stopped.await) };
+                proxy.serve(idle.sockets, captured, first, idle.asked, stop).await;
+            });
         });
         if let Ok(thread) = started {
             self.serving = Some((stop, thread));

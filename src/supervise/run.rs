@@ -3,8 +3,10 @@
 use super::control::{self, Control};
 use super::desk::Desk;
 use super::event::{Emit, Event};
-use super::network::Network;
+use super::listening::Offers;
+use super::network::{HandedOut, Network};
 use super::notify::Roots;
+use super::ports::{Ports, PortsLocked};
 use super::session::{self, Finished, SessionError, Source};
 use super::signals::HeldSignals;
 use super::state::{StateError, StateFile};
@@ -19,7 +21,7 @@ use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
-use crate::proxy::{Live, Upstream};
+use crate::proxy::{Listening, Live, OpenPort, Upstream};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -50,6 +52,10 @@ pub struct Run<'a> {
     pub state: Vec<StateFile>,
     /// Held while they are, so that runs that end together lose nothing.
     pub state_lock: PathBuf,
+    /// Ports of the host that lead inside.
+    pub published: Vec<Listening>,
+    /// Why ports may not be opened while it runs.
+    pub ports_locked: PortsLocked,
     /// What is looked after while it runs, and compared at its end.
     pub watched: Arc<Watched>,
 }
@@ -134,14 +140,15 @@ impl Run<'_> {
     ///
     /// # Errors
     /// See [`RunError`]; the program did not run unless it is [`RunError::Session`].
-    pub fn execute(self, stage: Stage) -> Result<Outcome, RunError> {
+    pub fn execute(mut self, stage: Stage) -> Result<Outcome, RunError> {
         let started = Instant::now();
-        let outcome = self.attempt(stage);
+        let published = std::mem::take(&mut self.published);
+        let outcome = self.attempt(stage, published);
         self.emit_end(outcome.as_ref().map(|outcome| outcome.finished).ok(), started);
         outcome
     }
 
-    fn attempt(&self, stage: Stage) -> Result<Outcome, RunError> {
+    fn attempt(&self, stage: Stage, published: Vec<Listening>) -> Result<Outcome, RunError> {
         // Before anything is made that a signal could leave behind.
         let mut signals = HeldSignals::hold()?;
         // Before the program can have changed its modes.
@@ -151,7 +158,6 @@ impl Run<'_> {
             Some(plan) => Some(Group::make(plan, self.session.as_str(), stage.pid())?),
             None => None,
         };
-        let mut control = self.control();
         let steps = self.plan.stage();
         let mut standing = match stage.build(&steps, Some(&mut signals)) {
             Ok(standing) => standing,
@@ -171,16 +177,19 @@ impl Run<'_> {
             standing.end();
             return Err(RunError::Unsettled(error));
         }
+        let (mut network, offers) = self.network(&mut standing, published);
+        let mut control = self.control(network.as_ref().map(Network::ports));
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
         let watcher = match standing.listener.take() {
             // Without its thread the listener closes, and every reported call fails inside, the exec too.
-            Some(listener) => super::notify::spawn(listener, Arc::clone(&self.events), roots).ok(),
+            Some(listener) => {
+                super::notify::spawn_with(listener, Arc::clone(&self.events), roots, offers).ok()
+            }
             None => None,
         };
         let home = standing.home.take();
         self.emit_lost(&standing, &steps, watcher.is_some());
-        let mut network = self.network(&mut standing);
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
@@ -222,13 +231,15 @@ impl Run<'_> {
         })
     }
 
-    fn control(&self) -> Option<Control> {
+    fn control(&self, ports: Option<Arc<Ports>>) -> Option<Control> {
         let desk = Arc::new(Desk {
             session: self.session.to_string(),
             agent: self.plan.agent.clone(),
             project: self.plan.project.clone(),
             live: Arc::clone(&self.live),
             events: Arc::clone(&self.events),
+            ports,
+            ports_locked: self.ports_locked.clone(),
         });
         Control::new(&self.control, self.session, desk, Arc::clone(&self.events))
             .map_err(|error| self.events.emit(control::lost(&error)))
@@ -280,18 +291,36 @@ impl Run<'_> {
         changes
     }
 
-    fn network(&self, standing: &mut Standing) -> Option<Network> {
-        let sockets = std::mem::take(&mut standing.sockets);
-        (self.plan.network.preset != NetworkPreset::None).then(|| {
-            Network::new(
-                Arc::clone(&self.live),
-                Arc::clone(&self.upstream),
-                Arc::clone(&self.events),
-                standing.network.redirected,
-                sockets,
-                standing.pid,
-            )
-        })
+    fn network(
+        &self,
+        standing: &mut Standing,
+        published: Vec<Listening>,
+    ) -> (Option<Network>, Option<Offers>) {
+        let handed_out = HandedOut {
+            redirected: standing.network.redirected,
+            sockets: std::mem::take(&mut standing.sockets),
+            more_sockets: standing.more_sockets.take(),
+            first: standing.pid,
+        };
+        if self.plan.network.preset == NetworkPreset::None {
+            return (None, None);
+        }
+        let host_ports = self.plan.network.host_ports.iter().cloned();
+        for opened in host_ports.map(|rule| OpenPort::of_host(rule).event(true)) {
+            self.events.emit(opened);
+        }
+        for listening in &published {
+            self.events.emit(listening.opened());
+        }
+        let (network, listeners) = Network::new(
+            Arc::clone(&self.live),
+            Arc::clone(&self.upstream),
+            Arc::clone(&self.events),
+            handed_out,
+            published,
+        );
+        let offers = listeners.map(|listeners| Offers::new(listeners, network.own()));
+        (Some(network), offers)
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.

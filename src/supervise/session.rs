@@ -128,9 +128,10 @@ impl State<'_> {
             }
             // It has done its work by arriving: it wakes this process where that is stopped.
             Ok((FromStage::Continued, _)) => Ok(None),
-            Ok((FromStage::Ready(_) | FromStage::Network(..) | FromStage::Filtered, _)) => {
-                Err(SessionError::Channel(ChannelError::Malformed))
-            }
+            Ok((
+                FromStage::Ready(_) | FromStage::Sockets(_) | FromStage::Network(..) | FromStage::Filtered,
+                _,
+            )) => Err(SessionError::Channel(ChannelError::Malformed)),
             Err(ChannelError::Gone) => Err(SessionError::Lost),
             Err(error) => Err(SessionError::Channel(error)),
         }

@@ -1,7 +1,7 @@
 //! Events as lines for people. Names, paths and arguments were chosen inside: all of them are sanitised here.
 
 use super::sanitize;
-use crate::policy::{Deny, HostPattern, Protocol};
+use crate::policy::{Deny, HostPattern, PortKind, Protocol};
 use crate::supervise::{Event, Record, TrustChange};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -135,6 +135,38 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             let outcome = status.map_or_else(String::new, |status| format!(", answered {status}"));
             judged("request", &format!("{method} {url}"), denied.as_ref(), outcome)
         }
+        Event::Port { .. } => vec![("port", port(event))],
+        Event::Visit {
+            from,
+            port,
+            inside,
+            failed,
+            sent,
+            received,
+            duration_ms,
+        } => {
+            let how = match failed {
+                Some(failed) => format!(", failed: {failed}"),
+                None => format!(
+                    ", {} sent, {} received in {}",
+                    bytes(*sent),
+                    bytes(*received),
+                    duration(*duration_ms)
+                ),
+            };
+            vec![(
+                "visit",
+                format!("port {port} from {from} to port {inside} inside{how}"),
+            )]
+        }
+        Event::Listening { pid, address, port } => {
+            let process = pid.map_or_else(String::new, |pid| format!("[{pid}] "));
+            let listening = std::net::SocketAddr::new(*address, *port);
+            vec![
+                ("listens", format!("{process}{listening} inside")),
+                ("", format!("to reach it from the host: aca ports add {port}")),
+            ]
+        }
         Event::SyscallRefused {
             pid,
             name,
@@ -192,6 +224,29 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             "dropped",
             format!("{count} events of kind {kind} are missing here"),
         )],
+    }
+}
+
+fn port(event: &Event) -> String {
+    let Event::Port {
+        kind,
+        open,
+        address,
+        host,
+        inside,
+        origin,
+    } = event
+    else {
+        return String::new();
+    };
+    let there = match address {
+        Some(address) => std::net::SocketAddr::new(*address, *host).to_string(),
+        None => format!("localhost:{host}"),
+    };
+    let verb = if *open { "leads" } else { "leads no more" };
+    match kind {
+        PortKind::HostPort => format!("localhost:{inside} inside {verb} to {there} of the host ({origin})"),
+        PortKind::Published => format!("{there} of the host {verb} to port {inside} inside ({origin})"),
     }
 }
 
@@ -430,6 +485,45 @@ mod tests {
                 limit: 2048,
                 sent: 1536,
             },
+            Event::Port {
+                kind: PortKind::HostPort,
+                open: true,
+                address: None,
+                host: 5432,
+                inside: 5433,
+                origin: Origin::Flag("--host-port 5433:5432".into()),
+            },
+            Event::Port {
+                kind: PortKind::Published,
+                open: false,
+                address: Some("::".parse().unwrap()),
+                host: 8080,
+                inside: 80,
+                origin: Origin::Session("aca ports add [::]:8080:80".into()),
+            },
+            Event::Visit {
+                from: "127.0.0.1:40000".parse().unwrap(),
+                port: 8080,
+                inside: 80,
+                failed: None,
+                sent: 1024,
+                received: 7,
+                duration_ms: 3,
+            },
+            Event::Visit {
+                from: "[::1]:40000".parse().unwrap(),
+                port: 8080,
+                inside: 80,
+                failed: Some("nothing listens there inside".into()),
+                sent: 0,
+                received: 0,
+                duration_ms: 3,
+            },
+            Event::Listening {
+                pid: Some(7),
+                address: "::".parse().unwrap(),
+                port: 3000,
+            },
             Event::SyscallRefused {
                 pid: 7,
                 name: "mount".into(),
@@ -482,6 +576,12 @@ mod tests {
         09:08:07  connect   a.test:22 SSH by 192.0.2.7 through http://proxy.test:3128, address not checked, failed: connection refused
         09:08:07  DENIED    #0 connect a.test:22 SSH from [7] /usr/bin/ssh: denied by a rule `*.test` (/home/u/.config/aca/config.toml:3:9)
         09:08:07  budget    1.5 KiB sent: no more of 2.0 KiB may be, by limits.egress (flag --max-egress 2048)
+        09:08:07  port      localhost:5433 inside leads to localhost:5432 of the host (flag --host-port 5433:5432)
+        09:08:07  port      [::]:8080 of the host leads no more to port 80 inside (this session, aca ports add [::]:8080:80)
+        09:08:07  visit     port 8080 from 127.0.0.1:40000 to port 80 inside, 1.0 KiB sent, 7 B received in 3 ms
+        09:08:07  visit     port 8080 from [::1]:40000 to port 80 inside, failed: nothing listens there inside
+        09:08:07  listens   [7] [::]:3000 inside
+                            to reach it from the host: aca ports add 3000
         09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit
         09:08:07  masked    /work/p/.env

@@ -1,7 +1,7 @@
 //! What an event means, and what to do about it. Every kind of event has its words here.
 
 use super::report::Judged;
-use crate::policy::{Deny, Verdict};
+use crate::policy::{Deny, PortKind, Verdict};
 use crate::presets::{RefusedCall, refused_calls};
 use crate::supervise::{Event, TrustChange};
 use crate::ui;
@@ -135,6 +135,35 @@ pub(super) fn explain(event: &Event) -> Explanation {
                 "the policy allowed {method} {url}; `aca why '{method} {url}'` with the flags of the run says by which rule"
             )]),
         },
+        Event::Port {
+            kind,
+            open,
+            host,
+            inside,
+            origin,
+            ..
+        } => Explanation::notes([match (kind, open) {
+            (PortKind::HostPort, true) => format!(
+                "{origin}: connections inside to localhost:{inside} go to localhost:{host} of the host, and to no other port there"
+            ),
+            (PortKind::Published, true) => format!(
+                "{origin}: connections on the host to port {host} go to port {inside} inside, whichever user makes them"
+            ),
+            (PortKind::HostPort, false) => {
+                format!("localhost:{inside} inside leads to the host no more; its connections were cut")
+            }
+            (PortKind::Published, false) => {
+                format!("port {host} of the host leads inside no more; its connections were cut")
+            }
+        }]),
+        Event::Visit { port, inside, .. } => Explanation::notes([
+            format!("a program of the host connected to port {port}, which leads to port {inside} inside"),
+            format!("`aca ports remove {port}` closes it"),
+        ]),
+        Event::Listening { port, .. } => Explanation::notes([
+            format!("a program inside listens at port {port}; only what runs inside reaches it"),
+            format!("`aca ports add {port}` lets the host reach it at localhost:{port}, while the run lasts"),
+        ]),
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
         Event::TrustChange {
             path,
@@ -314,6 +343,28 @@ mod tests {
                 origin: Origin::Flag("--max-egress-per-host 1024".into()),
                 limit: 1024,
                 sent: 1000,
+            },
+            Event::Port {
+                kind: PortKind::Published,
+                open: true,
+                address: None,
+                host: 8080,
+                inside: 80,
+                origin: Origin::Flag("--publish 8080:80".into()),
+            },
+            Event::Visit {
+                from: "127.0.0.1:40000".parse().unwrap(),
+                port: 8080,
+                inside: 80,
+                failed: None,
+                sent: 1,
+                received: 1,
+                duration_ms: 1,
+            },
+            Event::Listening {
+                pid: None,
+                address: "127.0.0.1".parse().unwrap(),
+                port: 3000,
             },
             Event::SyscallRefused {
                 pid: 7,

@@ -112,9 +112,10 @@ fn by_name(question: &Question, name: &Name, port: u16) -> Answer {
     let mut judged = Judged::new("connect", what, &question.policy.decide(&action));
     // RFC 6761 6.3.
     if name.labels().next_back() == Some("localhost") {
-        let reason = "inside, it is the sandbox's own loopback: a server of the host is not behind it";
-        let mut answer = Answer::new("a host", vec![judged.denied("network gate", reason).with(None)]);
-        answer.notes.push(loopback(port));
+        let mut answer = Answer::new("a host", vec![own_loopback(question, judged, &action)]);
+        answer
+            .notes
+            .extend(loopback(network, name.as_str() == "localhost", port));
         return answer;
     }
     let mut notes = Vec::new();
@@ -140,9 +141,12 @@ fn by_address(question: &Question, address: IpAddr, port: u16) -> Answer {
     let mut judged = Judged::new("connect", what, &question.policy.decide(&action));
     let mut notes = Vec::new();
     if let Some(reason) = unreachable_address(address) {
-        judged = judged.denied("network gate", reason).with(None);
         if address.is_loopback() {
-            notes.push(loopback(port));
+            let network = &question.policy.network;
+            notes.extend(loopback(network, is_localhost(address), port));
+            judged = own_loopback(question, judged, &action);
+        } else {
+            judged = judged.denied("network gate", reason).with(None);
         }
     } else if judged.allowed {
         if let Some(word) = refused_address(address) {
@@ -168,8 +172,49 @@ fn by_address(question: &Question, address: IpAddr, port: u16) -> Answer {
     answer
 }
 
-fn loopback(port: u16) -> String {
-    format!("for a server of the host give it a name: `--resolve NAME=127.0.0.1:{port}`")
+/// The loopback inside, where only what was granted leads on.
+fn own_loopback(question: &Question, judged: Judged, action: &Action) -> Judged {
+    let granted = match &action {
+        Action::Connect { name, port } => (name.as_str() == "localhost").then_some(*port),
+        Action::ConnectAddress { address, port } => is_localhost(*address).then_some(*port),
+        Action::Request { .. }
+        | Action::Resolve { .. }
+        | Action::Read { .. }
+        | Action::Write { .. }
+        | Action::Execute { .. } => None,
+    };
+    let granted = granted.and_then(|port| question.policy.network.host_port(port));
+    if judged.allowed && granted.is_some() {
+        return judged;
+    }
+    if !judged.allowed && granted.is_some() {
+        // A deny, or a network that is off: it says why.
+        return judged.with(None);
+    }
+    let reason = "inside, it is the sandbox's own loopback: a server of the host is not behind it";
+    let change = question.that_works(question.policy.remedy(action), |changed| changed.allows(action));
+    judged.denied("network gate", reason).with(change.as_ref())
+}
+
+fn is_localhost(address: IpAddr) -> bool {
+    [
+        IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
+        IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+    ]
+    .contains(&address)
+}
+
+fn loopback(network: &NetworkPolicy, localhost: bool, port: u16) -> Vec<String> {
+    match network.host_port(port).filter(|_| localhost) {
+        Some(rule) => vec![format!(
+            "it leads to localhost:{} of the host; a server inside can't have port {port} of the loopback then",
+            rule.port.host
+        )],
+        None => vec![
+            "a server inside is reached there, and no rule is asked".into(),
+            format!("a server of the host may be given a name as well: `--resolve NAME=127.0.0.1:{port}`"),
+        ],
+    }
 }
 
 /// Where a name that is allowed leads.

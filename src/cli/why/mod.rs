@@ -127,6 +127,7 @@ impl Question {
         args.flags.allow.extend(more.flags.allow);
         args.flags.read.extend(more.flags.read);
         args.flags.write.extend(more.flags.write);
+        args.flags.host_port.extend(more.flags.host_port);
         args.flags.net = more.flags.net.or(args.flags.net);
         Self::of_run(args).ok()
     }

@@ -78,6 +78,7 @@ fn process(event: &Event) -> Option<i32> {
     match event {
         Event::ProcessStart { pid, .. } | Event::SyscallRefused { pid, .. } => Some(*pid),
         Event::Connection { pid, .. } => *pid,
+        Event::Listening { pid, .. } => *pid,
         Event::SessionStart { .. }
         | Event::SettingsWait { .. }
         | Event::Degraded { .. }
@@ -85,6 +86,8 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Lookup { .. }
         | Event::BudgetReached { .. }
         | Event::Request { .. }
+        | Event::Port { .. }
+        | Event::Visit { .. }
         | Event::TrustChange { .. }
         | Event::Masked { .. }
         | Event::Protected { .. }

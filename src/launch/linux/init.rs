@@ -4,10 +4,12 @@
 //! It is undumpable, without capabilities, in a Landlock domain, and holds no secret. What runs inside can't stop or
 //! kill it: the kernel drops signals to the first process of a namespace that it has no handler for.
 
-use super::During;
 use super::stage::broken;
 use super::step::Executor;
-use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
+use super::{During, network};
+use crate::launch::protocol::{
+    Ending, FromStage, Place, Reach, SocketKind, SocketsMade, SocketsWanted, StageError, ToStage,
+};
 use crate::launch::{Channel, ChannelError};
 use crate::sys::process::exit_now;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
@@ -17,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Holds every signal back: SIGCHLD for the descriptor that [`run`] reads it from, the rest because this process has no
 /// use for them and its child shall have them at the exec.
@@ -26,8 +28,13 @@ pub(super) fn block_signals() -> Result<(), StageError> {
 }
 
 /// Stays until the program ends. `executor` holds what must stay open meanwhile: the terminal's node lives as long as
-/// its descriptor.
-pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result<(), StageError> {
+/// its descriptor. `sockets` is where sockets of the sandbox's network are asked for.
+pub(super) fn run(
+    channel: &Channel,
+    mut sockets: Option<Channel>,
+    program: i32,
+    executor: Executor,
+) -> Result<(), StageError> {
     let _kept = executor.kept;
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
@@ -43,17 +50,30 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
     loop {
         while let Ok(Some(_)) = signals.read_signal() {}
         watch.reap()?;
-        let mut waiting = [
+        let mut waiting = vec![
             PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(channel.as_fd(), PollFlags::IN),
         ];
+        waiting.extend(
+            sockets
+                .iter()
+                .map(|sockets| PollFd::from_borrowed_fd(sockets.as_fd(), PollFlags::IN)),
+        );
         match poll(&mut waiting, watch.patience()) {
             Ok(0) => watch.repeat()?,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno).during("poll"),
         }
-        let [_, control] = &waiting;
-        if control.revents().is_empty() {
+        let ready = |index: usize| {
+            waiting
+                .get(index)
+                .is_some_and(|entry| !entry.revents().is_empty())
+        };
+        let (control, wanted) = (ready(1), ready(2));
+        if wanted && sockets.as_ref().is_some_and(|sockets| !hand_out(sockets)) {
+            sockets = None;
+        }
+        if !control {
             continue;
         }
         match channel.receive::<ToStage>() {
@@ -69,6 +89,28 @@ pub(super) fn run(channel: &Channel, program: i32, executor: Executor) -> Result
             // The supervisor is gone: everything ends with this process.
             Err(_) => exit_now(125),
         }
+    }
+}
+
+/// Makes the sockets that are wanted. `false` when nobody will ask again. The supervisor waits for each answer, or bounds
+/// how many it doesn't wait for, so that none finds the socket full and holds this process up.
+fn hand_out(sockets: &Channel) -> bool {
+    let Ok((SocketsWanted { id, kind }, _)) = sockets.receive() else {
+        return false;
+    };
+    let made = match kind {
+        SocketKind::Connecting => network::connecting(),
+        SocketKind::Listening(port) => network::loopback_listeners(port),
+    };
+    let (errno, made) = match made {
+        Ok(made) => (None, made),
+        Err(error) => (Some(error.errno), Vec::new()),
+    };
+    let descriptors: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
+    match sockets.send(&SocketsMade { id, errno }, &descriptors) {
+        // Too many of them are under way: that one is lost, and whoever wanted it gives up after a while.
+        Ok(()) | Err(ChannelError::Call { .. }) => true,
+        Err(ChannelError::Gone | ChannelError::Malformed) => false,
     }
 }
 

@@ -80,7 +80,8 @@ impl Batch {
     }
 }
 
-fn open(family: u32) -> Result<OwnedFd, StageError> {
+/// A socket of that family.
+pub(super) fn open(family: u32) -> Result<OwnedFd, StageError> {
     let protocol = NonZeroU32::new(family).map(Protocol::from_raw);
     socket_with(
         AddressFamily::NETLINK,

@@ -10,6 +10,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 const NETLINK_ROUTE: u32 = 0;
+const NETLINK_SOCK_DIAG: u32 = 4;
+/// Readers of what listens: the thread that tells of it, and the one that is asked.
+const DIAGNOSES: usize = 2;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const INET: u8 = 2;
@@ -112,6 +115,78 @@ pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, Ow
     );
     sockets.extend(told.ok().map(|socket| (Role::Sockets, socket)));
     Ok(sockets)
+}
+
+/// The sockets that listen at the loopback inside for services of the host's. Where nothing is redirected, a port that
+/// has a listener for every address needs no other: that one gets its connections too.
+pub(super) fn host_ports(
+    redirected: bool,
+    listened_on: &[u16],
+    ports: &[u16],
+) -> Result<Vec<(Role, OwnedFd)>, StageError> {
+    let taken = if redirected {
+        Vec::new()
+    } else {
+        listened(listened_on)
+    };
+    let mut sockets = Vec::new();
+    for port in ports.iter().filter(|port| !taken.contains(port)) {
+        let listening = loopback_listeners(*port)?;
+        sockets.extend(
+            listening
+                .into_iter()
+                .map(|socket| (Role::HostPort(*port), socket)),
+        );
+    }
+    Ok(sockets)
+}
+
+/// Listens at a port of the loopback, of both families.
+pub(super) fn loopback_listeners(port: u16) -> Result<Vec<OwnedFd>, StageError> {
+    let mut sockets = Vec::new();
+    let addresses: [SocketAddr; 2] = [
+        (Ipv4Addr::LOCALHOST, port).into(),
+        (Ipv6Addr::LOCALHOST, port).into(),
+    ];
+    for address in addresses {
+        match stream(address.is_ipv4()).and_then(|socket| listening(socket, address)) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sockets)
+}
+
+/// Sockets that aren't connected: IPv4, and IPv6 where the kernel has it.
+pub(super) fn connecting() -> Result<Vec<OwnedFd>, StageError> {
+    let mut sockets = vec![stream(true)?];
+    sockets.extend(stream(false).ok());
+    Ok(sockets)
+}
+
+fn stream(v4: bool) -> Result<OwnedFd, StageError> {
+    let family = if v4 {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None).during("socket")?;
+    if !v4 {
+        sockopt::set_ipv6_v6only(&socket, true).during("setsockopt IPV6_V6ONLY")?;
+    }
+    Ok(socket)
+}
+
+/// Sockets that tell what listens inside: one for each reader. None where the kernel hasn't them.
+pub(super) fn diagnosis() -> Vec<(Role, OwnedFd)> {
+    let open = || super::netlink::open(NETLINK_SOCK_DIAG).ok();
+    std::iter::repeat_with(open)
+        .take(DIAGNOSES)
+        .flatten()
+        .map(|socket| (Role::Diagnosis, socket))
+        .collect()
 }
 
 /// The ports of the fallback, the usual ones first.

@@ -34,6 +34,8 @@ pub struct Standing {
     pub pid: i32,
     /// The network's sockets.
     pub sockets: Vec<(Role, OwnedFd)>,
+    /// Where more of them are asked for, by [`crate::launch::protocol::SocketsWanted`].
+    pub more_sockets: Option<Channel>,
     /// What the network came to.
     pub network: NetworkOutcome,
     /// The seccomp listener, where the kernel gives one.
@@ -141,6 +143,7 @@ impl Stage {
                 pidfd: self.spawned.pidfd,
                 pid: self.spawned.pid,
                 sockets: built.sockets,
+                more_sockets: built.more_sockets,
                 network: built.network,
                 listener: built.listener,
                 mounts: built.mounts,
@@ -164,19 +167,34 @@ impl Stage {
         mut interrupt: Option<&mut dyn Interrupt>,
     ) -> Result<Built, LaunchError> {
         let memory = plan_memory(plan)?;
-        match self.channel.send(&ToStage::Plan, &[memory.as_fd()]) {
+        let (more_sockets, theirs) = if plan.has_network() {
+            let (ours, theirs) = Channel::pair().map_err(LaunchError::Channel)?;
+            (Some(ours), Some(theirs))
+        } else {
+            (None, None)
+        };
+        let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd())
+            .chain(theirs.iter().map(AsFd::as_fd))
+            .collect();
+        match self.channel.send(&ToStage::Plan, &descriptors) {
             // It may have failed before it read the plan: what it said of that still lies in the socket.
             Ok(()) | Err(ChannelError::Gone) => {}
             Err(error) => return Err(LaunchError::Channel(error)),
         }
+        drop(theirs);
+        let mut handed_out: Vec<(Role, OwnedFd)> = Vec::new();
         let (mut network, mut ready, mut filtered) = (None, None, None);
         while network.is_none() || ready.is_none() || filtered.is_none() {
             if let Some(interrupt) = interrupt.as_deref_mut() {
                 wait(&self.channel, interrupt)?;
             }
             match self.channel.receive() {
+                Ok((FromStage::Sockets(roles), descriptors)) if roles.len() == descriptors.len() => {
+                    handed_out.extend(roles.into_iter().zip(descriptors));
+                }
                 Ok((FromStage::Network(roles, outcome), descriptors)) if roles.len() == descriptors.len() => {
-                    network = Some((roles.into_iter().zip(descriptors).collect(), outcome));
+                    handed_out.extend(roles.into_iter().zip(descriptors));
+                    network = Some(outcome);
                 }
                 Ok((FromStage::Filtered, mut descriptors)) => filtered = Some(descriptors.pop()),
                 Ok((FromStage::Ready(outcome), descriptors)) => {
@@ -189,13 +207,13 @@ impl Stage {
                 Err(error) => return Err(LaunchError::Channel(error)),
             }
         }
-        let (Some((sockets, network)), Some((Some(mounts), home, outcome)), Some(listener)) =
-            (network, ready, filtered)
+        let (Some(network), Some((Some(mounts), home, outcome)), Some(listener)) = (network, ready, filtered)
         else {
             return Err(LaunchError::Lost);
         };
         Ok(Built {
-            sockets,
+            sockets: handed_out,
+            more_sockets,
             network,
             listener,
             mounts,
@@ -208,6 +226,7 @@ impl Stage {
 /// What the stage handed out while it built.
 struct Built {
     sockets: Vec<(Role, OwnedFd)>,
+    more_sockets: Option<Channel>,
     network: NetworkOutcome,
     listener: Option<OwnedFd>,
     mounts: OwnedFd,

@@ -18,6 +18,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         Step::Redirect { must: false },
         Step::Listen {
             ports: Vec::new(),
+            host_ports: Vec::new(),
             redirect: true,
         },
     ];

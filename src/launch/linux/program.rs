@@ -4,6 +4,7 @@ use super::During;
 use super::stage::broken;
 use super::step::Executor;
 use crate::launch::Channel;
+use crate::launch::DESCRIPTORS_MAX;
 use crate::launch::protocol::{FromStage, StageError};
 use crate::plan::linux::{Program, StagePlan};
 use crate::sys::process::{Disposition, close_on_exec_above_stdio, exit_now, set_disposition};
@@ -31,13 +32,7 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
     for step in &plan.network {
         executor.execute(step)?;
     }
-    let sockets = std::mem::take(&mut executor.sockets);
-    let descriptors: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
-    let roles = sockets.iter().map(|(role, _)| *role).collect();
-    channel
-        .send(&FromStage::Network(roles, executor.network.clone()), &descriptors)
-        .map_err(broken)?;
-    drop(sockets);
+    hand_out(channel, &mut executor)?;
     for step in plan.lockdown.iter().chain(&plan.program_only) {
         executor.execute(step)?;
     }
@@ -66,6 +61,28 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
     nix::sys::signal::SigSet::empty()
         .thread_set_mask()
         .during("sigprocmask")
+}
+
+/// The network's sockets, as many messages as they take; the last says how the network is.
+fn hand_out(channel: &Channel, executor: &mut Executor) -> Result<(), StageError> {
+    let sockets = std::mem::take(&mut executor.sockets);
+    let mut rest = sockets.as_slice();
+    loop {
+        let (some, after) = rest.split_at(rest.len().min(DESCRIPTORS_MAX));
+        let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
+        let roles = some.iter().map(|(role, _)| *role).collect();
+        let last = after.is_empty();
+        let message = if last {
+            FromStage::Network(roles, executor.network.clone())
+        } else {
+            FromStage::Sockets(roles)
+        };
+        channel.send(&message, &descriptors).map_err(broken)?;
+        if last {
+            return Ok(());
+        }
+        rest = after;
+    }
 }
 
 /// Executes; returns only with the reason why not. A bare name is looked up in the program's own `PATH` by looking,

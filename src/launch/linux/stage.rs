@@ -59,7 +59,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
             ..error
         })?;
     map_identity(identity)?;
-    let plan = receive_plan(channel)?;
+    let (plan, sockets) = receive_plan(channel)?;
     let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
     // Blocked before the fork, so that no child's end is missed, and so that what the terminal sends meanwhile waits
     // for the program; it unblocks them right before the exec.
@@ -98,7 +98,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     drop((home, mounts));
     rustix::io::write(&release, b"!").during("write")?;
     drop(release);
-    init::run(channel, program, executor)
+    init::run(channel, sockets, program, executor)
 }
 
 /// Maps the own uid and gid to themselves (user_namespaces(7)).
@@ -118,18 +118,22 @@ fn map_identity(Identity { uid, gid }: Identity) -> Result<(), StageError> {
     Ok(())
 }
 
-fn receive_plan(channel: &Channel) -> Result<StagePlan, StageError> {
-    let (message, mut descriptors): (ToStage, Vec<OwnedFd>) = channel.receive().map_err(broken)?;
-    let (ToStage::Plan, Some(memory)) = (message, descriptors.pop()) else {
+/// The plan, and the socket on which sockets of the network are asked for.
+fn receive_plan(channel: &Channel) -> Result<(StagePlan, Option<Channel>), StageError> {
+    let (message, descriptors): (ToStage, Vec<OwnedFd>) = channel.receive().map_err(broken)?;
+    let mut descriptors = descriptors.into_iter();
+    let (ToStage::Plan, Some(memory)) = (message, descriptors.next()) else {
         return Err(broken(ChannelError::Malformed));
     };
+    let sockets = descriptors.next().map(Channel::from_descriptor);
     let mut bytes = Vec::new();
     std::fs::File::from(memory)
         .read_to_end(&mut bytes)
         .during("read the plan")?;
-    postcard::from_bytes(&bytes)
+    let plan = postcard::from_bytes(&bytes)
         .map_err(|_| Errno::BADMSG)
-        .during("decode the plan")
+        .during("decode the plan")?;
+    Ok((plan, sockets))
 }
 
 /// A broken control socket as a step's error.

@@ -56,7 +56,9 @@ impl Executor {
                     Ok(())
                 }
             },
-            Step::Listen { ports, .. } => {
+            Step::Listen {
+                ports, host_ports, ..
+            } => {
                 let left_out: Vec<String> = ports
                     .iter()
                     .filter(|port| !self.network.redirected && !network::listened(ports).contains(port))
@@ -70,6 +72,14 @@ impl Executor {
                 }
                 self.sockets
                     .extend(network::listeners(self.network.redirected, ports)?);
+                self.sockets
+                    .extend(network::host_ports(self.network.redirected, ports, host_ports)?);
+                let diagnosis = network::diagnosis();
+                if diagnosis.is_empty() {
+                    let lost = "the list of what listens inside (no sock_diag here)";
+                    self.network.lost.push(lost.into());
+                }
+                self.sockets.extend(diagnosis);
                 Ok(())
             }
             Step::Setting { path, value } => network::setting(path, value),

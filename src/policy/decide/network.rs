@@ -6,10 +6,10 @@
 
 use super::{Allow, Denied};
 use crate::policy::{
-    Change, Host, HostOptions, HostPattern, HostRule, Method, Name, NetworkPolicy, NetworkPreset, Origin,
-    RequestPath, ResolveOverride, Scheme,
+    Change, Host, HostOptions, HostPattern, HostPort, HostPortRule, HostRule, Method, Name, NetworkPolicy,
+    NetworkPreset, OWN_PORTS, Origin, RequestPath, ResolveOverride, Scheme,
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What is asked for.
 pub(super) enum Asked<'a> {
@@ -57,12 +57,18 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         .filter(|rule| !rule.allow && denies(rule, asked))
         .collect();
     let opened = opening(&denying, asked);
+    let own = own_loopback(asked).filter(|_| denying.is_empty());
     if network.preset == NetworkPreset::None {
         return Err(Denied::new(
             None,
             preset(network),
             "the network is off",
-            opened.map(|pattern| Change::SwitchOn(NetworkPreset::Agent, pattern)),
+            match own {
+                Some(own) => own
+                    .grantable()
+                    .map(|port| Change::SwitchOnHostPort(NetworkPreset::Listed, port)),
+                None => opened.map(|pattern| Change::SwitchOn(NetworkPreset::Agent, pattern)),
+            },
         ));
     }
     if let Some(rule) = denying
@@ -85,6 +91,14 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
                 .into_iter()
                 .any(|other| rule.pattern.covers_hosts(&other.pattern))
     };
+    if let Some(HostPortRule { port, origin }) = own.and_then(|own| network.host_port(own.0)) {
+        return Ok(Allow {
+            rule: Some(format!("host port {port}")),
+            origin: origin.clone(),
+            reason: "it leads to the service of the host's that was granted".into(),
+            by_request: !concerning.is_empty() && matches!(asked, Asked::Connection(..) | Asked::Address(..)),
+        });
+    }
     if let Some(rule) = network
         .rules
         .iter()
@@ -114,7 +128,10 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         None,
         preset(network),
         "no rule allows it",
-        opened.map(Change::Allow),
+        match own {
+            Some(own) => own.grantable().map(Change::HostPort),
+            None => opened.map(Change::Allow),
+        },
     ))
 }
 
@@ -125,6 +142,35 @@ pub(super) fn options(network: &NetworkPolicy, asked: &Asked<'_>) -> HostOptions
         .iter()
         .filter(|rule| rule.allow && allows(rule, asked));
     allowing.fold(HostOptions::default(), |options, rule| options.or(rule.options))
+}
+
+/// A port of the loopback inside.
+#[derive(Clone, Copy)]
+struct OwnLoopback(u16);
+
+impl OwnLoopback {
+    /// The service of the host's with the same number.
+    fn grantable(self) -> Option<HostPort> {
+        let Self(port) = self;
+        (!OWN_PORTS.contains(&port) && port != 0).then_some(HostPort {
+            inside: port,
+            host: port,
+        })
+    }
+}
+
+/// Whether a connection goes to the loopback inside, where only a grant leads on (RFC 6761 6.3).
+fn own_loopback(asked: &Asked<'_>) -> Option<OwnLoopback> {
+    match asked {
+        Asked::Connection(name, port) if name.as_str() == "localhost" => Some(OwnLoopback(*port)),
+        Asked::Address(IpAddr::V4(address), port) if *address == Ipv4Addr::LOCALHOST => {
+            Some(OwnLoopback(*port))
+        }
+        Asked::Address(IpAddr::V6(address), port) if *address == Ipv6Addr::LOCALHOST => {
+            Some(OwnLoopback(*port))
+        }
+        Asked::Name(_) | Asked::Connection(..) | Asked::Address(..) | Asked::Request(..) => None,
+    }
 }
 
 fn preset(network: &NetworkPolicy) -> Origin {

@@ -1,7 +1,7 @@
-//! Serves the seccomp listener: observes process starts, answers reported system calls.
+//! Serves the seccomp listener: observes process starts and listen(2), answers reported system calls.
 //!
 //! The filter has decided before a call arrives here: a reported call is refused whatever this thread does (if it ends,
-//! the kernel answers ENOSYS), and a process start goes on. Nothing here is policy, since what a call's pointers point
+//! the kernel answers ENOSYS), and a process start or listen(2) goes on. Nothing here is policy, since what a call's pointers point
 //! at can change until the kernel reads it.
 //!
 //! A caller waits until it is answered, so it is answered before its event is written.
@@ -10,6 +10,7 @@ mod claim;
 mod refusal;
 
 use super::flood::{Bucket, INTERVAL, Tally};
+use super::listening::Offers;
 use super::{Emit, Event};
 use crate::sys::seccomp::{Listener, Notification};
 use claim::Reader;
@@ -37,6 +38,16 @@ pub fn spawn(
     events: Arc<dyn Emit>,
     roots: Roots,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
+    spawn_with(listener, events, roots, None)
+}
+
+/// As [`spawn`], and tells what begins to listen.
+pub(super) fn spawn_with(
+    listener: OwnedFd,
+    events: Arc<dyn Emit>,
+    roots: Roots,
+    offers: Option<Offers>,
+) -> io::Result<JoinHandle<io::Result<()>>> {
     let server = Server {
         listener: Listener::new(listener),
         events,
@@ -45,6 +56,7 @@ pub fn spawn(
         starts: Bucket::new(STARTS_PER_SECOND, STARTS_BURST),
         dropped: Tally::default(),
         dropped_flush_at: None,
+        offers,
     };
     Builder::new()
         .name("notify".to_owned())
@@ -59,6 +71,7 @@ struct Server {
     starts: Bucket,
     dropped: Tally,
     dropped_flush_at: Option<Instant>,
+    offers: Option<Offers>,
 }
 
 impl Server {
@@ -103,8 +116,19 @@ impl Server {
     fn answer(&mut self, call: &Notification) -> io::Result<()> {
         match i64::from(call.number) {
             libc::SYS_execve | libc::SYS_execveat => self.start(call),
+            libc::SYS_listen => self.listen(call),
             _ => self.refuse(call),
         }
+    }
+
+    /// It goes on, whatever it listens on: what came of it is asked of the kernel afterwards.
+    fn listen(&mut self, call: &Notification) -> io::Result<()> {
+        if self.listener.proceed(call.id)?
+            && let Some(offers) = &mut self.offers
+        {
+            offers.note(call.thread, Instant::now());
+        }
+        Ok(())
     }
 
     fn start(&mut self, call: &Notification) -> io::Result<()> {
@@ -142,13 +166,17 @@ impl Server {
     }
 
     fn flush_at(&self) -> Option<Instant> {
-        [self.refusals.flush_at(), self.dropped_flush_at]
+        let look_at = self.offers.as_ref().and_then(Offers::look_at);
+        [self.refusals.flush_at(), self.dropped_flush_at, look_at]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn flush(&mut self, now: Instant) {
+        if let Some(offers) = &mut self.offers {
+            offers.look(now, &*self.events);
+        }
         for event in self.refusals.flush(now) {
             self.events.emit(event);
         }
