@@ -161,3 +161,66 @@ fn refused(error: Option<PortsError>) -> Refused {
         message: error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents;
+    use crate::config::{Bases, Layers, merge};
+    use crate::control::protocol::PortsAsked as Asked;
+    use crate::proxy::Live;
+    use crate::supervise::{Emit, Event};
+    use std::path::Path;
+
+    struct Nowhere;
+
+    impl Emit for Nowhere {
+        fn emit(&self, _event: Event) {}
+    }
+
+    fn desk(ports: Option<Ports>, ports_locked: PortsLocked) -> Desk {
+        let place = Path::new("/p");
+        let bases = Bases {
+            home: place,
+            project: place,
+            current: place,
+        };
+        let agent = agents::load(agents::GENERIC).unwrap();
+        let policy = merge(&agent, &Layers::default(), bases).unwrap().policy;
+        Desk {
+            session: String::new(),
+            agent: String::new(),
+            project: place.to_owned(),
+            live: Live::new(Arc::new(policy), None),
+            events: Arc::new(Nowhere),
+            ports: ports.map(Arc::new),
+            ports_locked,
+        }
+    }
+
+    #[test]
+    fn a_lock_and_a_network_that_is_off_refuse() {
+        let said = |desk: &Desk, asked| answer(desk, asked).unwrap_err().message;
+        let (publish, host) = (
+            Asked::Publish("3000".parse().unwrap()),
+            Asked::HostPort("5432".parse().unwrap()),
+        );
+        let off = desk(None, PortsLocked::default());
+        assert!(said(&off, publish.clone()).contains("the network of this session is off"));
+        let (asking, asked) = tokio::sync::mpsc::unbounded_channel();
+        let ports = Ports::new(asking, None, None, Arc::default());
+        let locked = desk(
+            Some(ports),
+            PortsLocked {
+                host_ports: Some(Refused::new("hosts are locked", "")),
+                publish: Some(Refused::new("servers are locked", "")),
+            },
+        );
+        assert_eq!(said(&locked, publish), "servers are locked");
+        assert_eq!(said(&locked, host), "hosts are locked");
+        assert!(asked.is_empty(), "nobody was asked");
+        drop(asked);
+        // What makes narrower isn't locked; here nobody is there to do it.
+        assert!(said(&locked, Asked::ClosePublished(3000)).contains("has ended"));
+    }
+}

@@ -111,6 +111,64 @@ fn n11_a_service_of_the_host_is_opened_and_closed_while_it_runs() {
     running.end();
 }
 
+/// Rules are made anew from those of the start: what was opened since stays, and a deny closes it.
+#[test]
+fn n29_rules_that_change_leave_a_host_port_open_and_a_deny_cuts_it() {
+    let (world, server) = (World::new(), Server::echo("hello\n"));
+    let port = server.port;
+    world.file(
+        "x.py",
+        format!(
+            "import os, socket, time\n\
+             def greeted():\n\
+             \x20   s = socket.create_connection(('127.0.0.1', {port}), 20)\n\
+             \x20   return s if s.recv(6) == b'hello\\n' else None\n\
+             def go():\n\
+             \x20   while 1:\n\
+             \x20       try:\n\
+             \x20           if s := greeted(): return s\n\
+             \x20       except OSError: pass\n\
+             \x20       time.sleep(.05)\n\
+             s = go(); open('opened', 'w')\n\
+             while not os.path.exists('allowed'): time.sleep(.05)\n\
+             t = go(); open('still', 'w')\n\
+             try: s.recv(1)\n\
+             except OSError: pass\n\
+             open('cut', 'w')\n\
+             try: greeted() or open('closed', 'w')\n\
+             except OSError: open('closed', 'w')\n\
+             time.sleep(60)\n"
+        ),
+    );
+    let running = Running::start(&world, &[], "exec python3 x.py");
+    once(&world, |_| true);
+    let until = |name: &str| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while world.project.join(name).symlink_metadata().is_err() {
+            assert!(Instant::now() < deadline, "{name}");
+            pause();
+        }
+    };
+    let told = |words: &[&str]| {
+        let output = world.aca(words).output().unwrap();
+        assert_eq!(Ran::from_output(&output).code, 0, "{output:?}");
+    };
+    told(&["ports", "add", "--host", &port.to_string()]);
+    until("opened");
+    told(&["allow", "a.test"]);
+    world.file("allowed", "");
+    until("still");
+    told(&["deny", "--cut", &format!("localhost:{port}")]);
+    until("cut");
+    until("closed");
+    running.end();
+    let denied = world.events_of("connection");
+    assert!(
+        denied.iter().filter(|event| event["denied"].is_object()).count() >= 2,
+        "{denied:?}"
+    );
+}
+
 #[test]
 fn what_begins_to_listen_is_offered_once() {
     let world = World::new();
