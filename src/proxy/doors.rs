@@ -255,3 +255,77 @@ impl OpenPort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents;
+    use crate::config::{Bases, Layers, merge};
+    use crate::policy::UpstreamProxy;
+    use crate::proxy::{Live, MadeInside, Upstream};
+    use crate::supervise::Emit;
+    use std::path::Path;
+
+    struct Nowhere;
+
+    impl Emit for Nowhere {
+        fn emit(&self, _event: Event) {}
+    }
+
+    impl Inside for Nowhere {
+        fn sockets(&self, _kind: InsideSockets) -> MadeInside<'_> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn doors() -> Doors {
+        let place = Path::new("/p");
+        let bases = Bases {
+            home: place,
+            project: place,
+            current: place,
+        };
+        let agent = agents::load(agents::GENERIC).unwrap();
+        let policy = merge(&agent, &Layers::default(), bases).unwrap().policy;
+        let upstream = Upstream::new(&UpstreamProxy::default(), &[], place).unwrap();
+        let live = Live::new(Arc::new(policy), None);
+        let proxy = Proxy::new(live, Arc::new(upstream), Arc::new(Nowhere));
+        Doors::new(Arc::new(proxy), Arc::new(Nowhere), Places::new())
+    }
+
+    fn origin() -> Origin {
+        Origin::Session("aca ports add".into())
+    }
+
+    #[tokio::test]
+    async fn no_more_are_opened_than_the_bound() {
+        let mut doors = doors();
+        let publish = || {
+            PortsChange::Publish(PublishRule {
+                port: "127.0.0.1::80".parse().unwrap(),
+                origin: origin(),
+            })
+        };
+        for _ in 0..DOORS_MAX {
+            doors.change(publish()).await.unwrap();
+        }
+        let error = doors.change(publish()).await.unwrap_err();
+        assert!(matches!(error, PortsError::TooMany), "{error}");
+        let one = doors.open[0].port.host;
+        doors.change(PortsChange::ClosePublished(one)).await.unwrap();
+        doors.change(publish()).await.unwrap();
+    }
+
+    /// The first process may be stopped from outside.
+    #[tokio::test(start_paused = true)]
+    async fn a_first_process_that_does_not_answer_is_given_up() {
+        let mut doors = doors();
+        let change = PortsChange::HostPort(HostPortRule {
+            port: "5432".parse().unwrap(),
+            origin: origin(),
+        });
+        let error = doors.change(change).await.unwrap_err();
+        assert!(error.to_string().contains("is it stopped?"), "{error}");
+        assert!(doors.open.is_empty() && doors.proxy.live.current().network.host_ports.is_empty());
+    }
+}
