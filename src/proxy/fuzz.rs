@@ -56,6 +56,15 @@ pub fn dns(bytes: &[u8]) {
         Err(dns::Malformed::Code { id, code }) => assert_eq!(dns::error_reply(id, code).len(), 12),
         Err(dns::Malformed::Silence) => {}
     }
+    // As an answer from outside, which another reader takes apart.
+    let Ok(message) = hickory_proto::op::Message::from_vec(bytes) else {
+        return;
+    };
+    for kind in [dns::Records::Txt, dns::Records::Mx, dns::Records::Srv] {
+        if let Some(all) = dns::data(kind, message.answers.iter().map(|record| &record.data)) {
+            assert!(all.len() <= 256 && all.concat().len() <= 60_000);
+        }
+    }
 }
 
 pub fn socks(bytes: &[u8]) {
