@@ -36,6 +36,8 @@ pub enum Command {
     Deny(DenyArgs),
     /// Show, open and close ports of a running session that lead over the wall
     Ports(PortsArgs),
+    /// Answer what sessions ask that run with `--ask`
+    Approve(ApproveArgs),
     /// Turn the settings of another sandbox into a configuration
     Import(ImportArgs),
     /// Try known escapes on this machine
@@ -222,6 +224,42 @@ pub struct DenyArgs {
     pub cut: bool,
 }
 
+/// Arguments of `aca approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(group = clap::ArgGroup::new("answer").args(["once", "session", "always", "deny", "never"]))]
+pub struct ApproveArgs {
+    /// Number of an ask, to answer it without being asked
+    #[arg(value_name = "N", requires = "answer")]
+    pub ask: Option<u64>,
+    /// Yes, to the connections that wait now
+    #[arg(long, requires = "ask")]
+    pub once: bool,
+    /// Yes, until the session ends
+    #[arg(long, requires = "ask")]
+    pub session: bool,
+    /// Yes, and write it to your configuration for later runs
+    #[arg(long, requires = "ask")]
+    pub always: bool,
+    /// No, until the session ends
+    #[arg(long, requires = "ask")]
+    pub deny: bool,
+    /// No, and write it to your configuration for later runs
+    #[arg(long, requires = "ask")]
+    pub never: bool,
+    /// Only print what waits
+    #[arg(long, conflicts_with = "ask")]
+    pub list: bool,
+    /// With `--list`: JSON, a line an ask
+    #[arg(long, requires = "list")]
+    pub json: bool,
+    /// Wait for what comes, in sessions that begin later too
+    #[arg(long, conflicts_with = "ask")]
+    pub follow: bool,
+    /// Only of this session, or those whose id begins so
+    #[arg(long, value_name = "ID")]
+    pub of: Option<String>,
+}
+
 /// What `aca allow` and `aca deny` have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct RulesArgs {
@@ -384,6 +422,9 @@ pub struct RunFlags {
     /// Answer for a name with a fixed address, which may be private
     #[arg(long, value_name = "HOST=ADDR[:PORT]")]
     pub resolve: Vec<FixedAddress>,
+    /// Ask you about a connection that no rule allows or denies (`aca approve` in another terminal, or the desktop)
+    #[arg(long)]
+    pub ask: bool,
     /// Tell programs of the proxies inside by variables such as HTTPS_PROXY (none needs it: connections are captured)
     #[arg(long)]
     pub proxy_env: bool,
@@ -468,6 +509,10 @@ impl RunFlags {
                 .map(|fixed| flagged("--resolve", fixed, fixed.clone()))
                 .collect(),
             capture: None,
+            ask: self.ask.then(|| Located {
+                value: true,
+                origin: Origin::Flag("--ask".into()),
+            }),
             proxy_env: self.proxy_env.then(|| Located {
                 value: true,
                 origin: Origin::Flag("--proxy-env".into()),
@@ -555,6 +600,7 @@ impl Command {
             Self::Agents(_)
             | Self::Allow(_)
             | Self::Deny(_)
+            | Self::Approve(_)
             | Self::Trust(_)
             | Self::Doctor(_)
             | Self::Import(_)

@@ -2,6 +2,7 @@
 
 mod agent_needs;
 pub mod agents;
+pub mod approve;
 mod attempts;
 pub mod config;
 pub mod doctor;
@@ -92,6 +93,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Agents(args) => agents::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Allow(args) => rules::execute(&args.rules, rules::Effect::Allow),
+        Command::Approve(args) => approve::execute(&args),
         Command::Deny(args) => {
             let effect = rules::Effect::Deny { cut: args.cut };
             rules::execute(&args.rules, effect)

@@ -69,7 +69,11 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
     let run = Run {
         plan: &prepared.plan,
-        live: Live::new(Arc::new(prepared.policy.clone()), prepared.locked.clone()),
+        live: Live::new(
+            Arc::new(prepared.policy.clone()),
+            prepared.locked.clone(),
+            log.clone(),
+        ),
         upstream: Arc::new(upstream),
         events: log.clone(),
         session: &session,

@@ -22,6 +22,7 @@ fn run(words: &[&str]) -> RunArgs {
             other @ (Command::Agents(_)
             | Command::Allow(_)
             | Command::Deny(_)
+            | Command::Approve(_)
             | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
@@ -92,6 +93,7 @@ fn what_why_is_asked_about() {
             | Command::Agents(_)
             | Command::Allow(_)
             | Command::Deny(_)
+            | Command::Approve(_)
             | Command::Doctor(_)
             | Command::Import(_)
             | Command::Log(_)
@@ -321,6 +323,7 @@ fn usage_errors() {
       allow     Allow hosts in a session that runs
       deny      Deny hosts in a session that runs
       ports     Show, open and close ports of a running session that lead over the wall
+      approve   Answer what sessions ask that run with `--ask`
       import    Turn the settings of another sandbox into a configuration
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted

@@ -34,6 +34,8 @@ pub struct Settings {
     pub resolve: Vec<Located<FixedAddress>>,
     /// `[network] capture`.
     pub capture: Option<Located<Capture>>,
+    /// `[network] ask`.
+    pub ask: Option<Located<bool>>,
     /// `[network] proxy_env`.
     pub proxy_env: Option<Located<bool>>,
     /// `[network] upstream_proxy`; never a project's.

@@ -158,6 +158,10 @@ fn a_lock_leaves_what_makes_narrower() {
             .all(|rule| rule.access == crate::policy::Access::Hide)
     );
     assert_eq!(policy.kept.len(), 2);
+    // To ask is to allow more, if somebody says yes.
+    assert!(merged(&layers(locked, "network.ask = false", "", &[])).is_ok());
+    assert!(merged(&layers(locked, "network.ask = true", "", &[])).is_err());
+    assert!(merged(&layers(locked, "", "", &["--ask"])).is_err());
 }
 
 #[test]
@@ -484,6 +488,8 @@ fn the_schema_judges_as_the_reader_does() {
         "limits = { memory = 1, file_size = '12MiB', processes = '5', cpu = '150%', open_files = 9 }",
         "limits = { egress = '2GiB', egress_per_host = 9 }",
         "limits.egress = true",
+        "network.ask = true",
+        "network.ask = 'yes'",
         "network.proxy_env = true",
         "network.proxy_env = 'yes'",
         "limits.memory = '1.5G'",

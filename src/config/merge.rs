@@ -56,6 +56,8 @@ pub struct Chosen {
     pub preset: Located<NetworkPreset>,
     /// The capture.
     pub capture: Located<Capture>,
+    /// Whether somebody is asked.
+    pub ask: Located<bool>,
     /// Whether programs are told of the proxies inside.
     pub proxy_env: Located<bool>,
     /// The proxy outside.
@@ -165,6 +167,7 @@ struct Merging<'a> {
     bases: Bases<'a>,
     preset: Option<Located<NetworkPreset>>,
     capture: Located<Capture>,
+    ask: Located<bool>,
     proxy_env: Located<bool>,
     upstream_proxy: Located<UpstreamProxy>,
     home: Located<Home>,
@@ -191,6 +194,7 @@ impl<'a> Merging<'a> {
             bases,
             preset: None,
             capture: default(Capture::Auto),
+            ask: default(false),
             proxy_env: default(false),
             upstream_proxy: default(UpstreamProxy::Environment),
             home: default(Home::Private),
@@ -272,11 +276,12 @@ impl<'a> Merging<'a> {
         let variables = settings.environment.iter().map(|entry| &entry.origin);
         let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
         let host_ports = settings.host_ports.iter().map(|port| &port.origin);
+        let ask = settings.ask.iter().filter(|ask| ask.value).map(|ask| &ask.origin);
         let used = [
             (
                 Lock::Allow,
                 "this would allow more hosts",
-                allow.chain(resolve).next(),
+                allow.chain(resolve).chain(ask).next(),
             ),
             (
                 Lock::Allow,
@@ -322,6 +327,9 @@ impl<'a> Merging<'a> {
         }
         if let Some(capture) = &settings.capture {
             self.capture = capture.clone();
+        }
+        if let Some(ask) = &settings.ask {
+            self.ask = ask.clone();
         }
         if let Some(proxy_env) = &settings.proxy_env {
             self.proxy_env = proxy_env.clone();
@@ -431,6 +439,7 @@ impl<'a> Merging<'a> {
         let chosen = Chosen {
             preset,
             capture: self.capture.clone(),
+            ask: self.ask.clone(),
             proxy_env: self.proxy_env.clone(),
             upstream_proxy: self.upstream_proxy.clone(),
             home: self.home.clone(),
@@ -492,6 +501,7 @@ impl<'a> Merging<'a> {
             rules,
             resolve: self.resolve.clone(),
             capture: self.capture.value,
+            ask: self.ask.value,
             proxy_env: self.proxy_env.value,
             upstream_proxy: self.upstream_proxy.value.clone(),
             host_ports: self.host_ports.clone(),

@@ -45,6 +45,7 @@ impl Split {
             deny,
             resolve,
             capture,
+            ask,
             proxy_env,
             upstream_proxy,
             host_ports,
@@ -60,6 +61,7 @@ impl Split {
             own_sandbox,
         } = settings;
         let (preset, wider_preset) = sides(preset, |preset| *preset <= below.preset);
+        let (ask, asks) = sides(ask, |ask| !*ask);
         let (home, wider_home) = sides(home, |home| *home <= below.home);
         // Outside of the project a path isn't the project's business.
         let within = |list: &[Located<super::path::WrittenPath>]| {
@@ -81,6 +83,7 @@ impl Split {
         Self {
             tightens: Settings {
                 preset,
+                ask,
                 deny: deny.clone(),
                 read,
                 hide,
@@ -96,6 +99,8 @@ impl Split {
                 deny: Vec::new(),
                 resolve: resolve.clone(),
                 capture: capture.clone(),
+                // To ask is to allow more, if somebody says yes.
+                ask: asks,
                 // It changes what goes inside.
                 proxy_env: proxy_env.clone(),
                 // The reader takes none from a project.

@@ -35,6 +35,7 @@ impl Settings {
             deny,
             resolve,
             capture,
+            ask,
             proxy_env,
             upstream_proxy,
             host_ports,
@@ -60,6 +61,7 @@ impl Settings {
         all.each("network.capture", capture, |capture| {
             text(value::capture_word(*capture))
         });
+        all.each("network.ask", ask, bool::to_string);
         all.each("network.proxy_env", proxy_env, bool::to_string);
         all.each("network.upstream_proxy", upstream_proxy, |proxy| text(proxy));
         all.each("network.host_ports", host_ports, |port| text(port));

@@ -151,6 +151,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "preset" => settings.preset = Some(self.word("preset", item, value::network_preset)?),
             "capture" => settings.capture = Some(self.word("capture", item, value::capture)?),
+            "ask" => settings.ask = Some(self.switch("ask", item)?),
             "proxy_env" => settings.proxy_env = Some(self.switch("proxy_env", item)?),
             "allow" => settings.allow = self.allowed(table, item)?,
             "deny" => settings.deny = self.list("deny", item, host)?,

@@ -45,6 +45,9 @@ impl Merged {
             text(&super::value::capture_word(*value)),
             origin,
         );
+        if chosen.ask.value {
+            push("network.ask", "true".into(), &chosen.ask.origin);
+        }
         if chosen.proxy_env.value {
             push("network.proxy_env", "true".into(), &chosen.proxy_env.origin);
         }

@@ -149,6 +149,11 @@ pub(super) const NETWORK: &[Key] = &[
     ),
     key("capture", Form::Word(CAPTURES), "How connections are captured"),
     key(
+        "ask",
+        Form::Switch,
+        "Whether you are asked (`aca approve`) about a connection that no rule allows or denies, which waits meanwhile",
+    ),
+    key(
         "proxy_env",
         Form::Switch,
         "Whether programs are told of the proxies inside by variables such as `HTTPS_PROXY`; none needs it, since connections are captured",

@@ -156,7 +156,7 @@ fn faults_of_a_file() {
     2 | proxy = "x"
       | ^^^^^
 
-    hint: known keys here: `preset`, `allow`, `deny`, `resolve`, `capture`, `proxy_env`, `upstream_proxy`, `host_ports`, `publish`
+    hint: known keys here: `preset`, `allow`, `deny`, `resolve`, `capture`, `ask`, `proxy_env`, `upstream_proxy`, `host_ports`, `publish`
     --- unknown key in an agent's section
     error: unknown key `raed` in [agents.claude.files]
      --> c.toml:2:1

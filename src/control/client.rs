@@ -153,6 +153,10 @@ fn ask_in(
     }
     match frame::read(&mut stream, ANSWER_MAX, within).map_err(failed)? {
         Answer::Refused(refused) => Err(refused.into()),
-        answer @ (Answer::Status(_) | Answer::Rules(_) | Answer::Ports(_)) => Ok(answer),
+        answer @ (Answer::Status(_)
+        | Answer::Rules(_)
+        | Answer::Asks { .. }
+        | Answer::Decided { .. }
+        | Answer::Ports(_)) => Ok(answer),
     }
 }

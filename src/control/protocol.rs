@@ -27,6 +27,20 @@ pub enum Request {
     Rules(NewRules),
     /// Which ports lead over the wall, and what listens inside.
     Ports(PortsAsked),
+    /// What waits for an answer, at once.
+    Asks,
+    /// The same once it isn't the list of that version any more, or after a moment. Whoever asks this listens.
+    Watch {
+        /// The version that is known.
+        seen: u64,
+    },
+    /// Answers an ask.
+    Decide {
+        /// Its number.
+        ask: u64,
+        /// What is said.
+        decision: Decision,
+    },
 }
 
 /// What the session says.
@@ -39,6 +53,20 @@ pub enum Answer {
     Rules(RulesAdded),
     /// To [`Request::Ports`].
     Ports(PortsState),
+    /// To [`Request::Asks`] and [`Request::Watch`].
+    Asks {
+        /// The list's version.
+        version: u64,
+        /// What waits.
+        asks: Vec<Ask>,
+    },
+    /// To [`Request::Decide`].
+    Decided {
+        /// What it was about.
+        host: HostPattern,
+        /// How many connections waited for it.
+        connections: u64,
+    },
     /// It isn't done.
     Refused(Refused),
 }
@@ -122,6 +150,33 @@ pub struct OpenPort {
     pub inside: u16,
     /// Who wants it.
     pub origin: Origin,
+}
+
+/// What is said to an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Yes, to what waits now.
+    Once,
+    /// Yes, until the session ends.
+    Session,
+    /// No, until the session ends.
+    Deny,
+}
+
+/// One that waits for an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Its number in the session.
+    pub number: u64,
+    /// The name in the form that DNS has, or the address; chosen inside.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Milliseconds that it still waits.
+    pub left_ms: u64,
+    /// How many connections wait for it.
+    pub connections: u64,
 }
 
 /// Why it isn't done.

@@ -176,6 +176,9 @@ pub struct NetworkPolicy {
     pub resolve: Vec<ResolveOverride>,
     /// How connections are captured.
     pub capture: Capture,
+    /// Whether somebody is asked about what no rule decides.
+    #[serde(default)]
+    pub ask: bool,
     /// Whether programs are told of the proxies inside though their connections are captured.
     pub proxy_env: bool,
     /// The proxy outside that connections go through.

@@ -48,6 +48,7 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
 
 async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: &mut Record) {
     let candidates = proxy.candidates(going, record);
+    let held = candidates.is_err().then(|| proxy.holdable(going)).flatten();
     let web = candidates
         .as_ref()
         .map_or(gate::is_web(going.port()), Candidates::is_web);
@@ -63,6 +64,16 @@ async fn serve(proxy: &Proxy, mut stream: TcpStream, going: SocketAddr, record: 
     };
     record.protocol = spoken.protocol();
     let judged = match candidates.and_then(|candidates| candidates.settle(&spoken, proxy, record)) {
+        // Nobody is asked about what would be refused anyway.
+        Err(deny) if spoken != Spoken::Ended => match held.map(Judged::strict) {
+            Some(judged) if gate::fits(&judged, &spoken).is_ok() => {
+                Box::pin(proxy.hold(judged.target, deny, record)).await
+            }
+            Some(_) | None => Err(deny),
+        },
+        judged => judged,
+    };
+    let judged = match judged {
         Ok(judged) => judged,
         Err(deny) => return refuse(stream, going, record, deny).await,
     };

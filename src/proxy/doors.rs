@@ -288,7 +288,7 @@ mod tests {
         let agent = agents::load(agents::GENERIC).unwrap();
         let policy = merge(&agent, &Layers::default(), bases).unwrap().policy;
         let upstream = Upstream::new(&UpstreamProxy::default(), &[], place).unwrap();
-        let live = Live::new(Arc::new(policy), None);
+        let live = Live::new(Arc::new(policy), None, Arc::new(Nowhere));
         let proxy = Proxy::new(live, Arc::new(upstream), Arc::new(Nowhere));
         Doors::new(Arc::new(proxy), Arc::new(Nowhere), Places::new())
     }

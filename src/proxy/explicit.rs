@@ -85,7 +85,7 @@ async fn connect(
 ) {
     let going = SocketAddr::new(own, authority.port.unwrap_or(0));
     let candidates = match authority.port {
-        Some(port) => judge(proxy, &authority.host, port, &mut record),
+        Some(port) => judge(proxy, &authority.host, port, &mut record).await,
         None => Err(refusal("CONNECT without a port")),
     };
     let candidates = match candidates {
@@ -164,7 +164,7 @@ async fn forward(
     let port = asked.map_or(0, |absolute| absolute.authority.port.unwrap_or(requests::HTTP));
     let going = SocketAddr::new(own, port);
     let candidates = match asked {
-        Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record),
+        Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record).await,
         None => Err(refusal("a proxy needs CONNECT, or the URL of an HTTP server")),
     };
     // A tunnel is what leads to a port of TLS: that is refused with the rest.
@@ -225,7 +225,12 @@ async fn forward(
 }
 
 /// What was asked for, if it may be reached.
-pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -> Result<Candidates, Deny> {
+pub(super) async fn judge(
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+    record: &mut Record,
+) -> Result<Candidates, Deny> {
     record.going.set_port(port);
     let candidates = proxy.candidates_of(host, port, record);
     if let Ok(address) = host.parse::<IpAddr>()
@@ -234,5 +239,13 @@ pub(super) fn judge(proxy: &Proxy, host: &str, port: u16, record: &mut Record) -
     {
         record.going = (address.to_canonical(), port).into();
     }
-    candidates
+    match candidates {
+        Err(deny) => match proxy.holdable_of(host, port) {
+            Some(target) => Box::pin(proxy.hold(target, deny, record))
+                .await
+                .map(Candidates::from),
+            None => Err(deny),
+        },
+        candidates => candidates,
+    }
 }

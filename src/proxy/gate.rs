@@ -5,6 +5,7 @@
 //! host, a second ClientHello) is a way there that only an interception could close. On a port that a rule names, other
 //! protocols than TLS and HTTP/1 pass, since they name no host.
 
+use super::asks::{Outcome, Question};
 use super::first_bytes::Spoken;
 use super::http::Request;
 use super::judge::Judge;
@@ -148,6 +149,18 @@ impl From<Judged> for Candidates {
     }
 }
 
+impl Judged {
+    /// As if a rule without options allowed it.
+    pub(super) const fn strict(target: Target) -> Self {
+        Self {
+            target,
+            sni: Sni::Required,
+            judge: None,
+            at: None,
+        }
+    }
+}
+
 /// Whether the client of this port speaks first, and in TLS or HTTP.
 pub(super) const fn is_web(port: u16) -> bool {
     matches!(port, 80 | 443)
@@ -256,6 +269,69 @@ impl Proxy {
             Target::Address(address) => Host::Address(address.ip().to_canonical()),
         };
         Judge::new(self, host, target.port())
+    }
+
+    /// What a connection to an address could be held for, where it was denied for want of a rule.
+    pub(super) fn holdable(&self, going: SocketAddr) -> Option<Target> {
+        // A real address that was told is one of names that rules allow.
+        if !self.real().names_of(going.ip()).is_empty() {
+            return None;
+        }
+        self.target(going).ok().filter(|target| self.may_hold(target))
+    }
+
+    /// The same for a host that was asked of one of the proxies inside.
+    pub(super) fn holdable_of(&self, host: &str, port: u16) -> Option<Target> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.holdable((address, port).into());
+        }
+        let target = Target::Name(host.parse().ok()?, port);
+        self.may_hold(&target).then_some(target)
+    }
+
+    /// Whether somebody may be asked about it. What can't be reached by its number alone, as a cloud's metadata service,
+    /// needs a rule; a name of one label is none that the internet has.
+    fn may_hold(&self, target: &Target) -> bool {
+        let is_fit = match target {
+            Target::Name(name, port) => !name.is_single_label() && *port > 0,
+            Target::Address(address) => address.port() > 0 && super::refused_address(address.ip()).is_none(),
+        };
+        is_fit && self.live.asks_about(&target.action())
+    }
+
+    /// Holds the connection until somebody says whether it may go there. `deny` is what holds without an answer.
+    pub(super) async fn hold(&self, target: Target, deny: Deny, record: &mut Record) -> Result<Judged, Deny> {
+        let question = match &target {
+            Target::Name(name, port) => Question {
+                host: name.to_string(),
+                port: *port,
+            },
+            Target::Address(address) => Question {
+                host: address.ip().to_canonical().to_string(),
+                port: address.port(),
+            },
+        };
+        let host = question.to_string().parse().ok();
+        let because = |why: &str| {
+            let reason = format!("{}, and {why}", deny.reason).into();
+            Deny {
+                reason,
+                ..deny.clone()
+            }
+        };
+        match self.live.hold(question).await {
+            Outcome::Once => match self.admit(target.clone(), record) {
+                Ok(judged) => Ok(judged),
+                Err(deny) => {
+                    let ticket = host.and_then(|host| self.live.admit_once(&target.action(), host));
+                    record.ticket = Some(ticket.ok_or(deny)?);
+                    Ok(Judged::strict(target))
+                }
+            },
+            Outcome::Rules => self.admit(target, record),
+            Outcome::Late => Err(because("nobody answered in time")),
+            Outcome::NotAsked(why) => Err(because(why)),
+        }
     }
 }
 

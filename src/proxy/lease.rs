@@ -70,6 +70,11 @@ impl Leases {
         Some(addresses(index))
     }
 
+    /// Whether a name has its addresses, or there are fewer names than that.
+    pub(super) fn has_room(&self, name: &Name, most: usize) -> bool {
+        self.by_name.contains_key(name) || self.names.len() < most
+    }
+
     /// The name that an address stands for.
     pub(super) fn name_of(&self, address: IpAddr) -> Option<&Name> {
         let index = usize::try_from(index_of(address)?).ok()?;

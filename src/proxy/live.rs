@@ -3,19 +3,22 @@
 //! A connection is entered here before it is judged. So one that is judged by the old policy is found by whoever changes
 //! it, and one that isn't found is judged by the new.
 
+use super::asks::{Asks, Outcome, Question};
 use super::gate;
 use crate::policy::{
     Action, Deny, HostPattern, HostPortRule, HostRule, Name, NetworkPreset, Origin, Policy, SessionRules,
     Verdict,
 };
+use crate::supervise::{AskAnswer, Emit, Event};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::Notify;
 
 /// The policy of a running session, and what is open.
-#[derive(Debug)]
 pub struct Live {
+    events: Arc<dyn Emit>,
+    asks: Asks,
     /// As the session began.
     base: Arc<Policy>,
     /// Where an administrator keeps hosts from being allowed, and whom to ask.
@@ -49,12 +52,25 @@ pub enum ChangeError {
     TooMany,
 }
 
+/// Why an answer doesn't count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// Nobody waits for it.
+    #[error("nothing numbered {0} waits for an answer (any more)")]
+    Gone(u64),
+    /// The rules can't be changed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
 /// A connection that was let through.
 #[derive(Debug)]
 struct Open {
     action: Action,
     /// Whether each request on it is judged: such a one needs no cut when rules on requests come.
     by_request: bool,
+    /// Somebody said yes to it, and no rule does.
+    once: bool,
     cut: Arc<Cut>,
 }
 
@@ -68,8 +84,10 @@ struct Cut {
 impl Live {
     /// Begins with that policy.
     #[must_use]
-    pub fn new(policy: Arc<Policy>, locked: Option<Locked>) -> Arc<Self> {
+    pub fn new(policy: Arc<Policy>, locked: Option<Locked>, events: Arc<dyn Emit>) -> Arc<Self> {
         Arc::new(Self {
+            events,
+            asks: Asks::new(),
             base: Arc::clone(&policy),
             locked,
             session: Mutex::default(),
@@ -141,11 +159,90 @@ impl Live {
         session.rules().to_vec()
     }
 
+    /// The asks of this session.
+    #[must_use]
+    pub const fn asks(&self) -> &Asks {
+        &self.asks
+    }
+
+    /// Whether somebody is asked about such an action.
+    pub(super) fn asks_about(&self, action: &Action) -> bool {
+        self.base.network.ask && self.locked.is_none() && self.current().is_unlisted(action)
+    }
+
+    /// Waits for an answer.
+    pub(super) async fn hold(&self, question: Question) -> Outcome {
+        let begun = |number, question: &Question| {
+            self.events.emit(Event::Asked {
+                ask: number,
+                host: question.host.clone(),
+                port: question.port,
+            });
+        };
+        let ended = |number, question: &Question| {
+            self.answered(number, question, AskAnswer::None, "nobody, in time");
+        };
+        self.asks.hold(question, begun, ended).await
+    }
+
+    fn answered(&self, ask: u64, question: &Question, answer: AskAnswer, by: &str) {
+        self.events.emit(Event::Answered {
+            ask,
+            host: question.host.clone(),
+            port: question.port,
+            answer,
+            by: by.to_owned(),
+        });
+    }
+
+    /// Answers an ask; `by` tells who, such as `aca approve`. Gives what it was about as a pattern, and how many
+    /// connections waited for it.
+    ///
+    /// # Errors
+    /// See [`AnswerError`].
+    pub fn answer(
+        &self,
+        number: u64,
+        answer: AskAnswer,
+        by: &str,
+    ) -> Result<(HostPattern, usize), AnswerError> {
+        let question = self.asks.question(number).ok_or(AnswerError::Gone(number))?;
+        let pattern: HostPattern = question
+            .to_string()
+            .parse()
+            .map_err(|_| AnswerError::Gone(number))?;
+        let origin = Origin::Session(format!("{by}: {}", answer.word()));
+        let one = std::slice::from_ref(&pattern);
+        let outcome = match answer {
+            AskAnswer::Once => Outcome::Once,
+            AskAnswer::Session => {
+                self.change(one, true, &origin)?;
+                Outcome::Rules
+            }
+            AskAnswer::Denied | AskAnswer::None => {
+                // Where there is no room for the rule it is denied all the same, and asked again.
+                match self.change(one, false, &origin) {
+                    Ok(_) | Err(ChangeError::TooMany) => Outcome::Rules,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let heard = self
+            .asks
+            .answer(number, outcome)
+            .ok_or(AnswerError::Gone(number))?;
+        self.answered(number, &question, answer, by);
+        Ok((pattern, heard))
+    }
+
     /// Ends the open connections that the policy as it is now denies; tells how many.
     pub fn cut_denied(&self) -> usize {
         let policy = self.current();
         let mut count = 0;
         for open in self.open().values() {
+            if open.once && policy.is_unlisted(&open.action) {
+                continue;
+            }
             let deny = match policy.decide(&open.action) {
                 Verdict::Deny(deny) => Some(deny),
                 Verdict::Allow(allow) if allow.by_request && !open.by_request => Some(gate::refusal(
@@ -177,18 +274,7 @@ impl Live {
 
     /// Enters a connection, if the policy lets it through.
     pub(super) fn admit(self: &Arc<Self>, action: Action) -> Result<Ticket, Deny> {
-        let mut ticket = Ticket {
-            live: Arc::clone(self),
-            number: self.next.fetch_add(1, Ordering::Relaxed),
-            cut: Arc::default(),
-            by_request: false,
-        };
-        let open = Open {
-            action: action.clone(),
-            by_request: false,
-            cut: Arc::clone(&ticket.cut),
-        };
-        self.open().insert(ticket.number, open);
+        let mut ticket = self.enter(&action, false);
         match self.current().decide(&action) {
             Verdict::Allow(allow) => {
                 if allow.by_request {
@@ -203,13 +289,43 @@ impl Live {
         }
     }
 
+    /// Enters a connection that somebody said yes to, if no rule says anything of it still. `None` also where rules on
+    /// requests would count if a rule allowed it: nobody judges those here.
+    pub(super) fn admit_once(self: &Arc<Self>, action: &Action, host: HostPattern) -> Option<Ticket> {
+        let ticket = self.enter(action, true);
+        let policy = self.current();
+        let mut rules = SessionRules::default();
+        rules.add(host, true, Origin::Session(AskAnswer::Once.word().into()));
+        let allowed = match policy.with_session(&rules).decide(action) {
+            Verdict::Allow(allow) => !allow.by_request,
+            Verdict::Deny(_) => false,
+        };
+        (allowed && policy.is_unlisted(action)).then_some(ticket)
+    }
+
+    fn enter(self: &Arc<Self>, action: &Action, once: bool) -> Ticket {
+        let ticket = Ticket {
+            live: Arc::clone(self),
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            cut: Arc::default(),
+            by_request: false,
+        };
+        let open = Open {
+            action: action.clone(),
+            by_request: false,
+            once,
+            cut: Arc::clone(&ticket.cut),
+        };
+        self.open().insert(ticket.number, open);
+        ticket
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection's entry, for as long as it is open.
-#[derive(Debug)]
 pub(super) struct Ticket {
     live: Arc<Live>,
     number: u64,
@@ -288,6 +404,16 @@ mod tests {
         }
     }
 
+    struct Nobody;
+
+    impl Emit for Nobody {
+        fn emit(&self, _: Event) {}
+    }
+
+    fn events() -> Arc<dyn Emit> {
+        Arc::new(Nobody)
+    }
+
     fn said() -> Origin {
         Origin::Session("aca deny".into())
     }
@@ -298,7 +424,7 @@ mod tests {
 
     #[test]
     fn what_is_denied_now_is_cut_and_the_rest_stays() {
-        let live = Live::new(policy(&[("a.test", true), ("b.test", true)]), None);
+        let live = Live::new(policy(&[("a.test", true), ("b.test", true)]), None, events());
         let (a, b) = (
             live.admit(connect("a.test")).unwrap(),
             live.admit(connect("b.test")).unwrap(),
@@ -317,7 +443,11 @@ mod tests {
 
     #[test]
     fn what_is_open_as_a_whole_is_cut_when_rules_on_requests_come() {
-        let live = Live::new(policy(&[("a.test", true), ("GET https://b.test/x", true)]), None);
+        let live = Live::new(
+            policy(&[("a.test", true), ("GET https://b.test/x", true)]),
+            None,
+            events(),
+        );
         let (a, b) = (
             live.admit(connect("a.test")).unwrap(),
             live.admit(connect("b.test")).unwrap(),
@@ -337,7 +467,7 @@ mod tests {
     fn none_slips_through_while_the_policy_changes() {
         let open = policy(&[("a.test", true)]);
         for _ in 0..200 {
-            let live = Live::new(Arc::clone(&open), None);
+            let live = Live::new(Arc::clone(&open), None, events());
             let other = Arc::clone(&live);
             let admitting = std::thread::spawn(move || other.admit(connect("a.test")));
             live.change(&patterns(&["*"]), false, &said()).unwrap();
@@ -350,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_deny_wins_and_an_allow_takes_back_what_the_session_denied() {
-        let live = Live::new(policy(&[("a.test", true), ("b.test", false)]), None);
+        let live = Live::new(policy(&[("a.test", true), ("b.test", false)]), None, events());
         let change = |text: &str, allow| live.change(&patterns(&[text]), allow, &said()).unwrap();
         let passes = |name| live.admit(connect(name)).is_ok();
         change("a.test", false);
@@ -372,7 +502,7 @@ mod tests {
             origin: Origin::Flag("lock".into()),
             hint: "ask".into(),
         };
-        let live = Live::new(policy(&[("a.test", true)]), Some(locked.clone()));
+        let live = Live::new(policy(&[("a.test", true)]), Some(locked.clone()), events());
         let hosts = patterns(&["a.test", "b.test"]);
         assert_eq!(
             live.change(&hosts, true, &said()),
@@ -385,13 +515,13 @@ mod tests {
         );
         let mut off = (*policy(&[])).clone();
         off.network.preset = NetworkPreset::None;
-        let live = Live::new(Arc::new(off), None);
+        let live = Live::new(Arc::new(off), None, events());
         assert_eq!(live.change(&hosts, true, &said()), Err(ChangeError::Off));
     }
 
     #[test]
     fn there_is_an_end_and_then_nothing_of_a_request_counts() {
-        let live = Live::new(policy(&[]), None);
+        let live = Live::new(policy(&[]), None, events());
         let many: Vec<String> = (0..=SessionRules::MOST).map(|n| format!("n{n}.test")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(
@@ -401,12 +531,30 @@ mod tests {
         assert!(live.admit(connect("n0.test")).is_err());
     }
 
+    #[test]
+    fn a_yes_for_once_gives_way_to_every_rule() {
+        let live = Live::new(
+            policy(&[("b.test", false), ("DELETE https://c.test/**", false)]),
+            None,
+            events(),
+        );
+        let once = |name: &str| live.admit_once(&connect(name), name.parse().unwrap());
+        assert!(once("b.test").is_none(), "a rule denies it");
+        assert!(once("c.test").is_none(), "its requests would not be judged");
+        let a = once("a.test").unwrap();
+        live.change(&patterns(&["b.test"]), false, &said()).unwrap();
+        assert_eq!(live.cut_denied(), 0, "no rule says anything of it");
+        live.change(&patterns(&["a.test:443"]), false, &said()).unwrap();
+        assert_eq!(live.cut_denied(), 1);
+        assert_eq!(cut(&a).unwrap().origin, said());
+    }
+
     /// Telemetry that the agent's file denies without noise is allowed by naming it, as in the configuration.
     #[test]
     fn built_in_quiet_denials_give_way() {
         let mut quiet = (*policy(&[("t.test", false)])).clone();
         quiet.network.rules[0].quiet = true;
-        let live = Live::new(Arc::new(quiet), None);
+        let live = Live::new(Arc::new(quiet), None, events());
         live.change(&patterns(&["**.test"]), true, &said()).unwrap();
         assert!(live.admit(connect("t.test")).is_ok());
     }

@@ -37,6 +37,7 @@
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
+mod asks;
 mod budget;
 mod connection;
 mod denial;
@@ -75,8 +76,9 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
-pub use live::{ChangeError, Live, Locked};
+pub use live::{AnswerError, ChangeError, Live, Locked};
 pub use published::{Inside, InsideSockets, Listening, MadeInside, PublishError};
 pub use upstream::{Upstream, UpstreamError};
 

@@ -45,6 +45,8 @@ const WAITING_MAX: usize = 64;
 const REAL_TTL_S: u32 = 60;
 /// The port of the questions, for what counts by host.
 const DNS: u16 = 53;
+/// Names that have addresses when one gets its own that no rule allows.
+const UNLISTED_MAX: usize = 16_000;
 /// Longest name in an event.
 const TEXT_MAX: usize = 300;
 
@@ -184,6 +186,8 @@ impl Proxy {
                 (answer, None)
             }
             Question::Address(name, family) => match self.may_ask(name) {
+                // Without an address there would be no connection to ask about.
+                Err(_) if self.will_hold(name) => (self.leased(name, *family), None),
                 Err(deny) => (Answer::NoSuchName, Some(deny)),
                 Ok(Dns::Real) if self.asked().real.take(Instant::now()) => match self.charge(name) {
                     Ok(()) => return Answered::Outside(Outside::Real(name.clone(), *family)),
@@ -197,6 +201,7 @@ impl Proxy {
                 Err(refused) => (refused.0, Some(refused.1)),
             },
             Question::Service(name) | Question::Else(name) => match self.may_ask(name) {
+                Err(_) if self.will_hold(name) => (Answer::Nothing, None),
                 Err(deny) => (Answer::NoSuchName, Some(deny)),
                 Ok(_) => (Answer::Nothing, None),
             },
@@ -308,6 +313,16 @@ impl Proxy {
         } else {
             Answer::Data(data, REAL_TTL_S)
         }
+    }
+
+    /// Whether a connection to that name would be held until somebody is asked. So many names, and no more: those that rules allow need
+    /// addresses too.
+    fn will_hold(&self, name: &Name) -> bool {
+        let resolve = Action::Resolve { name: name.clone() };
+        !name.is_single_label()
+            && self.live.asks_about(&resolve)
+            && self.live.asks().is_heard()
+            && self.leases().has_room(name, UNLISTED_MAX)
     }
 
     fn leased(&self, name: &Name, family: Family) -> Answer {

@@ -132,7 +132,9 @@ pub(super) async fn serve(
     };
     record.going = (own, 0).into();
     let judged = match asked {
-        Ok((host, port)) => judge(proxy, &host, port, &mut record).map_err(|deny| (Reply::NotAllowed, deny)),
+        Ok((host, port)) => judge(proxy, &host, port, &mut record)
+            .await
+            .map_err(|deny| (Reply::NotAllowed, deny)),
         Err((reply, why)) => Err((reply, refusal(&format!("SOCKS5: {why}")))),
     };
     let candidates = match judged {

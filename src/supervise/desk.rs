@@ -1,13 +1,14 @@
 //! Does what is asked of a running session by its control socket.
 
 use super::control::Serve;
-use super::event::{Emit, Event};
+use super::event::{AskAnswer, Emit, Event};
 use super::ports::{self, Ports, PortsLocked};
-use crate::control::protocol::{Answer, NewRules, Refused, Request, RulesAdded, Status};
-use crate::policy::Origin;
-use crate::proxy::{ChangeError, Live};
+use crate::control::protocol::{Answer, Ask, Decision, NewRules, Refused, Request, RulesAdded, Status};
+use crate::policy::{HostPattern, Origin};
+use crate::proxy::{AnswerError, ChangeError, Live, Waiting};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What of a session can be asked and changed.
 pub struct Desk {
@@ -31,13 +32,55 @@ impl Serve for Desk {
     fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Status => Answer::Status(self.status()),
+            Request::Asks => asks(self.live.asks().list()),
+            Request::Watch { seen } => asks(self.live.asks().watch(seen, WATCH)),
+            Request::Decide { ask, decision } => match self.decide(ask, decision) {
+                Ok((host, connections)) => Answer::Decided {
+                    host,
+                    connections: u64::try_from(connections).unwrap_or(u64::MAX),
+                },
+                Err(refused) => Answer::Refused(refused),
+            },
             Request::Rules(new) => self.rules(&new).map_or_else(Answer::Refused, Answer::Rules),
             Request::Ports(asked) => ports::answer(self, asked).map_or_else(Answer::Refused, Answer::Ports),
         }
     }
 }
 
+/// How long whoever listens waits at once. One that is gone counts as there for as long.
+const WATCH: Duration = Duration::from_secs(5);
+
+fn asks((version, waiting): (u64, Vec<Waiting>)) -> Answer {
+    let asks = waiting.into_iter().map(|waiting| Ask {
+        number: waiting.number,
+        host: waiting.question.host,
+        port: waiting.question.port,
+        left_ms: u64::try_from(waiting.left.as_millis()).unwrap_or(u64::MAX),
+        connections: u64::try_from(waiting.connections).unwrap_or(u64::MAX),
+    });
+    Answer::Asks {
+        version,
+        asks: asks.collect(),
+    }
+}
+
 impl Desk {
+    fn decide(&self, ask: u64, decision: Decision) -> Result<(HostPattern, usize), Refused> {
+        let answer = match decision {
+            Decision::Once => AskAnswer::Once,
+            Decision::Session => AskAnswer::Session,
+            Decision::Deny => AskAnswer::Denied,
+        };
+        self.live
+            .answer(ask, answer, "aca approve")
+            .map_err(|error| match error {
+                AnswerError::Change(error) => refused(error),
+                error @ AnswerError::Gone(_) => {
+                    Refused::new(error.to_string(), "`aca approve --list` shows what waits")
+                }
+            })
+    }
+
     fn rules(&self, new: &NewRules) -> Result<RulesAdded, Refused> {
         let word = if new.allow { "allow" } else { "deny" };
         let origin = Origin::Session(format!("aca {word}"));

@@ -246,6 +246,28 @@ pub enum Event {
         /// How many open connections were ended by it.
         cut: u64,
     },
+    /// Somebody outside is asked about a connection that no rule decides.
+    Asked {
+        /// Its number in the session.
+        ask: u64,
+        /// The name, or the address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// That was answered, or nobody did in time.
+    Answered {
+        /// The number of the ask.
+        ask: u64,
+        /// The name, or the address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What was said.
+        answer: AskAnswer,
+        /// By whom, such as `aca approve`.
+        by: String,
+    },
     /// Events were left out because there were too many of one kind.
     Dropped {
         /// How many.
@@ -276,6 +298,33 @@ pub enum TrustChange {
     Removed,
 }
 
+/// What was said to an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskAnswer {
+    /// Yes, to what waits now.
+    Once,
+    /// Yes, until the session ends.
+    Session,
+    /// No, until the session ends.
+    Denied,
+    /// Nothing.
+    None,
+}
+
+impl AskAnswer {
+    /// In a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Session => "for this session",
+            Self::Denied => "no",
+            Self::None => "no answer",
+        }
+    }
+}
+
 impl Event {
     /// Whether the policy stood in the way of something that the user may want to know of.
     #[must_use]
@@ -299,6 +348,8 @@ impl Event {
             | Self::Protected { .. }
             | Self::StateNotKept { .. }
             | Self::RulesChanged { .. }
+            | Self::Asked { .. }
+            | Self::Answered { .. }
             | Self::Dropped { .. } => false,
         }
     }

@@ -46,6 +46,11 @@ impl Bucket {
         let interval = Duration::from_secs(1)
             .checked_div(per_second)
             .unwrap_or(Duration::MAX);
+        Self::every(interval, burst)
+    }
+
+    /// The same that gains one token in each `interval`.
+    pub(crate) fn every(interval: Duration, burst: u32) -> Self {
         Self {
             interval,
             window: interval.saturating_mul(burst),

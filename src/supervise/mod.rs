@@ -1,6 +1,7 @@
 //! The supervisor: what happens while the command runs.
 mod control;
 mod desk;
+mod desktop;
 mod event;
 mod flood;
 mod listening;
@@ -17,6 +18,6 @@ mod trust;
 pub mod watch;
 pub use control::Serve;
 pub use desk::Desk;
-pub use event::{EVENT_VERSION, Emit, Event, Record, TrustChange, Via};
+pub use event::{AskAnswer, EVENT_VERSION, Emit, Event, Record, TrustChange, Via};
 pub(crate) use flood::Bucket;
 pub use trust::Change;

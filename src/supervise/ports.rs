@@ -191,7 +191,7 @@ mod tests {
             session: String::new(),
             agent: String::new(),
             project: place.to_owned(),
-            live: Live::new(Arc::new(policy), None),
+            live: Live::new(Arc::new(policy), None, Arc::new(Nowhere)),
             events: Arc::new(Nowhere),
             ports: ports.map(Arc::new),
             ports_locked,

@@ -158,6 +158,10 @@ impl Run<'_> {
             Some(plan) => Some(Group::make(plan, self.session.as_str(), stage.pid())?),
             None => None,
         };
+        let desktop = match self.live.current().network.ask {
+            true => super::desktop::start(Arc::clone(&self.live)),
+            false => None,
+        };
         let steps = self.plan.stage();
         let mut standing = match stage.build(&steps, Some(&mut signals)) {
             Ok(standing) => standing,
@@ -205,6 +209,10 @@ impl Run<'_> {
         };
         // Nothing is asked of it any more.
         drop(control);
+        self.live.asks().close();
+        if let Some(desktop) = desktop {
+            drop(desktop.join());
+        }
         // The kernel takes its time to let go of the watches: meanwhile the rest is done.
         if let Some(watch) = &mut watch {
             watch.stop();

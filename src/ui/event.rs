@@ -220,6 +220,19 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 format!("{what} from now on: {} ({origin}){cut}", hosts(which)),
             )]
         }
+        Event::Asked { ask, host, port } => {
+            vec![("ask", format!("{ask}: may {host}:{port} be reached?"))]
+        }
+        Event::Answered {
+            ask,
+            host,
+            port,
+            answer,
+            by,
+        } => vec![(
+            "answer",
+            format!("{ask}: {host}:{port}: {} ({by})", answer.word()),
+        )],
         Event::Dropped { count, kind } => vec![(
             "dropped",
             format!("{count} events of kind {kind} are missing here"),

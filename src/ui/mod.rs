@@ -67,6 +67,35 @@ pub fn ask(question: &str) -> io::Result<Answer> {
     })
 }
 
+/// What a user typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A line, without blanks around it.
+    Said(String),
+    /// There will be no more.
+    End,
+    /// Nobody is there to be asked: standard input or standard error is no terminal.
+    Nobody,
+}
+
+/// Asks for a line on the terminal.
+///
+/// # Errors
+/// When it can't be read.
+pub fn question(question: &str) -> io::Result<Line> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(Line::Nobody);
+    }
+    write_error(question);
+    let mut line = String::new();
+    let count = io::stdin().lock().take(1024).read_line(&mut line)?;
+    Ok(if count == 0 {
+        Line::End
+    } else {
+        Line::Said(line.trim().to_owned())
+    })
+}
+
 /// Writes talk to standard error. A failure has nowhere to be told.
 pub fn write_error(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));

@@ -8,6 +8,7 @@
 mod support;
 
 mod addresses;
+mod asks;
 mod budgets;
 mod clients;
 mod control;

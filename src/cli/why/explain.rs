@@ -206,6 +206,20 @@ pub(super) fn explain(event: &Event) -> Explanation {
             ),
             "`aca allow` and `aca deny` say such things; with `--save` they hold for later runs too".into(),
         ]),
+        Event::Asked { host, port, .. } => Explanation::notes([
+            format!("no rule says anything of {host}:{port}, and with `--ask` somebody is asked then"),
+            "the connection waited for a minute at most; what was said is an event of its own".into(),
+        ]),
+        Event::Answered {
+            host,
+            port,
+            answer,
+            by,
+            ..
+        } => Explanation::notes([
+            format!("to {host}:{port} was said: {} ({by})", answer.word()),
+            "`aca allow` and `aca deny` change what holds for the session".into(),
+        ]),
         Event::Dropped { count, kind } => Explanation::notes([
             format!(
                 "{count} events of kind {kind} came faster than they are kept, and are missing in the log"

@@ -93,6 +93,8 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Protected { .. }
         | Event::StateNotKept { .. }
         | Event::RulesChanged { .. }
+        | Event::Asked { .. }
+        | Event::Answered { .. }
         | Event::Dropped { .. } => None,
     }
 }

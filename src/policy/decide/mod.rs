@@ -53,6 +53,8 @@ pub struct Deny {
 /// A denial, and what would allow it as data.
 struct Denied {
     deny: Deny,
+    /// No rule says anything of it, neither yes nor no.
+    unlisted: bool,
     change: Option<Change>,
 }
 
@@ -72,7 +74,17 @@ impl Denied {
             allow_line: change.as_ref().and_then(Change::line).map(Into::into),
             quiet: false,
         };
-        Box::new(Self { deny, change })
+        Box::new(Self {
+            deny,
+            unlisted: false,
+            change,
+        })
+    }
+
+    /// For want of a rule.
+    fn unlisted(mut self: Box<Self>) -> Box<Self> {
+        self.unlisted = true;
+        self
     }
 
     /// Whether it is expected.
@@ -96,6 +108,12 @@ impl Policy {
     #[must_use]
     pub fn remedy(&self, action: &Action) -> Option<Change> {
         self.judge(action).err()?.change
+    }
+
+    /// Whether an action of the network is denied only since no rule says anything of it.
+    #[must_use]
+    pub fn is_unlisted(&self, action: &Action) -> bool {
+        self.judge(action).err().is_some_and(|denied| denied.unlisted)
     }
 
     /// What the rules that allow an action say besides; the default where there is none, and for what isn't the network's.

@@ -132,7 +132,8 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
             Some(own) => own.grantable().map(Change::HostPort),
             None => opened.map(Change::Allow),
         },
-    ))
+    )
+    .unlisted())
 }
 
 /// What the rules that allow it say besides.
