@@ -30,10 +30,10 @@
 //! | pipes ([`splice`]) | 32 of 512 KiB | bytes are copied | `splice::tests` |
 //! | bytes sent ([`budget`]) | `limits.egress`, `limits.egress_per_host`; none by default | cut, later ones refused | `budgets` |
 //! | hosts with a budget of their own | 65,000 | share one | `budget::tests` |
-//! | looks for a connection's program ([`programs`]) | 4,096 wait; one part in twenty of the time | it isn't told | `programs` |
 //! | connections to published ports ([`published`]) | 500, and a quarter of all places | wait in their listeners' queues | `publish::n25_two_hundred_at_once_lose_nothing` |
 //! | time until the server inside, or a service of the host's ([`host_port`]), lets one in | 10 s | reset | `publish`, `host_ports` |
 //! | ports that lead over the wall ([`doors`]) | 256 opened while it runs | told to who asks | `doors::tests` |
+//! | looks for a connection's program ([`programs`]) | 4,096 wait; 20 ms of work at first, then 2 ms a second and 2 µs a connection | it isn't told | `programs` |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;

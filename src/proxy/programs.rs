@@ -3,8 +3,8 @@
 //! The kernel tells a socket's inode by its two addresses (sock_diag(7), asked of the sandbox's own network namespace), and
 //! `/proc` which process has a descriptor of that inode. Looking through `/proc` costs more than all else that is done
 //! for a connection, so it is done beside it: one look for all connections that wait, first at the programs that made
-//! the last ones, never for more than one part in twenty of the time. Where connections come faster than that, or end
-//! before their turn, some stay without a program; a refused one waits a moment for it.
+//! the last ones, and never for more than its budget ([`COST_PER_SECOND`] and its like). Where connections come faster than
+//! that, or end before their turn, some stay without a program; a refused one waits a moment for it.
 //!
 //! What is told is what was so when it was looked at. A program that hands its sockets to another one looks like that
 //! one, and a process that shares its descriptors with nobody's `/proc` entry like none. It is for people who wonder who
@@ -23,8 +23,14 @@ use tokio::sync::Notify;
 
 /// The longest that one look may take.
 const LOOK_MAX: Duration = Duration::from_millis(50);
-/// For how many times as long as the look worked nothing is looked for after it.
-const REST: u32 = 19;
+/// What looks may cost: some at first, some each second, and some for each connection. One look takes a few hundred
+/// microseconds, and a connection nearly as much in all: so the connections of a usual session are all told, and a flood
+/// of them costs a few hundredths more.
+const COST_BURST: Duration = Duration::from_millis(20);
+const COST_PER_SECOND: Duration = Duration::from_millis(2);
+const COST_PER_CONNECTION: Duration = Duration::from_micros(2);
+/// How long to wait before it is seen again whether there is something to spend.
+const POOR: Duration = Duration::from_millis(50);
 /// How long a refused connection waits.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 /// Connections that wait for a look; those beyond them stay without a program.
@@ -143,8 +149,25 @@ impl Programs {
     /// Answers for ever.
     pub(super) async fn serve(&self) {
         let Some(seen) = &self.seen else { return };
+        let (mut credit, mut last) = (COST_BURST, Instant::now());
+        let mut debt = Duration::ZERO;
         loop {
             self.news.notified().await;
+            let mut counted = 0;
+            loop {
+                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
+                let new = u32::try_from(waiting.saturating_sub(counted)).unwrap_or(u32::MAX);
+                counted = waiting;
+                let passed = COST_PER_SECOND.mul_f64(last.elapsed().as_secs_f64());
+                last = Instant::now();
+                credit = (credit + passed + COST_PER_CONNECTION * new).min(COST_BURST);
+                let paid = debt.min(credit);
+                (credit, debt) = (credit - paid, debt - paid);
+                if debt.is_zero() {
+                    break;
+                }
+                tokio::time::sleep(POOR).await;
+            }
             let wanted = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
             let seen = Arc::clone(seen);
             let looked = tokio::task::spawn_blocking(move || {
@@ -152,8 +175,8 @@ impl Programs {
                 seen.look(&wanted, Instant::now() + LOOK_MAX);
                 worked().saturating_sub(start)
             });
-            let Ok(took) = looked.await else { return };
-            tokio::time::sleep(took * REST).await;
+            let Ok(cost) = looked.await else { return };
+            debt += cost;
         }
     }
 }
