@@ -47,6 +47,10 @@ const OTHERS: &[(&str, &str)] = &[
         "hashes; reads a store that no sandbox is shown, as serde_json does",
     ),
     ("src/facts/ambient.rs", "the kernel's own numbers"),
+    (
+        "src/facts/certificates.rs",
+        "writes; what it reads the host trusts",
+    ),
     ("src/facts/matcher.rs", "compares names; laws by proptest"),
     ("src/facts/notes.rs", "puts names together"),
     (
@@ -72,6 +76,9 @@ const OTHERS: &[(&str, &str)] = &[
         "src/presets/tree.rs",
         "looks for words; nothing in it says where to read on",
     ),
+    ("src/proxy/intercept/metered.rs", "passes on"),
+    ("src/proxy/intercept/mod.rs", "names of protocols"),
+    ("src/proxy/intercept/store.rs", "writes"),
     ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
     ("src/proxy/judge.rs", "passes to policy/request_path.rs"),
     ("src/proxy/requests.rs", "passes to proxy/http.rs"),

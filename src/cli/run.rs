@@ -12,7 +12,7 @@ use crate::policy::PublishRule;
 use crate::proxy::{Listening, Live, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
-use crate::supervise::{Change, Emit, TrustChange};
+use crate::supervise::{Change, Emit, Interception, TrustChange};
 use crate::sys::process::{Disposition, set_disposition};
 use crate::ui;
 use rustix::fs::{FileType, fstat};
@@ -42,6 +42,8 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
             .hint("`upstream_proxy = \"none\"` goes without a proxy")
     })?;
     let published = publish(&prepared.plan)?;
+    let interception = Interception::prepare(&prepared.policy, ambient)
+        .map_err(|error| Failure::new(FailureKind::Machine, error))?;
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(
@@ -75,6 +77,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
             log.clone(),
         ),
         upstream: Arc::new(upstream),
+        interception,
         events: log.clone(),
         session: &session,
         control: prepared.places.control(),

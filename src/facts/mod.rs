@@ -4,6 +4,7 @@
 mod again;
 mod ambient;
 pub(crate) mod beneath;
+mod certificates;
 mod closed;
 mod foresee;
 mod found;
@@ -27,6 +28,7 @@ mod walker;
 
 pub(crate) use again::{look_again, look_at};
 pub use ambient::{Ambient, AmbientError};
+pub use certificates::Certificates;
 pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,

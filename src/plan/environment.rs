@@ -55,6 +55,7 @@ pub(super) fn environment(
     facts: &Facts,
     directory: &Path,
     proxies: Option<Proxies>,
+    looks_into_tls: bool,
 ) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut inside: Vec<(OsString, OsString)> = Vec::new();
     let mut dropped = Vec::new();
@@ -83,6 +84,12 @@ pub(super) fn environment(
     put(&mut inside, "ACA".into(), "1".into());
     for (name, value) in proxies.into_iter().flat_map(Proxies::variables) {
         put(&mut inside, name.into(), value.into());
+    }
+    if looks_into_tls {
+        // The user's own values are part of these files.
+        for (name, value) in super::certificates::variables() {
+            put(&mut inside, name.into(), value.into());
+        }
     }
     for (name, value) in &policy.set {
         put(&mut inside, name.into(), value.into());

@@ -1,5 +1,6 @@
 //! What will be done: pure data, made from policy and facts, printed, hashed, compared, and executed by the stage.
 
+mod certificates;
 mod effective;
 mod environment;
 mod guarantee;
@@ -14,6 +15,7 @@ mod view;
 
 pub use crate::facts::{Identity, Kind};
 pub use crate::policy::Guarantee;
+pub use certificates::{Form, looks_into_tls};
 pub use effective::Seen;
 pub use guarantee::{Degraded, Mechanism};
 pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
@@ -192,10 +194,19 @@ pub fn plan(
     system::add(facts, extras, &policy.grants, &mut entries);
     home::add(policy.home, facts, extras, needs, &mut entries)?;
     project::add(&policy, facts, needs, &mut entries)?;
+    let looks_into_tls = certificates::looks_into_tls(&policy);
+    if looks_into_tls {
+        certificates::add(&mut entries);
+    }
     let made = own::add(facts, extras, &mut entries)?;
     let directory = directory(facts, needs, &entries)?;
-    let (environment, dropped_variables) =
-        environment::environment(&policy.environment, facts, &directory, proxies(&policy.network));
+    let (environment, dropped_variables) = environment::environment(
+        &policy.environment,
+        facts,
+        &directory,
+        proxies(&policy.network),
+        looks_into_tls,
+    );
     let network = NetworkPlan {
         preset: policy.network.preset,
         capture: policy.network.capture,

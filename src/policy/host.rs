@@ -174,6 +174,15 @@ impl HostPattern {
         }
     }
 
+    /// The address that is written in it.
+    #[must_use]
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self.hosts {
+            Hosts::Address(address) => Some(address),
+            Hosts::Any | Hosts::Exactly(_) | Hosts::Below(_) | Hosts::BelowAndApex(_) => None,
+        }
+    }
+
     /// Whether it is `*`, which names no host.
     #[must_use]
     pub const fn is_any(&self) -> bool {

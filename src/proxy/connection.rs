@@ -7,7 +7,7 @@ use super::programs::Who;
 use super::reach::{Outside, reach};
 use super::record::Record;
 use super::requests::Asked;
-use super::{Proxy, explicit, host_port, questions, relay, requests};
+use super::{Proxy, explicit, host_port, intercept, questions, relay, requests};
 use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,6 +111,9 @@ pub(super) async fn carry(
     going: SocketAddr,
     record: &mut Record,
 ) {
+    if let (Some(judge), Spoken::Tls { .. }) = (&judged.judge, &spoken) {
+        return intercept::carry(stream, upstream.stream, bytes, judge, record).await;
+    }
     let begin = match spoken {
         Spoken::Http(request) => Some(requests::Begin::Request(request)),
         Spoken::Undecided => Some(requests::Begin::Undecided),

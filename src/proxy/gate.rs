@@ -352,10 +352,7 @@ pub(super) fn fits(judged: &Judged, spoken: &Spoken) -> Result<(), Deny> {
     means(judged, spoken)?;
     match spoken {
         _ if judged.judge.is_none() => Ok(()),
-        Spoken::Http(_) | Spoken::Ended => Ok(()),
-        Spoken::Tls { .. } => Err(refusal(
-            "only some requests are allowed there, and TLS hides which these are",
-        )),
+        Spoken::Http(_) | Spoken::Tls { .. } | Spoken::Ended => Ok(()),
         Spoken::Http2 | Spoken::Ssh | Spoken::Other | Spoken::Undecided | Spoken::Wrong(..) => Err(refusal(
             "only some requests are allowed there, and this is neither HTTP/1 nor TLS",
         )),

@@ -323,7 +323,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Whether some servers take the method or the path of a request from a field of that name.
-fn is_override(name: &[u8]) -> bool {
+pub(super) fn is_override(name: &[u8]) -> bool {
     let dashed = dashed(name);
     [
         &b"x-http-method-override"[..],

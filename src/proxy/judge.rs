@@ -2,11 +2,13 @@
 
 use super::gate::refusal;
 use super::http::Request;
+use super::intercept::Interceptor;
 use super::live::Live;
 use super::told::Told;
-use super::{Proxy, denial};
-use crate::policy::{Action, Deny, Host, RequestPath, Scheme, Verdict};
+use super::{Proxy, denial, http, intercept};
+use crate::policy::{Action, Deny, Host, Name, RequestPath, Scheme, Verdict};
 use crate::supervise::Event;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Longest text of a request that is told, in characters.
@@ -17,6 +19,7 @@ const TEXT_MAX: usize = 512;
 pub(super) struct Judge {
     live: Arc<Live>,
     told: Arc<Told>,
+    interceptor: Option<Arc<Interceptor>>,
     host: Host,
     port: u16,
 }
@@ -41,6 +44,7 @@ impl Judge {
         Self {
             live: Arc::clone(&proxy.live),
             told: Arc::clone(&proxy.told),
+            interceptor: proxy.interceptor.clone(),
             host,
             port,
         }
@@ -60,6 +64,38 @@ impl Judge {
             }
             Err(deny) => Err(self.refuse(line, deny)),
         }
+    }
+
+    /// What looks into TLS; `None` where the session began without.
+    pub(super) fn interceptor(&self) -> Option<&Interceptor> {
+        self.interceptor.as_deref()
+    }
+
+    /// Whom they are sent to.
+    pub(super) const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The same with the port, where that isn't the one of HTTPS, as a request names it.
+    pub(super) fn authority(&self) -> String {
+        match self.port {
+            443 => self.host.to_string(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// Whether a host that was sent in TLS, with its port, means this one.
+    pub(super) fn is(&self, sent: &str) -> bool {
+        let Some((host, port)) = intercept::split(sent) else {
+            return false;
+        };
+        let here = match &self.host {
+            Host::Name(name) => host.parse::<Name>().is_ok_and(|host| host == *name),
+            Host::Address(address) => host
+                .parse::<IpAddr>()
+                .is_ok_and(|host| host.to_canonical() == *address),
+        };
+        here && port.unwrap_or(443) == self.port
     }
 
     /// What the policy says of a method and a target in origin form.
@@ -126,6 +162,11 @@ pub(super) fn overridden() -> Deny {
     refusal(
         "the request can't be judged: a field of it names another method or path, which some servers take",
     )
+}
+
+/// Whether a field names another method or path.
+pub(super) fn is_override(name: &str) -> bool {
+    http::is_override(name.as_bytes())
 }
 
 fn printable(text: &str) -> String {

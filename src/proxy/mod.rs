@@ -53,6 +53,7 @@ mod gate;
 mod guard;
 mod host_port;
 mod http;
+mod intercept;
 mod judge;
 mod lease;
 mod live;
@@ -78,6 +79,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
+pub use intercept::{AuthorityError, Interceptor, java_store};
 pub use live::{AnswerError, ChangeError, Live, Locked};
 pub use published::{Inside, InsideSockets, Listening, MadeInside, PublishError};
 pub use upstream::{Upstream, UpstreamError};
@@ -128,12 +130,18 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
     unchecked: AtomicBool,
     programs: programs::Programs,
+    interceptor: Option<Arc<Interceptor>>,
 }
 
 impl Proxy {
     /// A gate that asks the policy as it is at each moment, and tells `events`.
     #[must_use]
-    pub fn new(live: Arc<Live>, upstream: Arc<Upstream>, events: Arc<dyn Emit>) -> Self {
+    pub fn new(
+        live: Arc<Live>,
+        upstream: Arc<Upstream>,
+        interceptor: Option<Arc<Interceptor>>,
+        events: Arc<dyn Emit>,
+    ) -> Self {
         let policy = live.current();
         let told = Arc::new(told::Told::new(events));
         let resolver = resolve::Resolver::new(&policy);
@@ -148,6 +156,7 @@ impl Proxy {
             resolver,
             upstream,
             unchecked: AtomicBool::new(false),
+            interceptor,
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Record {
     /// Why it failed.
     pub(super) failed: Option<String>,
     /// Bytes carried.
-    pub(super) counts: Counts,
+    pub(super) counts: Arc<Counts>,
     forgotten: bool,
 }
 
@@ -130,7 +130,7 @@ impl Record {
             ticket: None,
             denied: None,
             failed: None,
-            counts: Counts::default(),
+            counts: Arc::default(),
             forgotten: false,
         }
     }
@@ -149,7 +149,9 @@ impl Record {
     pub(super) fn draw_on(&mut self, budgets: &Budgets, target: &Target) -> Result<(), ()> {
         match budgets.open(target) {
             Ok(accounts) => {
-                self.counts.accounts = accounts;
+                // Nobody else counts yet: nothing was carried.
+                let counts = Arc::get_mut(&mut self.counts).ok_or(())?;
+                counts.accounts = accounts;
                 Ok(())
             }
             Err(deny) => {

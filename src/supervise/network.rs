@@ -8,7 +8,7 @@ use super::session::Source;
 use super::sockets::FirstProcess;
 use crate::launch::Channel;
 use crate::launch::protocol::Role;
-use crate::proxy::{Captured, Listening, Live, PortsAsked, Proxy, Sockets, Upstream};
+use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Upstream};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{EventfdFlags, eventfd};
 use std::net::{TcpListener, UdpSocket};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 pub(super) struct Network {
     live: Arc<Live>,
     upstream: Arc<Upstream>,
+    interceptor: Option<Arc<Interceptor>>,
     events: Arc<dyn Emit>,
     captured: Captured,
     own: Arc<OwnSockets>,
@@ -58,6 +59,7 @@ impl Network {
     pub(super) fn new(
         live: Arc<Live>,
         upstream: Arc<Upstream>,
+        interceptor: Option<Arc<Interceptor>>,
         events: Arc<dyn Emit>,
         handed_out: HandedOut,
         published: Vec<Listening>,
@@ -95,6 +97,7 @@ impl Network {
         let network = Self {
             live,
             upstream,
+            interceptor,
             events,
             captured,
             own,
@@ -150,7 +153,7 @@ impl Source for Network {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
-        let proxy = Proxy::new(live, upstream, Arc::clone(&self.events));
+        let proxy = Proxy::new(live, upstream, self.interceptor.clone(), Arc::clone(&self.events));
         let proxy = Arc::new(proxy.with_programs(self.seen.take()));
         let (captured, own) = (self.captured, self.own());
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {

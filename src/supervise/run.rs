@@ -3,6 +3,7 @@
 use super::control::{self, Control};
 use super::desk::Desk;
 use super::event::{Emit, Event};
+use super::interception::Interception;
 use super::listening::Offers;
 use super::network::{HandedOut, Network};
 use super::notify::Roots;
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     pub live: Arc<Live>,
     /// The proxy outside, where there is one.
     pub upstream: Arc<Upstream>,
+    /// What looks into TLS, where rules need it.
+    pub interception: Option<Interception>,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -162,7 +165,10 @@ impl Run<'_> {
             true => super::desktop::start(Arc::clone(&self.live)),
             false => None,
         };
-        let steps = self.plan.stage();
+        let mut steps = self.plan.stage();
+        if let Some(interception) = &self.interception {
+            interception.supply(&mut steps);
+        }
         let mut standing = match stage.build(&steps, Some(&mut signals)) {
             Ok(standing) => standing,
             Err(LaunchError::Interrupted) => {
@@ -323,6 +329,7 @@ impl Run<'_> {
         let (network, listeners) = Network::new(
             Arc::clone(&self.live),
             Arc::clone(&self.upstream),
+            self.interception.as_ref().map(Interception::interceptor),
             Arc::clone(&self.events),
             handed_out,
             published,

@@ -15,6 +15,7 @@ mod control;
 mod explicit;
 mod host_ports;
 mod hostile;
+mod intercept;
 mod lab;
 mod live;
 mod load;

@@ -1,0 +1,324 @@
+//! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
+//! Bodies stream both ways as they come.
+
+use super::fields;
+use crate::policy::Deny;
+use crate::policy::Scheme;
+use crate::proxy::gate::refusal;
+use crate::proxy::judge::{self, Judge, Line};
+use http_body_util::{Either, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::{http1, http2};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version, upgrade};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// How long a kept-alive connection may wait for its next request's head, and that may take.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// Bytes of a head.
+const HEAD_MAX: usize = 64 * 1024;
+const HEAD_MAX_HTTP2: u32 = 64 * 1024;
+/// Requests of HTTP/2 at once.
+const STREAMS_MAX: u32 = 128;
+
+/// What is passed on, or a text of ours.
+pub(super) type Body = Either<Incoming, Full<Bytes>>;
+
+/// Tasks of one connection: they end with it.
+#[derive(Clone, Default)]
+pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while set.try_join_next().is_some() {}
+        set.spawn(task);
+    }
+
+    /// Waits for them.
+    pub(super) async fn finish(&self) {
+        let mut set = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        while set.join_next().await.is_some() {}
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.spawn(task);
+    }
+}
+
+/// The way outside.
+pub(super) enum Outgoing {
+    /// One request at a time.
+    Http1(tokio::sync::Mutex<http1::SendRequest<Body>>),
+    /// Many.
+    Http2(http2::SendRequest<Body>),
+    /// None, and why.
+    None(String),
+}
+
+impl Outgoing {
+    /// Begins to speak; `closed` is told when the server has ended.
+    pub(super) async fn begin<S>(
+        stream: S,
+        http2: bool,
+        tasks: &Tasks,
+        closed: &Arc<Notify>,
+    ) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = TokioIo::new(stream);
+        let closed = Arc::clone(closed);
+        if http2 {
+            let mut builder = http2::Builder::new(tasks.clone());
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEAD_MAX_HTTP2);
+            let (sender, connection) = builder.handshake(stream).await?;
+            tasks.spawn(async move {
+                connection.await.ok();
+                closed.notify_one();
+            });
+            Ok(Self::Http2(sender))
+        } else {
+            let (sender, connection) = http1::Builder::new()
+                .preserve_header_case(true)
+                .handshake(stream)
+                .await?;
+            tasks.spawn(async move {
+                connection.with_upgrades().await.ok();
+                closed.notify_one();
+            });
+            Ok(Self::Http1(tokio::sync::Mutex::new(sender)))
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::Http1(sender) => {
+                let mut sender = sender.lock().await;
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                let mut sender = sender.clone();
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            // Asked before.
+            Self::None(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What the requests of a connection share.
+pub(super) struct Shared {
+    judge: Judge,
+    outgoing: Outgoing,
+    tasks: Tasks,
+}
+
+impl Shared {
+    /// For one connection.
+    pub(super) const fn new(judge: Judge, outgoing: Outgoing, tasks: Tasks) -> Self {
+        Self {
+            judge,
+            outgoing,
+            tasks,
+        }
+    }
+}
+
+/// Serves the client until it is done, or the server is.
+pub(super) async fn serve<S>(
+    stream: TokioIo<S>,
+    http2: bool,
+    shared: Arc<Shared>,
+    closed: &Notify,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let tasks = shared.tasks.clone();
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { exchange(&shared, request).await }
+    });
+    if http2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(tasks);
+        builder
+            .timer(TokioTimer::new())
+            .max_header_list_size(HEAD_MAX_HTTP2)
+            .max_concurrent_streams(STREAMS_MAX);
+        let connection = builder.serve_connection(stream, service);
+        tokio::pin!(connection);
+        tokio::select! {
+            done = connection.as_mut() => return done,
+            () = closed.notified() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    } else {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .max_buf_size(HEAD_MAX)
+            .preserve_header_case(true)
+            .serve_connection(stream, service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        tokio::select! {
+            done = connection.as_mut() => return done,
+            () = closed.notified() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    }
+}
+
+async fn exchange(shared: &Shared, mut request: Request<Incoming>) -> hyper::Result<Response<Body>> {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", |path| path.as_str())
+        .to_owned();
+    let line = Line::new(Scheme::Https, request.method().as_str(), &target);
+    let judge = &shared.judge;
+    if let Err(refused) = judged(judge, &request, &target) {
+        let (status, deny) = *refused;
+        return Ok(text(status, "denied", judge.refuse(line, deny).text));
+    }
+    if let Outgoing::None(why) = &shared.outgoing {
+        judge.tell(line, None, Some(StatusCode::BAD_GATEWAY.as_u16()));
+        return Ok(text(StatusCode::BAD_GATEWAY, "failed", format!("aca: {why}\n")));
+    }
+    let websocket = fields::asks_for_websocket(&request).then(|| upgrade::on(&mut request));
+    if fields::outgoing(&mut request, &judge.authority()).is_err() {
+        let deny = refusal("the request's target can't be understood");
+        return Ok(text(
+            StatusCode::FORBIDDEN,
+            "denied",
+            judge.refuse(line, deny).text,
+        ));
+    }
+    let mut answer = match shared.outgoing.send(request.map(Either::Left)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            judge.tell(line, None, None);
+            // As if there had been nobody between: the connection ends, and the client may try another.
+            return Err(error);
+        }
+    };
+    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    match websocket {
+        Some(inside) if switches => {
+            let outside = upgrade::on(&mut answer);
+            shared.tasks.spawn(async move {
+                if let (Ok(inside), Ok(outside)) = tokio::join!(inside, outside) {
+                    let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
+                    tokio::io::copy_bidirectional(&mut inside, &mut outside)
+                        .await
+                        .ok();
+                }
+            });
+        }
+        Some(_) | None if switches => {
+            let why = "aca: the server changed the protocol, and nobody asked for that\n";
+            judge.tell(line, None, Some(StatusCode::BAD_GATEWAY.as_u16()));
+            return Ok(text(StatusCode::BAD_GATEWAY, "failed", why.to_owned()));
+        }
+        Some(_) | None => {}
+    }
+    judge.tell(line, None, Some(answer.status().as_u16()));
+    fields::incoming(answer.headers_mut(), switches);
+    Ok(answer.map(Either::Left))
+}
+
+/// Whether the request is for this host, and the rules let it pass.
+fn judged(judge: &Judge, request: &Request<Incoming>, target: &str) -> Result<(), Box<(StatusCode, Deny)>> {
+    let forbidden = |deny| Box::new((StatusCode::FORBIDDEN, deny));
+    if request.method() == Method::CONNECT {
+        return Err(forbidden(refusal("CONNECT asks for a tunnel to another host")));
+    }
+    for sent in hosts(request).map_err(|why| forbidden(refusal(why)))? {
+        if !judge.is(&sent) {
+            // A client that takes one connection for several hosts opens another (RFC 9110 15.5.20).
+            let shown: String = sent.chars().take(255).filter(char::is_ascii_graphic).collect();
+            let why = format!("the request's host `{shown}` is not the one that was connected to");
+            return Err(Box::new((StatusCode::MISDIRECTED_REQUEST, refusal(&why))));
+        }
+    }
+    if request
+        .headers()
+        .keys()
+        .any(|name| judge::is_override(name.as_str()))
+    {
+        return Err(forbidden(judge::overridden()));
+    }
+    judge
+        .ask(Scheme::Https, request.method().as_str(), target.as_bytes())
+        .map_err(forbidden)
+}
+
+/// Every host that a request names; none is an error, and so are two fields.
+fn hosts(request: &Request<Incoming>) -> Result<Vec<String>, &'static str> {
+    let mut all: Vec<String> = request
+        .uri()
+        .authority()
+        .map(ToString::to_string)
+        .into_iter()
+        .collect();
+    let mut fields = request.headers().get_all(HOST).iter();
+    if let Some(field) = fields.next() {
+        all.push(
+            field
+                .to_str()
+                .map_err(|_| "a Host field that isn't text")?
+                .to_owned(),
+        );
+    } else if request.version() < Version::HTTP_2 {
+        return Err("no Host field");
+    }
+    if fields.next().is_some() {
+        return Err("more than one Host field");
+    }
+    let scheme = request.uri().scheme_str();
+    if scheme.is_some_and(|scheme| scheme != "https") {
+        return Err("a URL of another scheme");
+    }
+    if all.is_empty() { Err("no host") } else { Ok(all) }
+}
+
+fn text(status: StatusCode, word: &'static str, text: String) -> Response<Body> {
+    let mut answer = Response::new(Either::Right(Full::new(Bytes::from(text))));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-aca-sandbox", HeaderValue::from_static(word));
+    answer
+}
+
+/// A host as it is sent, split from its port.
+pub(in crate::proxy) fn split(text: &str) -> Option<(String, Option<u16>)> {
+    if text.contains('@') {
+        return None;
+    }
+    let uri: Uri = format!("https://{text}/").parse().ok()?;
+    let authority = uri.authority()?;
+    let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let has_port = authority.as_str().len() > authority.host().len();
+    match (has_port, authority.port_u16()) {
+        (true, None) => None,
+        (_, port) => Some((bare.to_owned(), port)),
+    }
+}
