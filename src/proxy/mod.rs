@@ -136,12 +136,7 @@ pub struct Proxy {
 impl Proxy {
     /// A gate that asks the policy as it is at each moment, and tells `events`.
     #[must_use]
-    pub fn new(
-        live: Arc<Live>,
-        upstream: Arc<Upstream>,
-        interceptor: Option<Arc<Interceptor>>,
-        events: Arc<dyn Emit>,
-    ) -> Self {
+    pub fn new(live: Arc<Live>, upstream: Arc<Upstream>, events: Arc<dyn Emit>) -> Self {
         let policy = live.current();
         let told = Arc::new(told::Told::new(events));
         let resolver = resolve::Resolver::new(&policy);
@@ -156,7 +151,7 @@ impl Proxy {
             resolver,
             upstream,
             unchecked: AtomicBool::new(false),
-            interceptor,
+            interceptor: None,
         }
     }
 
@@ -168,6 +163,13 @@ impl Proxy {
             programs: programs::Programs::new(seen),
             ..self
         }
+    }
+
+    /// With what looks into TLS: without it nothing passes where rules ask for requests in there.
+    #[must_use]
+    pub fn with_interceptor(mut self, interceptor: Option<Arc<Interceptor>>) -> Self {
+        self.interceptor = interceptor;
+        self
     }
 
     /// Serves the sockets, and changes which ports lead over the wall as it is `asked` to, until `stop` is done. Connections

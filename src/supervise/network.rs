@@ -153,8 +153,10 @@ impl Source for Network {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
-        let proxy = Proxy::new(live, upstream, self.interceptor.clone(), Arc::clone(&self.events));
-        let proxy = Arc::new(proxy.with_programs(self.seen.take()));
+        let proxy = Proxy::new(live, upstream, Arc::clone(&self.events))
+            .with_programs(self.seen.take())
+            .with_interceptor(self.interceptor.clone());
+        let proxy = Arc::new(proxy);
         let (captured, own) = (self.captured, self.own());
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {
             // splice(2) into a socket whose other end is gone sends this signal to the thread, whatever the process
