@@ -362,7 +362,12 @@ proptest! {
     fn a_request_and_its_connection_agree(written in written(), action in request()) {
         let policy = merged(&written, None);
         match policy.decide(&connection(&action).unwrap()) {
-            Verdict::Deny(_) => prop_assert!(!is_allowed(&policy, &action)),
+            Verdict::Deny(_) => {
+                prop_assert!(!is_allowed(&policy, &action));
+                let Action::Request { host, port, .. } = &action else { unreachable!() };
+                let concerned = policy.network.rules.iter().any(|rule| rule.pattern.concerns(host, *port));
+                prop_assert!(!concerned || !policy.is_unlisted(&connection(&action).unwrap()));
+            }
             Verdict::Allow(Allow { by_request: false, .. }) => prop_assert!(is_allowed(&policy, &action)),
             Verdict::Allow(_) => {
                 let said = policy.network.rules.iter().any(|rule| rule.pattern.requests().is_some());

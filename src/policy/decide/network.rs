@@ -124,7 +124,7 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
             by_request: !concerning.is_empty() && matches!(asked, Asked::Connection(..)),
         });
     }
-    Err(Denied::new(
+    let denied = Denied::new(
         None,
         preset(network),
         "no rule allows it",
@@ -132,8 +132,13 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
             Some(own) => own.grantable().map(Change::HostPort),
             None => opened.map(Change::Allow),
         },
-    )
-    .unlisted())
+    );
+    // A yes to the host as a whole would pass over what rules say of its requests.
+    Err(if concerning.is_empty() {
+        denied.unlisted()
+    } else {
+        denied
+    })
 }
 
 /// What the rules that allow it say besides.
