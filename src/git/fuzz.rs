@@ -41,7 +41,7 @@ pub fn advertisement(mut bytes: &[u8]) {
     let mut advertisement = PushAdvertisement::default();
     while let Ok(Some((packet, length))) = take(bytes) {
         if let super::packet::Packet::Data(data) = packet {
-            fetch_capability(data);
+            drop(fetch_capability(data));
         }
         let Ok(said) = advertisement.accept(packet) else {
             return;
@@ -82,7 +82,7 @@ fn read_object(kind: ObjectKind, content: &[u8]) {
             }
         }
         ObjectKind::Tag => {
-            tagged(content, format);
+            let _tagged = tagged(content, format);
         }
         ObjectKind::Blob => {}
     }
