@@ -6,9 +6,12 @@
 use crate::audit::SessionId;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat, fstat, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Pid, test_kill_process};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +37,9 @@ pub enum PlaceError {
         why: String,
     },
 }
+
+/// Entries of the directory that are looked at when a session ends.
+const SWEPT_MAX: usize = 100;
 
 /// The directory.
 #[derive(Debug)]
@@ -89,7 +95,8 @@ impl Directory {
     /// # Errors
     /// See [`PlaceError`].
     pub fn listen(self, session: &SessionId) -> Result<Listener, PlaceError> {
-        let (name, before) = (session.as_str().to_owned(), format!("{session}.new"));
+        let own = rustix::process::getpid().as_raw_nonzero();
+        let (name, before) = (session.as_str().to_owned(), format!("{session}.{own}"));
         let path = self.path.join(&name);
         let io_failed = |call| {
             let path = path.clone();
@@ -150,6 +157,35 @@ impl Directory {
         }
     }
 
+    /// Removes what killed supervisors left: sockets that nobody listens on, and those that never got their name.
+    fn sweep(&self) {
+        let Ok(read) = rustix::fs::Dir::read_from(&self.opened) else {
+            return;
+        };
+        for entry in read.flatten().take(SWEPT_MAX) {
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
+            let is_left = match name.split_once('.') {
+                None => name.parse::<SessionId>().is_ok() && self.is_refused(name),
+                Some((_, maker)) => is_gone(maker),
+            };
+            if is_left {
+                unlinkat(&self.opened, name, AtFlags::empty()).ok();
+            }
+        }
+    }
+
+    /// Whether nobody listens on a socket. One that is busy isn't waited for.
+    fn is_refused(&self, name: &str) -> bool {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok(socket) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
+            return false;
+        };
+        SocketAddrUnix::new(self.reach(name).as_bytes())
+            .is_ok_and(|address| connect(&socket, &address) == Err(Errno::CONNREFUSED))
+    }
+
     fn reach(&self, name: &str) -> OsString {
         format!("/proc/self/fd/{}/{name}", self.opened.as_raw_fd()).into()
     }
@@ -167,7 +203,14 @@ pub struct Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         unlinkat(&self.directory.opened, &self.name, AtFlags::empty()).ok();
+        self.directory.sweep();
     }
+}
+
+/// Whether there is no process of that number; `false` for what is none.
+fn is_gone(number: &str) -> bool {
+    let pid = number.parse().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 fn failed(call: &'static str, path: &Path, errno: Errno) -> PlaceError {
@@ -221,6 +264,26 @@ mod tests {
         assert!(directory.connect(&id(2)).unwrap().is_some());
         assert_eq!(directory.sessions().unwrap(), [id(2)]);
         drop(living);
+    }
+
+    #[test]
+    fn what_killed_ones_left_goes_with_the_next_that_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("control");
+        let listen = |chance| Directory::make(&at).unwrap().listen(&id(chance)).unwrap();
+        let (killed, living, ending) = (listen(1), listen(2), listen(3));
+        rustix::net::shutdown(&killed.socket, rustix::net::Shutdown::Both).unwrap();
+        let own = std::process::id();
+        // No process has the first number (proc_sys_kernel(5), pid_max).
+        for (number, stays) in [("99999999", false), (&own.to_string(), true), ("x", true)] {
+            fs::write(at.join(format!("{}.{number}", id(4))), "").unwrap();
+            drop(listen(5));
+            assert_eq!(at.join(format!("{}.{number}", id(4))).exists(), stays, "{number}");
+        }
+        drop(ending);
+        let directory = Directory::open(&at).unwrap().unwrap();
+        assert_eq!(directory.sessions().unwrap(), [id(2)]);
+        drop((living, killed));
     }
 
     #[test]
