@@ -64,11 +64,9 @@ pub enum Role {
     Tcp,
     /// A UDP socket that gets DNS questions.
     Dns,
-    /// A netlink socket that tells of the sandbox's sockets (sock_diag(7)).
-    Sockets,
     /// A listening TCP socket on the loopback inside, at the port of a service of the host's.
     HostPort(u16),
-    /// A netlink socket that tells what listens inside (sock_diag(7)).
+    /// A netlink socket that tells of the sockets inside (sock_diag(7)); one for each who asks.
     Diagnosis,
 }
 

@@ -19,26 +19,22 @@ const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 /// Where the proxies are as seen inside. Both speak HTTP and SOCKS5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Proxies {
-    /// The one that is named for HTTP.
+    /// The one that speaks HTTP.
     pub(super) http: SocketAddr,
-    /// The one that is named for SOCKS5.
-    pub(super) socks: SocketAddr,
 }
 
 impl Proxies {
     /// The variables that clients go by, in both spellings. npm, pip, cargo, git, curl, wget and Go's clients read these;
     /// Node's own needs to be told to. Java's reads no variable that it wouldn't announce at each start
-    /// (`JAVA_TOOL_OPTIONS`), so none is set.
+    /// (`JAVA_TOOL_OPTIONS`), so none is set. For all other protocols it is the HTTP proxy as well: libraries stop at a
+    /// SOCKS proxy that they have no code for (httpx), and whoever wants one finds it.
     fn variables(self) -> Vec<(&'static str, String)> {
-        let (http, socks) = (
-            format!("http://{}", self.http),
-            format!("socks5h://{}", self.socks),
-        );
+        let http = format!("http://{}", self.http);
         let mut all = Vec::new();
         for (upper, lower, value) in [
             ("HTTP_PROXY", "http_proxy", http.as_str()),
             ("HTTPS_PROXY", "https_proxy", &http),
-            ("ALL_PROXY", "all_proxy", &socks),
+            ("ALL_PROXY", "all_proxy", &http),
             ("NO_PROXY", "no_proxy", NO_PROXY),
         ] {
             all.push((upper, value.to_owned()));

@@ -275,11 +275,11 @@ pub fn plan(
 /// would have, gives their addresses here whatever was asked: programs reach the same gate, and nothing else.
 fn proxies(network: &NetworkPolicy) -> Option<Proxies> {
     let (address, _) = linux::OWN_ADDRESSES;
-    let [http, socks] = linux::PROXY_PORTS.map(|port| SocketAddr::from((address, port)));
+    let [http, _socks] = linux::PROXY_PORTS.map(|port| SocketAddr::from((address, port)));
     let told = match network.capture {
         Capture::Auto | Capture::Redirect | Capture::Ports => network.proxy_env,
     };
-    (told && network.preset != NetworkPreset::None).then_some(Proxies { http, socks })
+    (told && network.preset != NetworkPreset::None).then_some(Proxies { http })
 }
 
 /// Ports lead nowhere where the network is off.

@@ -71,15 +71,14 @@ impl Network {
             host_ports: Vec::new(),
             published,
         };
-        let (mut diagnoses, mut seen) = (Vec::new(), None);
+        let mut diagnoses = Vec::new();
         for (role, descriptor) in handed_out.sockets {
             own.add(&descriptor);
             match role {
                 Role::Tcp => sockets.captured.push(TcpListener::from(descriptor)),
                 Role::Dns => sockets.questions.push(UdpSocket::from(descriptor)),
                 Role::HostPort(port) => sockets.host_ports.push((port, TcpListener::from(descriptor))),
-                Role::Diagnosis => diagnoses.push(Listeners::new(descriptor)),
-                Role::Sockets => seen = Some((descriptor, handed_out.first)),
+                Role::Diagnosis => diagnoses.push(descriptor),
             }
         }
         let captured = if handed_out.redirected {
@@ -92,8 +91,10 @@ impl Network {
         let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .ok()
             .map(Arc::new);
-        let offers = diagnoses.pop();
-        let ports = Ports::new(asking, woken.clone(), diagnoses.pop(), Arc::clone(&own));
+        let offers = diagnoses.pop().map(Listeners::new);
+        let seen = diagnoses.pop().map(|socket| (socket, handed_out.first));
+        let listeners = diagnoses.pop().map(Listeners::new);
+        let ports = Ports::new(asking, woken.clone(), listeners, Arc::clone(&own));
         let network = Self {
             live,
             upstream,

@@ -5,14 +5,14 @@ use super::netlink::{ACK, Batch, CREATE, EXCL, REQUEST, attribute};
 use crate::launch::protocol::{Role, StageError};
 use crate::plan::linux::{CAPTURE_PORT, DNS_PORT, OWN_ADDRESSES, PROXY_PORTS};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, netlink, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 const NETLINK_ROUTE: u32 = 0;
 const NETLINK_SOCK_DIAG: u32 = 4;
-/// Readers of what listens: the thread that tells of it, and the one that is asked.
-const DIAGNOSES: usize = 2;
+/// Who asks: the thread that offers what listens, the one that answers `aca ports`, and the gate.
+const DIAGNOSES: usize = 3;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const INET: u8 = 2;
@@ -105,15 +105,6 @@ pub(super) fn listeners(redirected: bool, ports: &[u16]) -> Result<Vec<(Role, Ow
             Err(error) => return Err(error),
         }
     }
-    // Without it nobody can tell which program made a connection: no reason not to start.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let told = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        flags,
-        Some(netlink::SOCK_DIAG),
-    );
-    sockets.extend(told.ok().map(|socket| (Role::Sockets, socket)));
     Ok(sockets)
 }
 
@@ -179,7 +170,7 @@ fn stream(v4: bool) -> Result<OwnedFd, StageError> {
     Ok(socket)
 }
 
-/// Sockets that tell what listens inside: one for each reader. None where the kernel hasn't them.
+/// Sockets that tell of those inside, what listens and who made a connection: one for each reader. None where the kernel hasn't them.
 pub(super) fn diagnosis() -> Vec<(Role, OwnedFd)> {
     let open = || super::netlink::open(NETLINK_SOCK_DIAG).ok();
     std::iter::repeat_with(open)
