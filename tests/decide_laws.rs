@@ -7,7 +7,8 @@ mod support;
 use aca::cli::{Command, Parsed, RunFlags, parse};
 use aca::config::{Bases, Layers, Places, load, merge};
 use aca::policy::{
-    Access, Action, Allow, Deny, Host, HostRule, NetworkPreset, Origin, PathRule, Policy, Scheme, Verdict,
+    Access, Action, Allow, Deny, GitOperation, Host, HostRule, NetworkPreset, Origin, PathRule, Policy,
+    Scheme, Verdict,
 };
 use aca::{agents, policy::Change};
 use proptest::prelude::*;
@@ -30,6 +31,7 @@ const NAMES: [&str; 9] = [
 ];
 const ADDRESSES: [&str; 4] = ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"];
 const PORTS: [u16; 5] = [0, 22, 80, 443, 8080];
+const REPOSITORIES: [&str; 3] = ["git@a.test:x/y", "ssh://a.test:22/x/y", "b.test:z"];
 const WORDS: [&str; 2] = ["git", "push"];
 
 /// A configuration file and flags, as somebody could write them.
@@ -194,12 +196,18 @@ fn action() -> impl Strategy<Value = Action> {
     let odd = prop::collection::vec(select(&[b'a', b'*', b'?', 0xff, b'\n', b'\''][..]), 1..4)
         .prop_map(|bytes| Path::new("/srv/o").join(std::ffi::OsStr::from_bytes(&bytes)));
     let path = || prop_oneof![4 => path(), 1 => odd.clone()];
+    let operation = select(&[GitOperation::Fetch, GitOperation::Push][..]);
+    let repository = select(&REPOSITORIES[..]).prop_map(|text| text.parse().unwrap());
     let argv = prop::collection::vec(select(&WORDS[..]).prop_map(OsString::from), 0..4);
     prop_oneof![
         name().prop_map(|name| Action::Resolve { name }),
         (name(), port()).prop_map(|(name, port)| Action::Connect { name, port }),
         (address, port()).prop_map(|(address, port)| Action::ConnectAddress { address, port }),
         request(),
+        (operation, repository).prop_map(|(operation, repository)| Action::Git {
+            operation,
+            repository
+        }),
         path().prop_map(|path| Action::Read { path }),
         path().prop_map(|path| Action::Write { path }),
         argv.prop_map(|argv| Action::Execute { argv }),
@@ -283,6 +291,7 @@ fn is_at(rule: &HostRule, action: &Action) -> bool {
             rule.pattern.matches_address(*address, *port, !rule.allow)
         }
         Action::Request { .. }
+        | Action::Git { .. }
         | Action::Resolve { .. }
         | Action::Read { .. }
         | Action::Write { .. }
@@ -324,6 +333,7 @@ fn shuffled(policy: &Policy, seed: u64) -> Policy {
     shuffle(&mut other.network.rules, &mut seed);
     shuffle(&mut other.network.resolve, &mut seed);
     shuffle(&mut other.commands, &mut seed);
+    shuffle(&mut other.git.rules, &mut seed);
     other
 }
 
@@ -335,7 +345,7 @@ proptest! {
         let policy = merged(&written, None);
         if let Verdict::Deny(deny) = policy.decide(&action) {
             prop_assert!(!deny.reason.is_empty());
-            let built_in = matches!(&deny.origin, Origin::BuiltIn(name) if name.starts_with("network preset") || name == "view");
+            let built_in = matches!(&deny.origin, Origin::BuiltIn(name) if name.starts_with("network preset") || name == "view" || name == "git over ssh");
             prop_assert!(deny.rule.is_some() || built_in, "{deny:?}");
             prop_assert_eq!(deny.allow_with, policy.remedy(&action).as_ref().map(Change::flag));
         } else {
@@ -435,6 +445,10 @@ proptest! {
                     Action::Connect { port, .. }
                     | Action::ConnectAddress { port, .. }
                     | Action::Request { port, .. } => *port == 0,
+                    // None is pushed to, and a network that is off isn't switched on for it.
+                    Action::Git { operation, .. } => {
+                        *operation == GitOperation::Push || policy.network.preset == NetworkPreset::None
+                    }
                     Action::Resolve { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
                 };
                 let off = policy.network.preset == NetworkPreset::None

@@ -17,6 +17,8 @@ const READERS: &[(&str, &str)] = &[
     ("src/git/advertisement.rs", "git_advertisement"),
     ("src/git/commit.rs", "git_pack"),
     ("src/git/delta.rs", "git_pack"),
+    ("src/git/fetch.rs", "git_advertisement"),
+    ("src/git/frame.rs", "git_frames"),
     ("src/git/object_id.rs", "git_push"),
     ("src/git/objects.rs", "git_pack"),
     ("src/git/pack.rs", "git_pack"),
@@ -79,7 +81,16 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/proxy/intercept/metered.rs", "passes on"),
     ("src/proxy/intercept/mod.rs", "names of protocols"),
     ("src/proxy/intercept/store.rs", "writes"),
+    (
+        "src/policy/git.rs",
+        "a rule of the user's; what comes from inside is read by git/ssh_words.rs",
+    ),
     ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
+    (
+        "src/proxy/git_ssh/carry.rs",
+        "passes to git/frame.rs and git/fetch.rs",
+    ),
+    ("src/proxy/git_ssh/mod.rs", "passes to git/frame.rs"),
     ("src/proxy/judge.rs", "passes to policy/request_path.rs"),
     ("src/proxy/requests.rs", "passes to proxy/http.rs"),
     (

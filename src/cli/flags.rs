@@ -3,12 +3,14 @@
 use crate::{
     config::{
         FixedAddress, Settings,
-        layer::{Located, WrittenLimits},
+        layer::{Located, WrittenLimits, WrittenRepository},
         path::WrittenPath,
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
-    policy::{Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published},
+    policy::{
+        Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published, Repository,
+    },
 };
 use clap::{
     Args, Subcommand,
@@ -434,6 +436,9 @@ pub struct RunFlags {
     /// Let the host reach a server inside at its localhost: `PORT`, `HOST:INSIDE`, or `:INSIDE` for any free port
     #[arg(long, value_name = "[[ADDR:]HOST:]PORT")]
     pub publish: Vec<Published>,
+    /// Let git inside fetch a repository through your own ssh: `user@host:path` or `ssh://user@host:port/path`
+    #[arg(long, value_name = "URL")]
+    pub git_fetch: Vec<Repository>,
     /// Keep a variable, or set it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
@@ -528,6 +533,18 @@ impl RunFlags {
                 .publish
                 .iter()
                 .map(|port| flagged("--publish", port, *port))
+                .collect(),
+            repositories: self
+                .git_fetch
+                .iter()
+                .map(|repository| {
+                    let (repository, fetch) = (repository.clone(), true);
+                    flagged(
+                        "--git-fetch",
+                        repository.to_string(),
+                        WrittenRepository { repository, fetch },
+                    )
+                })
                 .collect(),
             environment: self
                 .env

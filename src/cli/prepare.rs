@@ -10,7 +10,7 @@ use crate::control::protocol::Refused;
 use crate::facts::{self, Ambient, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
-use crate::policy::{Action, Home, Origin, Place, Policy, Verdict};
+use crate::policy::{Action, GitRule, Home, NetworkPreset, Origin, Place, Policy, Verdict};
 use crate::presets;
 use crate::proxy::Locked;
 use crate::supervise::Event;
@@ -127,6 +127,7 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         current: &ambient.directory,
     };
     let mut merged = config::merge(&agent, &layers, bases)?;
+    add_remotes(&project, &mut merged);
     let said = std::mem::take(&mut merged.waiting);
     let waiting = (!said.is_empty()).then(|| Waiting {
         path: project.root.join(config::PROJECT_FILE),
@@ -143,6 +144,24 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         merged,
         waiting,
     })
+}
+
+/// The project's own remotes may be fetched without a word of the user's, where git hosts may be reached at all. That is
+/// nobody's choice: it goes no further than an administrator's lock.
+fn add_remotes(project: &Project, merged: &mut Merged) {
+    let wide = merged.policy.network.preset >= NetworkPreset::Dev && merged.allow_locked.is_none();
+    let Some(layout) = project.git.as_ref().filter(|_| wide) else {
+        return;
+    };
+    for url in facts::remote_urls(layout) {
+        // One of this machine, or of another protocol, isn't reached that way.
+        let Ok(repository) = url.parse() else { continue };
+        merged.policy.git.rules.push(GitRule {
+            repository,
+            fetch: true,
+            origin: Origin::BuiltIn("the project's own remotes".into()),
+        });
+    }
 }
 
 /// Looks at the project and the machine, and makes the plan.
@@ -431,6 +450,7 @@ fn extras(
         own_links: Vec::new(),
         own: places.own().into(),
         agent: agent_needs::needs(args, agent, policy, home, places),
+        program: std::env::current_exe().ok(),
         argv: agent_needs::argv(args, agent, policy),
     })
 }

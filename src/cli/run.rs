@@ -1,15 +1,15 @@
 //! `aca run`: a command in the sandbox, from its arguments to its exit.
 
 use super::RunArgs;
-use super::prepare::{begin, permitted, prepare};
+use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
-use crate::facts::Refusal;
+use crate::facts::{Refusal, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::plan::Plan;
+use crate::plan::{Entry, Plan};
 use crate::policy::PublishRule;
-use crate::proxy::{Listening, Live, Upstream};
+use crate::proxy::{Listening, Live, Ssh, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, Interception, TrustChange};
@@ -18,6 +18,7 @@ use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -66,6 +67,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     {
         ui::write_error(&free_port(listening));
     }
+    let ssh = ssh(&prepared);
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
@@ -78,6 +80,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         ),
         upstream: Arc::new(upstream),
         interception,
+        ssh,
         events: log.clone(),
         session: &session,
         control: prepared.places.control(),
@@ -121,6 +124,33 @@ fn free_port(listening: &Listening) -> String {
         None => format!("localhost:{}", listening.port),
     };
     format!("aca: port {} inside is reached at {there}\n", port.inside)
+}
+
+/// What git inside may have started outside. Looked for before anything runs, and only where it is wanted.
+fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
+    if !prepared.policy.git.is_on() {
+        return Err("git over ssh is off".into());
+    }
+    let open: Vec<PathBuf> = prepared
+        .plan
+        .view
+        .entries
+        .iter()
+        .filter_map(|entry| {
+            let granted = if let Entry::Grant { source, .. } = entry {
+                Some(source)
+            } else {
+                None
+            };
+            granted.cloned()
+        })
+        .collect();
+    ssh_client(&prepared.ambient, &open)
+        .map(|client| Ssh {
+            program: client.program,
+            environment: client.environment,
+        })
+        .map_err(|error| error.to_string())
 }
 
 /// How many changed files are named in the line, and how many characters of each.

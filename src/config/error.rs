@@ -3,7 +3,7 @@
 use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
-    policy::{CommandPatternError, HostPatternError, Origin, PortError},
+    policy::{CommandPatternError, HostPatternError, Origin, PortError, RepositoryError},
     presets::PresetError,
 };
 use std::{io, path::PathBuf};
@@ -126,6 +126,9 @@ pub enum Problem {
     /// No port that leads over the wall.
     #[error("{0}")]
     Port(PortError),
+    /// No repository.
+    #[error("{0}")]
+    Repository(RepositoryError),
     /// No rule on commands.
     #[error("{0}")]
     Command(CommandPatternError),
@@ -251,6 +254,7 @@ impl Problem {
             | Self::Twice(_)
             | Self::Refused { .. }
             | Self::Command(_)
+            | Self::Repository(_)
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)

@@ -89,6 +89,14 @@ fn form(form: Form) -> Value {
         ] }),
         Form::Switch => json!({ "type": "boolean" }),
         Form::Proxy => json!({ "type": "string", "pattern": PROXY }),
+        Form::Tables(keys) => {
+            let mut one = table(keys, "");
+            if let Value::Object(schema) = &mut one {
+                schema.insert("required".into(), json!(["url"]));
+            }
+            list(one)
+        }
+        Form::Repositories => list(json!({ "type": "string", "pattern": REPOSITORY })),
         Form::Text => json!({ "type": "string" }),
     }
 }
@@ -103,6 +111,8 @@ const NAME: &str = "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*\\.?$";
 const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(:0*[1-9][0-9]{0,4})?$";
 /// Not empty, and no `..` after a name.
 const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
+/// A place, a colon and a path; or a URL.
+const REPOSITORY: &str = "^((git\\+)?ssh(\\+git)?://[^/ ]+/|(?![A-Za-z+]+://)[^/: ]+:|([^/: ]+@)?\\[[0-9A-Fa-f:.]+\\]:)[^\\u0000-\\u001f]+$";
 const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+/?)$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::policy::{
     Budget, Capture, CommandPattern, Grant, Home, HostPattern, HostPort, Limits, NetworkPreset, Origin,
-    OwnSandbox, Published, UpstreamProxy,
+    OwnSandbox, Published, Repository, UpstreamProxy,
 };
 use std::collections::BTreeMap;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub host_ports: Vec<Located<HostPort>>,
     /// `[network] publish`.
     pub publish: Vec<Located<Published>>,
+    /// `[[git.repository]]`: which may be fetched and which not.
+    pub repositories: Vec<Located<WrittenRepository>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.
@@ -62,6 +64,15 @@ pub struct Settings {
     pub limits: WrittenLimits,
     /// `own_sandbox`, in an agent's section only.
     pub own_sandbox: Option<Located<OwnSandbox>>,
+}
+
+/// One repository of `[[git.repository]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenRepository {
+    /// Which.
+    pub repository: Repository,
+    /// Whether it may be fetched.
+    pub fetch: bool,
 }
 
 /// `[limits]`, each with its place.

@@ -300,6 +300,8 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::Percent => "100000".into(),
             Form::Switch => "true".into(),
             Form::Proxy => "'http://u:p@proxy.test:3128'".into(),
+            Form::Tables(_) => "[{ url = ['git@evil.test:x/y', 'ssh://h:22/z'] }]".into(),
+            Form::Repositories => "['git@evil.test:x/y']".into(),
             Form::Text => "'x'".into(),
         };
         let who = if path.starts_with("floor") {
@@ -457,6 +459,8 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Percent
             | Form::Switch
             | Form::Proxy
+            | Form::Tables(_)
+            | Form::Repositories
             | Form::Text => {}
         }
         all.insert(path);
@@ -490,6 +494,13 @@ fn the_schema_judges_as_the_reader_does() {
         "limits.egress = true",
         "network.ask = true",
         "network.ask = 'yes'",
+        "[[git.repository]]\nurl = ['git@a.test:x/y', 'a:b', 'ssh://a:22/b', '[::1]:x']\nfetch = false",
+        "git.repository = [{ fetch = true }]",
+        "git.repository = [{ url = 'a:b' }]",
+        "git.repository = [{ url = ['https://a.test/x'] }]",
+        "git.repository = [{ url = ['a:b'], push = true }]",
+        "git.repository = { url = ['a:b'] }",
+        "git = 1",
         "network.proxy_env = true",
         "network.proxy_env = 'yes'",
         "limits.memory = '1.5G'",

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     agents::AgentDefinition,
     policy::{
-        Capture, CommandRule, Dns, EnvironmentPolicy, Grant, Home, HostOptions, HostPattern, HostPortRule,
-        HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy, PublishRule, Requirement,
-        ResolveOverride, Sni, UpstreamProxy,
+        Capture, CommandRule, Dns, EnvironmentPolicy, GitPolicy, GitRule, Grant, Home, HostOptions,
+        HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy,
+        PublishRule, Requirement, ResolveOverride, Sni, UpstreamProxy,
     },
     presets,
 };
@@ -170,6 +170,7 @@ struct Merging<'a> {
     ask: Located<bool>,
     proxy_env: Located<bool>,
     upstream_proxy: Located<UpstreamProxy>,
+    repositories: Vec<GitRule>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -197,6 +198,7 @@ impl<'a> Merging<'a> {
             ask: default(false),
             proxy_env: default(false),
             upstream_proxy: default(UpstreamProxy::Environment),
+            repositories: Vec::new(),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -273,6 +275,8 @@ impl<'a> Merging<'a> {
         let settings = layer.settings;
         let allow = settings.allow.iter().map(|host| &host.origin);
         let resolve = settings.resolve.iter().map(|fixed| &fixed.origin);
+        let fetched = settings.repositories.iter().filter(|written| written.value.fetch);
+        let fetched = fetched.map(|written| &written.origin);
         let variables = settings.environment.iter().map(|entry| &entry.origin);
         let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
         let host_ports = settings.host_ports.iter().map(|port| &port.origin);
@@ -281,7 +285,7 @@ impl<'a> Merging<'a> {
             (
                 Lock::Allow,
                 "this would allow more hosts",
-                allow.chain(resolve).chain(ask).next(),
+                allow.chain(resolve).chain(fetched).chain(ask).next(),
             ),
             (
                 Lock::Allow,
@@ -337,6 +341,13 @@ impl<'a> Merging<'a> {
         if let Some(proxy) = &settings.upstream_proxy {
             self.upstream_proxy = proxy.clone();
         }
+        // They add up, and a no wins.
+        self.repositories
+            .extend(settings.repositories.iter().map(|written| GitRule {
+                repository: written.value.repository.clone(),
+                fetch: written.value.fetch,
+                origin: written.origin.clone(),
+            }));
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
@@ -456,6 +467,9 @@ impl<'a> Merging<'a> {
             policy: Policy {
                 home: chosen.home.value,
                 network: self.network(chosen.preset.value)?,
+                git: GitPolicy {
+                    rules: self.repositories,
+                },
                 environment: self::environment(&chosen.environment, never),
                 grants: chosen.grants.iter().map(|grant| grant.value).collect(),
                 limits: chosen.limits.values(),

@@ -50,6 +50,7 @@ impl Split {
             upstream_proxy,
             host_ports,
             publish,
+            repositories,
             environment,
             read,
             write,
@@ -79,6 +80,10 @@ impl Split {
             .iter()
             .cloned()
             .partition(|grant| below.grants.contains(&grant.value));
+        let (more_repositories, fewer_repositories) = repositories
+            .iter()
+            .cloned()
+            .partition(|written| written.value.fetch);
         let (limits, higher_limits) = limit_sides(limits, below.limits);
         Self {
             tightens: Settings {
@@ -89,6 +94,7 @@ impl Split {
                 hide,
                 home,
                 deny_commands: deny_commands.clone(),
+                repositories: fewer_repositories,
                 grants,
                 limits,
                 ..Settings::default()
@@ -107,6 +113,7 @@ impl Split {
                 upstream_proxy: upstream_proxy.clone(),
                 host_ports: host_ports.clone(),
                 publish: publish.clone(),
+                repositories: more_repositories,
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

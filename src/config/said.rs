@@ -1,7 +1,7 @@
 //! What a layer says, one thing at a time, for people.
 
 use super::{
-    layer::{Located, Settings, WrittenLimits},
+    layer::{Located, Settings, WrittenLimits, WrittenRepository},
     value::{self, EnvironmentEntry},
 };
 use crate::policy::Origin;
@@ -40,6 +40,7 @@ impl Settings {
             upstream_proxy,
             host_ports,
             publish,
+            repositories,
             environment,
             read,
             write,
@@ -66,6 +67,7 @@ impl Settings {
         all.each("network.upstream_proxy", upstream_proxy, |proxy| text(proxy));
         all.each("network.host_ports", host_ports, |port| text(port));
         all.each("network.publish", publish, |port| text(port));
+        all.repositories(repositories);
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);
@@ -87,6 +89,15 @@ pub(super) fn variable(entry: &EnvironmentEntry) -> (String, String) {
     match entry {
         EnvironmentEntry::Keep(name) => ("environment.keep".into(), text(name)),
         EnvironmentEntry::Set { name, value } => (format!("environment.set.{name}"), text(value)),
+    }
+}
+
+/// The key that a rule on a repository is shown with.
+pub(super) const fn repository_key(fetch: bool) -> &'static str {
+    if fetch {
+        "git.repository.fetch"
+    } else {
+        "git.repository.deny"
     }
 }
 
@@ -122,6 +133,13 @@ impl List<'_> {
     ) {
         for setting in settings {
             self.push(key, shown(&setting.value), &setting.origin);
+        }
+    }
+
+    fn repositories(&mut self, repositories: &[Located<WrittenRepository>]) {
+        for written in repositories {
+            let key = repository_key(written.value.fetch);
+            self.push(key, text(&written.value.repository), &written.origin);
         }
     }
 

@@ -6,11 +6,12 @@ use super::{
     ConfigError,
     error::Problem,
     excerpt::Source,
-    layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits},
+    layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits, WrittenRepository},
     path::WrittenPath,
     suggest,
     tables::{
-        ALLOWED, COMMANDS, ENVIRONMENT, FILES, FLOOR, Key as Known, LIMITS, NETWORK, SECTION, TOP, Who,
+        ALLOWED, COMMANDS, ENVIRONMENT, FILES, FLOOR, GIT, Key as Known, LIMITS, NETWORK, REPOSITORY,
+        SECTION, TOP, Who,
     },
     value::{self, AllowedHost, EnvironmentEntry, FixedAddress, ValueError},
 };
@@ -105,6 +106,11 @@ impl Reader<'_> {
             "network" => {
                 for (key, item) in self.table(&table, item)? {
                     self.network(settings, &table, key, item)?;
+                }
+            }
+            "git" => {
+                for (key, item) in self.table(&table, item)? {
+                    self.git(settings, &table, key, item)?;
                 }
             }
             "environment" => {
@@ -215,6 +221,47 @@ impl Reader<'_> {
                 Ok(self.located(element.span(), allowed))
             })
             .collect()
+    }
+
+    fn git(
+        &self,
+        settings: &mut Settings,
+        table: &str,
+        key: &Key<'_>,
+        item: &Item<'_>,
+    ) -> Result<(), ConfigError> {
+        const EXPECTED: &str = "a list of tables with `url`";
+        self.check(key, table, GIT)?;
+        let list = item.get_ref().as_array();
+        let list = list.ok_or_else(|| self.wrong_type("repository", EXPECTED, item))?;
+        let table = format!("{table}.repository");
+        for element in list {
+            let keys = element.get_ref().as_table();
+            let keys = keys.ok_or_else(|| self.wrong_type("repository", EXPECTED, element))?;
+            let (mut names, mut fetch) = (None, true);
+            for (key, item) in keys {
+                self.check(key, &table, REPOSITORY)?;
+                match key.get_ref().as_ref() {
+                    "url" => {
+                        names =
+                            Some(self.list("url", item, |text| text.parse().map_err(Problem::Repository))?);
+                    }
+                    "fetch" => fetch = self.switch("fetch", item)?.value,
+                    _ => return Err(self.unknown_key(key, &table, REPOSITORY)),
+                }
+            }
+            let names = names.ok_or_else(|| self.wrong_type("repository", EXPECTED, element))?;
+            settings
+                .repositories
+                .extend(names.into_iter().map(|name| Located {
+                    value: WrittenRepository {
+                        repository: name.value,
+                        fetch,
+                    },
+                    origin: name.origin,
+                }));
+        }
+        Ok(())
     }
 
     fn environment(

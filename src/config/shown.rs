@@ -59,6 +59,13 @@ impl Merged {
         for rule in &policy.network.publish {
             push("network.publish", text(&rule.port), &rule.origin);
         }
+        for rule in &policy.git.rules {
+            push(
+                said::repository_key(rule.fetch),
+                text(&rule.repository),
+                &rule.origin,
+            );
+        }
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

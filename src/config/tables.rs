@@ -42,6 +42,10 @@ pub(super) enum Form {
     Switch,
     /// A proxy, or where its URL is.
     Proxy,
+    /// A list of tables.
+    Tables(&'static [Key]),
+    /// A list of repositories.
+    Repositories,
     /// Any text.
     Text,
 }
@@ -252,6 +256,29 @@ const ENVIRONMENT_KEY: Key = key(
     Form::Table(ENVIRONMENT),
     "Which variables go inside",
 );
+/// A repository behind ssh.
+pub(super) const REPOSITORY: &[Key] = &[
+    key(
+        "url",
+        Form::Repositories,
+        "Its names: `user@host:path` or `ssh://user@host:port/path`, the host as your configuration of ssh knows it",
+    ),
+    key(
+        "fetch",
+        Form::Switch,
+        "Whether it may be cloned and fetched; `false` wins",
+    ),
+];
+pub(super) const GIT: &[Key] = &[key(
+    "repository",
+    Form::Tables(REPOSITORY),
+    "Repositories that git inside reaches through your own ssh, besides the project's own remotes",
+)];
+const GIT_KEY: Key = key(
+    "git",
+    Form::Table(GIT),
+    "What git inside may do through your own ssh",
+);
 const FILES_KEY: Key = key("files", Form::Table(FILES), "What is seen and written");
 const COMMANDS_KEY: Key = key("commands", Form::Table(COMMANDS), "Which command may be started");
 const GRANTS_KEY: Key = key(
@@ -264,6 +291,7 @@ const LIMITS_KEY: Key = key("limits", Form::Table(LIMITS), "How much a run may u
 /// An agent's section.
 pub(super) const SECTION: &[Key] = &[
     NETWORK_KEY,
+    GIT_KEY,
     ENVIRONMENT_KEY,
     FILES_KEY,
     COMMANDS_KEY,
@@ -278,6 +306,7 @@ pub(super) const SECTION: &[Key] = &[
 /// The whole file.
 pub(super) const TOP: &[Key] = &[
     NETWORK_KEY,
+    GIT_KEY,
     ENVIRONMENT_KEY,
     FILES_KEY,
     COMMANDS_KEY,

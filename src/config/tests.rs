@@ -140,7 +140,7 @@ fn faults_of_a_file() {
     1 | alow = []
       | ^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `git`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown key in a table
     error: unknown key `alow` in [network]
      --> c.toml:3:1
@@ -172,7 +172,7 @@ fn faults_of_a_file() {
     1 | [agents.claude.agents]
       |                ^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
+    hint: known keys here: `network`, `git`, `environment`, `files`, `commands`, `grants`, `limits`, `own_sandbox`
     --- an agent's key at the top
     error: unknown key `own_sandbox`
      --> c.toml:1:1
@@ -180,7 +180,7 @@ fn faults_of_a_file() {
     1 | own_sandbox = "off"
       | ^^^^^^^^^^^
 
-    hint: known keys here: `network`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
+    hint: known keys here: `network`, `git`, `environment`, `files`, `commands`, `grants`, `limits`, `agents`
     --- unknown word for an own sandbox
     error: `of` is none of `keep`, `off`
      --> c.toml:2:15

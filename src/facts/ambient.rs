@@ -42,6 +42,15 @@ pub enum AmbientError {
     },
 }
 
+/// `GIT_PROTOCOL`, which git sets for what it starts; empty where there is none that can be read.
+#[must_use]
+pub fn git_protocol() -> String {
+    let found = std::env::vars_os().find(|(name, _)| name == "GIT_PROTOCOL");
+    found
+        .and_then(|(_, value)| value.into_string().ok())
+        .unwrap_or_default()
+}
+
 impl Ambient {
     /// Reads them.
     ///

@@ -156,6 +156,25 @@ pub(super) fn neighbours(common_dir: &Path, root: &Path) -> Vec<PathBuf> {
     neighbours
 }
 
+/// Most remotes that are read.
+const REMOTES_MAX: usize = 64;
+
+/// The URLs of a repository's remotes, those for pushing too, as its own configuration has them now. Includes aren't
+/// followed, nor is any other file read.
+#[must_use]
+pub fn remote_urls(layout: &GitLayout) -> Vec<String> {
+    let Ok(text) = read_file(CWD, layout.common_dir.join("config"), CONFIG_BYTES_MAX) else {
+        return Vec::new();
+    };
+    settings(&text)
+        .into_iter()
+        .filter(|setting| setting.section == b"remote" && setting.subsection.is_some())
+        .filter(|setting| setting.key == b"url" || setting.key == b"pushurl")
+        .map(|setting| String::from_utf8_lossy(&setting.value).into_owned())
+        .take(REMOTES_MAX)
+        .collect()
+}
+
 /// Whether git would take a directory for a repository (`is_git_directory` in git's setup.c).
 pub(super) fn is_git_directory(path: &Path) -> bool {
     let directory = |name: &str| std::fs::metadata(path.join(name)).is_ok_and(|metadata| metadata.is_dir());

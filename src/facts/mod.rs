@@ -22,18 +22,19 @@ mod object;
 mod paths;
 mod project;
 mod refusal;
+mod ssh;
 mod walk;
 mod walk_shared;
 mod walker;
 
 pub(crate) use again::{look_again, look_at};
-pub use ambient::{Ambient, AmbientError};
+pub use ambient::{Ambient, AmbientError, git_protocol};
 pub use certificates::Certificates;
 pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
-pub use git::{GitError, GitKind, GitLayout};
+pub use git::{GitError, GitKind, GitLayout, remote_urls};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
@@ -41,6 +42,7 @@ pub use obeyed::obeyed;
 pub use paths::{Identity, Kind, PathFact, Paths, identity_of, links_on_the_way, real};
 pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
+pub use ssh::{SshClient, SshClientError, ssh_client};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,8 @@
 
 use super::advertisement::{PushAdvertisement, fetch_capability};
 use super::commit::{Commit, tagged};
+use super::fetch::FetchFilter;
+use super::frame::{self, HEADER, Hello};
 use super::object_id::ObjectFormat;
 use super::objects::{self, Spend};
 use super::pack::{Limits, ObjectKind, PackReader};
@@ -38,6 +40,7 @@ fn read_push(mut bytes: &[u8]) -> Option<Push> {
 }
 
 pub fn advertisement(mut bytes: &[u8]) {
+    fetch(bytes);
     let mut advertisement = PushAdvertisement::default();
     while let Ok(Some((packet, length))) = take(bytes) {
         if let super::packet::Packet::Data(data) = packet {
@@ -52,6 +55,39 @@ pub fn advertisement(mut bytes: &[u8]) {
             assert!(said.ends_with(b"no-thin\n"));
         }
         bytes = &bytes[length..];
+    }
+}
+
+fn fetch(bytes: &[u8]) {
+    let filtered = |at_once: usize| {
+        let (mut filter, mut out) = (FetchFilter::default(), Vec::new());
+        for part in bytes.chunks(at_once) {
+            filter.accept(part, &mut out).ok()?;
+        }
+        out.extend(filter.finish());
+        Some(out)
+    };
+    // However it comes.
+    let whole = filtered(usize::MAX);
+    assert_eq!(whole, filtered(3));
+    assert!(whole.is_none_or(|out| out.len() <= bytes.len() + 1));
+}
+
+pub fn frames(mut bytes: &[u8]) {
+    while let Some((first, rest)) = bytes.split_first_chunk::<HEADER>() {
+        let Ok((kind, length)) = frame::header(*first) else {
+            return;
+        };
+        assert!(length <= frame::PAYLOAD_MAX);
+        assert_eq!(frame::put_header(kind, length), Ok(*first));
+        let Some(payload) = rest.get(..length) else {
+            return;
+        };
+        if let Ok(hello) = Hello::parse(payload) {
+            assert_eq!(hello.encode(), payload);
+            parse(&hello.words).ok();
+        }
+        bytes = &rest[length..];
     }
 }
 

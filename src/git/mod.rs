@@ -8,6 +8,8 @@ pub mod advertisement;
 pub mod ancestry;
 pub mod commit;
 pub mod delta;
+pub mod fetch;
+pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
 pub mod object_id;

@@ -8,18 +8,23 @@ mod channel;
 pub mod fuzz;
 pub mod linux;
 pub mod protocol;
+mod ssh;
 
 pub(crate) use channel::DESCRIPTORS_MAX;
 pub use channel::{Channel, ChannelError};
 
+use crate::plan::linux::SSH_PROGRAM;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The stage of a run, when the first argument asks for one; else none is started.
 pub fn stage_for_a_run() -> Option<Result<linux::parent::Stage, linux::parent::LaunchError>> {
-    std::env::args_os()
-        .nth(1)
-        .is_some_and(|word| word == "run")
+    let mut words = std::env::args_os();
+    // Inside, a host that git names may be called so.
+    let inner = words.next().is_none_or(|word| word == SSH_PROGRAM);
+    words
+        .next()
+        .is_some_and(|word| word == "run" && !inner)
         .then(linux::parent::Stage::spawn)
 }
 
@@ -29,6 +34,7 @@ pub fn inner_main(arguments: &[OsString]) -> Option<ExitCode> {
     let word = arguments.first()?.to_str()?;
     match word {
         linux::remask::REMASK_WORD => Some(linux::remask::remask_main(arguments)),
+        SSH_PROGRAM => Some(ssh::ssh_main(arguments)),
         _ => None,
     }
 }

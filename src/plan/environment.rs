@@ -1,5 +1,6 @@
 //! Which variables go inside: an allow-list; everything else is dropped, and the plan says what.
 
+use super::linux::SSH_PROGRAM;
 use crate::facts::Facts;
 use crate::policy::EnvironmentPolicy;
 use std::ffi::{OsStr, OsString};
@@ -45,6 +46,29 @@ impl Proxies {
     }
 }
 
+/// Whether git is told of the way through the user's ssh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GitSsh {
+    /// It is.
+    Told,
+    /// There is none.
+    Off,
+}
+
+impl GitSsh {
+    /// The variables that git goes by (git(1)). Cargo's own client of git knows no program for ssh.
+    const fn variables(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Told => &[
+                ("GIT_SSH_COMMAND", SSH_PROGRAM),
+                ("GIT_SSH_VARIANT", "ssh"),
+                ("CARGO_NET_GIT_FETCH_WITH_CLI", "true"),
+            ],
+            Self::Off => &[],
+        }
+    }
+}
+
 /// `NAME=VALUE` for the program, and the names of what was dropped. `proxies` are those that it is told of.
 pub(super) fn environment(
     policy: &EnvironmentPolicy,
@@ -52,6 +76,7 @@ pub(super) fn environment(
     directory: &Path,
     proxies: Option<Proxies>,
     looks_into_tls: bool,
+    git_ssh: GitSsh,
 ) -> (Vec<Vec<u8>>, Vec<String>) {
     let mut inside: Vec<(OsString, OsString)> = Vec::new();
     let mut dropped = Vec::new();
@@ -86,6 +111,9 @@ pub(super) fn environment(
         for (name, value) in super::certificates::variables() {
             put(&mut inside, name.into(), value.into());
         }
+    }
+    for (name, value) in git_ssh.variables() {
+        put(&mut inside, (*name).into(), (*value).into());
     }
     for (name, value) in &policy.set {
         put(&mut inside, name.into(), value.into());

@@ -106,6 +106,8 @@ pub struct Extras {
     pub own_links: Vec<PathBuf>,
     /// The agent.
     pub agent: AgentNeeds,
+    /// Where this program is, for what of it runs inside; `None` where that can't be told.
+    pub program: Option<PathBuf>,
     /// The command.
     pub argv: Vec<OsString>,
 }

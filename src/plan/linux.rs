@@ -21,6 +21,11 @@ pub const OWN_ADDRESSES: (Ipv4Addr, Ipv6Addr) = (
 /// Ports of the proxies inside: those that squid and most SOCKS servers have.
 pub const PROXY_PORTS: [u16; 2] = [3128, 1080];
 
+/// Port there at which git's ssh is taken, and the program inside that git starts for ssh.
+pub const SSH_PORT: u16 = 22;
+/// See [`SSH_PORT`]: a copy of aca, read-only.
+pub const SSH_PROGRAM: &str = "/.aca/ssh";
+
 /// Devices in `/dev` that hold no state and reach nothing.
 pub const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 

@@ -24,10 +24,10 @@ pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
 use crate::policy::{
-    Capture, Grant, HostPortRule, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy,
+    Capture, Grant, HostPortRule, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Place, Policy,
     PublishRule, Requirement,
 };
-use environment::Proxies;
+use environment::{GitSsh, Proxies};
 use linux::Resource;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -92,6 +92,9 @@ pub struct NetworkPlan {
     pub host_ports: Vec<HostPortRule>,
     /// Servers inside that the host reaches, and where that was written.
     pub publish: Vec<PublishRule>,
+    /// Those on repositories behind ssh.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<String>,
 }
 
 /// A control group of the run's own.
@@ -199,6 +202,7 @@ pub fn plan(
         certificates::add(&mut entries);
     }
     let made = own::add(facts, extras, &mut entries)?;
+    let git_ssh = git_ssh(&policy, extras, &mut entries);
     let directory = directory(facts, needs, &entries)?;
     let (environment, dropped_variables) = environment::environment(
         &policy.environment,
@@ -206,6 +210,7 @@ pub fn plan(
         &directory,
         proxies(&policy.network),
         looks_into_tls,
+        git_ssh,
     );
     let network = NetworkPlan {
         preset: policy.network.preset,
@@ -232,6 +237,15 @@ pub fn plan(
             .collect(),
         host_ports: if_on(&policy, &policy.network.host_ports),
         publish: if_on(&policy, &policy.network.publish),
+        repositories: policy
+            .git
+            .rules
+            .iter()
+            .map(|rule| {
+                let word = if rule.fetch { "git fetch" } else { "no git fetch" };
+                format!("{word} {} ({})", rule.repository, rule.origin)
+            })
+            .collect(),
     };
     let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
@@ -268,6 +282,25 @@ pub fn plan(
         enforced,
         degraded,
     })
+}
+
+/// What git inside starts for ssh, where the policy lets it reach anything that way; tells whether it is there.
+fn git_ssh(policy: &Policy, extras: &Extras, entries: &mut Vec<Entry>) -> GitSsh {
+    let on = policy.git.is_on() && policy.network.preset != NetworkPreset::None;
+    match extras.program.as_ref().filter(|_| on) {
+        Some(program) => {
+            entries.push(Entry::Show {
+                source: program.clone(),
+                at: linux::SSH_PROGRAM.into(),
+                kind: Kind::File,
+                why: "aca itself, which git starts for ssh".into(),
+                place: Place::Made,
+                origin: Origin::BuiltIn("git over ssh".into()),
+            });
+            GitSsh::Told
+        }
+        None => GitSsh::Off,
+    }
 }
 
 /// The proxies that programs are told of. Where connections are captured none needs one, so they are told when it was

@@ -72,6 +72,9 @@ impl fmt::Display for Shown<'_> {
         for rule in &plan.network.publish {
             writeln!(formatter, "  publish {} ({})", rule.port, rule.origin)?;
         }
+        for rule in &plan.network.repositories {
+            writeln!(formatter, "  {rule}")?;
+        }
         writeln!(formatter, "\nenvironment")?;
         for pair in &plan.program.environment {
             let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();

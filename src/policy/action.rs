@@ -1,6 +1,6 @@
 //! What a gate asks about.
 
-use super::{Host, Method, Name, RequestPath, Scheme, path_text};
+use super::{GitOperation, Host, Method, Name, Repository, RequestPath, Scheme, path_text};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -43,6 +43,13 @@ pub enum Action {
         method: Method,
         /// The path.
         path: RequestPath,
+    },
+    /// Use a repository through the user's ssh.
+    Git {
+        /// What for.
+        operation: GitOperation,
+        /// Which.
+        repository: Repository,
     },
     /// Read a file, or list a directory.
     Read {

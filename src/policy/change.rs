@@ -1,7 +1,7 @@
 //! The narrowest change of the policy that allows an action: as a flag, and as lines of the configuration file.
 
 use super::path::is_glob;
-use super::{HostPattern, HostPort, NetworkPreset};
+use super::{HostPattern, HostPort, NetworkPreset, Repository};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ pub enum Change {
     HostPort(HostPort),
     /// Switch the network on, and let a service of the host's be reached.
     SwitchOnHostPort(NetworkPreset, HostPort),
+    /// Let a repository be fetched.
+    Fetch(Repository),
     /// Show a path.
     Read(PathBuf),
     /// Let a path be written.
@@ -54,6 +56,7 @@ impl Change {
                 "--host-port".into(),
                 port.to_string().into(),
             ],
+            Self::Fetch(repository) => vec!["--git-fetch".into(), repository.to_string().into()],
             Self::Read(path) => vec!["--read".into(), path.clone().into()],
             Self::Write(path) => vec!["--write".into(), path.clone().into()],
         }
@@ -87,6 +90,10 @@ impl Change {
                 "[network]\npreset = {}\nhost_ports = [{}]",
                 toml_string(preset.word()),
                 toml_string(&port.to_string())
+            ),
+            Self::Fetch(repository) => format!(
+                "[[git.repository]]\nurl = [{}]\nfetch = true",
+                toml_string(&repository.to_string())
             ),
             Self::Read(path) => format!("[files]\nread = [{}]", toml_string(path.to_str()?)),
             Self::Write(path) => format!("[files]\nwrite = [{}]", toml_string(path.to_str()?)),

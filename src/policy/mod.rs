@@ -8,6 +8,7 @@ mod change;
 mod command;
 mod decide;
 mod environment;
+mod git;
 mod guarantee;
 mod host;
 mod name;
@@ -26,6 +27,7 @@ pub use change::Change;
 pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
+pub use git::{GitOperation, GitPolicy, GitRule, Repository, RepositoryError};
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
@@ -59,6 +61,9 @@ pub struct Policy {
     pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,
+    /// Which repositories git may reach through the user's ssh.
+    #[serde(default)]
+    pub git: GitPolicy,
     /// What of the environment is kept or set.
     pub environment: EnvironmentPolicy,
     /// Kernel facilities that are off by default and were granted by name.

@@ -7,7 +7,7 @@ use super::programs::Who;
 use super::reach::{Outside, reach};
 use super::record::Record;
 use super::requests::Asked;
-use super::{Proxy, explicit, host_port, intercept, questions, relay, requests};
+use super::{Proxy, explicit, git_ssh, host_port, intercept, questions, relay, requests};
 use crate::policy::Deny;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +41,9 @@ pub(super) async fn handle(proxy: Arc<Proxy>, stream: TcpStream, going: Option<S
     }
     if explicit::is_meant(going) {
         return Box::pin(explicit::serve(&proxy, stream, going.ip(), who)).await;
+    }
+    if git_ssh::is_meant(going) {
+        return Box::pin(git_ssh::serve(&proxy, stream, going.ip(), who)).await;
     }
     let mut record = Record::new(Arc::clone(&proxy.told), going, who);
     Box::pin(serve(&proxy, stream, going, &mut record)).await;

@@ -34,6 +34,7 @@
 //! | time until the server inside, or a service of the host's ([`host_port`]), lets one in | 10 s | reset | `publish`, `host_ports` |
 //! | ports that lead over the wall ([`doors`]) | 256 opened while it runs | told to who asks | `doors::tests` |
 //! | looks for a connection's program ([`programs`]) | 4,096 wait; 20 ms of work at first, then 2 ms a second and 2 µs a connection | it isn't told | `programs` |
+//! | what git starts for ssh ([`git_ssh`]): its first frame, and the time for it; programs of ssh at once; silence | 16 KiB, 10 s; 8; 4 h | refused; wait; cut | `git::frame::tests`, `tests/git/ssh.rs` |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
@@ -50,6 +51,7 @@ mod first_bytes;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gate;
+mod git_ssh;
 mod guard;
 mod host_port;
 mod http;
@@ -79,6 +81,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
+pub use git_ssh::Ssh;
 pub use intercept::{AuthorityError, Interceptor, java_store};
 pub use live::{AnswerError, ChangeError, Live, Locked};
 pub use published::{Inside, InsideSockets, Listening, MadeInside, PublishError};
@@ -131,6 +134,8 @@ pub struct Proxy {
     unchecked: AtomicBool,
     programs: programs::Programs,
     interceptor: Option<Arc<Interceptor>>,
+    ssh: Result<Ssh, String>,
+    ssh_places: tokio::sync::Semaphore,
 }
 
 impl Proxy {
@@ -152,6 +157,8 @@ impl Proxy {
             upstream,
             unchecked: AtomicBool::new(false),
             interceptor: None,
+            ssh: Err("git over ssh is off".into()),
+            ssh_places: tokio::sync::Semaphore::new(git_ssh::PROGRAMS_MAX),
         }
     }
 
@@ -170,6 +177,12 @@ impl Proxy {
     pub fn with_interceptor(mut self, interceptor: Option<Arc<Interceptor>>) -> Self {
         self.interceptor = interceptor;
         self
+    }
+
+    /// The same gate that starts this for git, or tells why it doesn't.
+    #[must_use]
+    pub fn with_ssh(self, ssh: Result<Ssh, String>) -> Self {
+        Self { ssh, ..self }
     }
 
     /// Serves the sockets, and changes which ports lead over the wall as it is `asked` to, until `stop` is done. Connections

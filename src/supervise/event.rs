@@ -1,6 +1,6 @@
 //! All that a user may ask about later: a versioned enum, one JSON line each in the session's log.
 
-use crate::policy::{Deny, HostPattern, Name, Origin, PortKind, Protocol, lossy_path};
+use crate::policy::{Deny, GitOperation, HostPattern, Name, Origin, PortKind, Protocol, lossy_path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -185,6 +185,28 @@ pub enum Event {
         /// How long it was open.
         duration_ms: u64,
     },
+    /// Git asked for a repository through the user's ssh; written when it ends, or when it is refused.
+    GitRequest {
+        /// Process id on the host of the one that asked; `None` where it couldn't be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<i32>,
+        /// What for; `None` where it couldn't be understood.
+        operation: Option<GitOperation>,
+        /// Which, such as `git@host:acme/app`; what was asked, sanitised, where it couldn't be understood.
+        repository: String,
+        /// `None` when it was allowed.
+        denied: Option<Deny>,
+        /// Why it broke off, when the policy allowed it.
+        failed: Option<String>,
+        /// How ssh outside ended: its exit status.
+        code: Option<i32>,
+        /// Bytes from inside to outside.
+        sent: u64,
+        /// Bytes from outside to inside.
+        received: u64,
+        /// How long it took.
+        duration_ms: u64,
+    },
     /// A program inside listens at a port that the host could reach.
     Listening {
         /// Process id on the host, where only one program can be meant.
@@ -330,9 +352,10 @@ impl Event {
     #[must_use]
     pub fn is_denial(&self) -> bool {
         match self {
-            Self::Lookup { denied, .. } | Self::Connection { denied, .. } | Self::Request { denied, .. } => {
-                denied.as_ref().is_some_and(|deny| !deny.quiet)
-            }
+            Self::Lookup { denied, .. }
+            | Self::Connection { denied, .. }
+            | Self::Request { denied, .. }
+            | Self::GitRequest { denied, .. } => denied.as_ref().is_some_and(|deny| !deny.quiet),
             Self::SyscallRefused { .. } => true,
             Self::SessionStart { .. }
             | Self::SettingsWait { .. }

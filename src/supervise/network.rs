@@ -8,7 +8,7 @@ use super::session::Source;
 use super::sockets::FirstProcess;
 use crate::launch::Channel;
 use crate::launch::protocol::Role;
-use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Upstream};
+use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Ssh, Upstream};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{EventfdFlags, eventfd};
 use std::net::{TcpListener, UdpSocket};
@@ -24,6 +24,8 @@ pub(super) struct Network {
     interceptor: Option<Arc<Interceptor>>,
     events: Arc<dyn Emit>,
     captured: Captured,
+    /// What git over ssh starts.
+    ssh: Option<Result<Ssh, String>>,
     own: Arc<OwnSockets>,
     ports: Arc<Ports>,
     idle: Option<Idle>,
@@ -63,6 +65,7 @@ impl Network {
         events: Arc<dyn Emit>,
         handed_out: HandedOut,
         published: Vec<Listening>,
+        ssh: Result<Ssh, String>,
     ) -> (Self, Option<Listeners>) {
         let own = Arc::new(OwnSockets::default());
         let mut sockets = Sockets {
@@ -101,6 +104,7 @@ impl Network {
             interceptor,
             events,
             captured,
+            ssh: Some(ssh),
             own,
             ports: Arc::new(ports),
             idle: Some(Idle {
@@ -154,9 +158,12 @@ impl Source for Network {
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
-        let proxy = Proxy::new(live, upstream, Arc::clone(&self.events))
+        let mut proxy = Proxy::new(live, upstream, Arc::clone(&self.events))
             .with_programs(self.seen.take())
             .with_interceptor(self.interceptor.clone());
+        if let Some(ssh) = self.ssh.take() {
+            proxy = proxy.with_ssh(ssh);
+        }
         let proxy = Arc::new(proxy);
         let (captured, own) = (self.captured, self.own());
         let started = std::thread::Builder::new().name("network".into()).spawn(move || {

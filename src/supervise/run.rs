@@ -22,7 +22,7 @@ use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
-use crate::proxy::{Listening, Live, OpenPort, Upstream};
+use crate::proxy::{Listening, Live, OpenPort, Ssh, Upstream};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -43,6 +43,8 @@ pub struct Run<'a> {
     pub upstream: Arc<Upstream>,
     /// What looks into TLS, where rules need it.
     pub interception: Option<Interception>,
+    /// The user's ssh for git inside, or why there is none.
+    pub ssh: Result<Ssh, String>,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -333,6 +335,7 @@ impl Run<'_> {
             Arc::clone(&self.events),
             handed_out,
             published,
+            self.ssh.clone(),
         );
         let offers = listeners.map(|listeners| Offers::new(listeners, network.own()));
         (Some(network), offers)

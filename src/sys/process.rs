@@ -4,6 +4,8 @@ use rustix::fd::FromRawFd;
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// The descriptor that the stage finds its control socket at.
 pub(crate) const CONTROL: RawFd = 3;
@@ -195,6 +197,50 @@ pub(crate) fn forget_arguments(name: &CStr) -> std::io::Result<()> {
     // SAFETY: PR_SET_NAME reads a NUL-terminated string of up to 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
     Ok(())
+}
+
+/// Makes what `command` will start a session of its own, without the caller's terminal and signals, that has its three
+/// standard descriptors alone and is killed when the calling thread ends, however it does.
+pub(crate) fn bind_to_caller(command: &mut Command) {
+    /// Signals that a program expects to end it, or to be told by.
+    const USUAL: [libc::c_int; 9] = [
+        libc::SIGPIPE,
+        libc::SIGXFSZ,
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+        libc::SIGCHLD,
+        libc::SIGTSTP,
+        libc::SIGCONT,
+    ];
+    let caller = rustix::process::getpid().as_raw_nonzero().get();
+    let prepare = move || {
+        // SAFETY: setsid(2) takes nothing.
+        if unsafe { libc::setsid() } < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: PR_SET_PDEATHSIG takes a number.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: getppid(2) takes nothing. It had another parent if the caller ended before the call above.
+        if unsafe { libc::getppid() } != caller {
+            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        for signal in USUAL {
+            set_disposition(signal, Disposition::Default);
+        }
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: sigemptyset(3) initialises the set it is given.
+        unsafe { libc::sigemptyset(none.as_mut_ptr()) };
+        // SAFETY: sigprocmask(2) reads an initialised set; the old one isn't asked for.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) };
+        close_on_exec_above_stdio().map_err(std::io::Error::from)
+    };
+    // SAFETY: the closure runs in the child between fork(2) and execve(2), where other threads' locks may be held for
+    // ever: it makes system calls alone, and neither allocates nor takes a lock (an error is a number).
+    unsafe { command.pre_exec(prepare) };
 }
 
 /// What [`fork`] returned to.

@@ -1,7 +1,7 @@
 //! Events as lines for people. Names, paths and arguments were chosen inside: all of them are sanitised here.
 
 use super::sanitize;
-use crate::policy::{Deny, HostPattern, PortKind, Protocol};
+use crate::policy::{Deny, GitOperation, HostPattern, PortKind, Protocol};
 use crate::supervise::{Event, Record, TrustChange};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -166,6 +166,37 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ("listens", format!("{process}{listening} inside")),
                 ("", format!("to reach it from the host: aca ports add {port}")),
             ]
+        }
+        Event::GitRequest {
+            pid,
+            operation,
+            repository,
+            denied,
+            failed,
+            code,
+            sent,
+            received,
+            duration_ms,
+        } => {
+            let operation = operation.map_or("something else", GitOperation::word);
+            let pid = pid.map_or_else(String::new, |pid| format!("[{pid}] "));
+            let code = match (failed, code) {
+                (Some(failed), _) => format!(", {failed}"),
+                (None, Some(0) | None) => String::new(),
+                (None, Some(code)) => format!(", ssh ended with {code}"),
+            };
+            let outcome = format!(
+                "{code}, {} out, {} in, {}",
+                bytes(*sent),
+                bytes(*received),
+                duration(*duration_ms)
+            );
+            judged(
+                "git",
+                &format!("{pid}{operation} {repository}"),
+                denied.as_ref(),
+                outcome,
+            )
         }
         Event::SyscallRefused {
             pid,

@@ -1,4 +1,13 @@
 //! What stands between git inside and a server outside, against real git.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may stop, and wait"
+)]
 
 mod packs;
+mod ssh;
+#[path = "../support/mod.rs"]
+mod support;
+mod yard;

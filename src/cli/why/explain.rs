@@ -1,7 +1,7 @@
 //! What an event means, and what to do about it. Every kind of event has its words here.
 
 use super::report::Judged;
-use crate::policy::{Deny, PortKind, Verdict};
+use crate::policy::{Deny, GitOperation, PortKind, Verdict};
 use crate::presets::{RefusedCall, refused_calls};
 use crate::supervise::{Event, TrustChange};
 use crate::ui;
@@ -164,6 +164,20 @@ pub(super) fn explain(event: &Event) -> Explanation {
             format!("a program inside listens at port {port}; only what runs inside reaches it"),
             format!("`aca ports add {port}` lets the host reach it at localhost:{port}, while the run lasts"),
         ]),
+        Event::GitRequest {
+            operation,
+            repository,
+            denied,
+            ..
+        } => {
+            let operation = operation.map_or("use", GitOperation::word);
+            match denied {
+                Some(deny) => Explanation::denied("git", format!("{operation} {repository}"), deny),
+                None => Explanation::notes([format!(
+                    "the policy allowed it; `aca why 'git {operation} {repository}'` with the flags of the run says by which rule"
+                )]),
+            }
+        }
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
         Event::TrustChange {
             path,

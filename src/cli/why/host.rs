@@ -178,6 +178,7 @@ fn own_loopback(question: &Question, judged: Judged, action: &Action) -> Judged 
         Action::Connect { name, port } => (name.as_str() == "localhost").then_some(*port),
         Action::ConnectAddress { address, port } => is_localhost(*address).then_some(*port),
         Action::Request { .. }
+        | Action::Git { .. }
         | Action::Resolve { .. }
         | Action::Read { .. }
         | Action::Write { .. }

@@ -2,6 +2,7 @@
 
 mod command;
 mod explain;
+mod git;
 mod host;
 mod inside;
 mod miss;
@@ -45,9 +46,16 @@ fn answer(args: &WhyArgs) -> Result<Answer, Failure> {
         return Err(match args.target.get(1) {
             Some(word) => too_many(word),
             None => Failure::new(FailureKind::Usage, "`aca why` needs something to explain")
-                .hint("`aca why PATH`, `aca why HOST:PORT`, `aca why -- COMMAND`, `aca why --session last`"),
+                .hint("`aca why PATH`, `aca why HOST:PORT`, `aca why 'git fetch URL'`, `aca why -- COMMAND`, `aca why --session last`"),
         });
     };
+    if let Some(asked) = git::asked(text) {
+        let (operation, repository) = asked?;
+        let question = Question::new(args, vec!["true".into()])?;
+        let mut answer = git::answer(&question, operation, repository);
+        answer.asked = text.to_string_lossy().into_owned();
+        return Ok(answer);
+    }
     let ambient = Ambient::read().map_err(|error| Failure::new(FailureKind::Machine, error))?;
     let read = target::read(text, &ambient.directory, &ambient.home)?;
     let question = Question::new(args, vec!["true".into()])?;
@@ -125,6 +133,7 @@ impl Question {
         };
         let mut args = self.args.clone();
         args.flags.allow.extend(more.flags.allow);
+        args.flags.git_fetch.extend(more.flags.git_fetch);
         args.flags.read.extend(more.flags.read);
         args.flags.write.extend(more.flags.write);
         args.flags.host_port.extend(more.flags.host_port);

@@ -77,7 +77,7 @@ fn find(
 fn process(event: &Event) -> Option<i32> {
     match event {
         Event::ProcessStart { pid, .. } | Event::SyscallRefused { pid, .. } => Some(*pid),
-        Event::Connection { pid, .. } => *pid,
+        Event::Connection { pid, .. } | Event::GitRequest { pid, .. } => *pid,
         Event::Listening { pid, .. } => *pid,
         Event::SessionStart { .. }
         | Event::SettingsWait { .. }

@@ -3,9 +3,12 @@
 mod network;
 mod path;
 
-use super::{Access, Action, Change, HostOptions, NetworkPreset, Origin, Policy};
+use super::{Access, Action, Change, GitOperation, HostOptions, NetworkPreset, Origin, Policy, Repository};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
+
+/// The port of ssh, where none is named.
+const SSH: u16 = 22;
 
 /// What the policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +127,11 @@ impl Policy {
             Action::Resolve { name } => network::Asked::Name(name),
             Action::Connect { name, port } => network::Asked::Connection(name, *port),
             Action::ConnectAddress { address, port } => network::Asked::Address(*address, *port),
-            Action::Request { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => {
+            Action::Request { .. }
+            | Action::Git { .. }
+            | Action::Read { .. }
+            | Action::Write { .. }
+            | Action::Execute { .. } => {
                 return HostOptions::default();
             }
         };
@@ -150,9 +157,56 @@ impl Policy {
                 &self.network,
                 &network::Asked::Request(host, *port, *scheme, method, path),
             ),
+            Action::Git {
+                operation,
+                repository,
+            } => self.git(*operation, repository),
             Action::Read { path } => path::decide(&self.paths, path, Access::Read),
             Action::Write { path } => path::decide(&self.paths, path, Access::Write),
             Action::Execute { argv } => self.execute(argv),
+        }
+    }
+
+    /// A repository that no rule names isn't reached, and none is pushed to.
+    fn git(&self, operation: GitOperation, asked: &Repository) -> Result<Allow, Box<Denied>> {
+        let network = &self.network;
+        if network.preset == NetworkPreset::None {
+            let origin = Origin::BuiltIn("network preset none".into());
+            return Err(Denied::new(None, origin, "the network is off", None));
+        }
+        if operation == GitOperation::Push {
+            return Err(Box::new(Denied {
+                deny: super::git::push_denied(),
+                change: None,
+                unlisted: false,
+            }));
+        }
+        if let Some(rule) = network::denying(network, asked.host(), asked.port().unwrap_or(SSH)) {
+            let (pattern, origin) = (rule.pattern.to_string(), rule.origin.clone());
+            return Err(Denied::new(Some(pattern), origin, "a rule denies its host", None));
+        }
+        let rules = || self.git.rules.iter().filter(|rule| rule.repository.means(asked));
+        let first = |fetch| {
+            let rules = rules().filter(move |rule| rule.fetch == fetch);
+            rules.min_by_key(|rule| (&rule.origin, &rule.repository))
+        };
+        if let Some(rule) = first(false) {
+            let (name, origin) = (rule.repository.to_string(), rule.origin.clone());
+            return Err(Denied::new(Some(name), origin, "denied by a rule", None));
+        }
+        match first(true) {
+            Some(rule) => Ok(Allow {
+                rule: Some(rule.repository.to_string()),
+                origin: rule.origin.clone(),
+                reason: "a rule allows it".into(),
+                by_request: false,
+            }),
+            None => Err(Denied::new(
+                None,
+                Origin::BuiltIn("git over ssh".into()),
+                "no rule names this repository",
+                Some(Change::Fetch(asked.clone())),
+            )),
         }
     }
 

@@ -50,6 +50,22 @@ impl Asked<'_> {
     }
 }
 
+/// The rule that denies every connection to a host, by its name or its address; of a name that is an alias of the user's
+/// none may be known.
+pub(super) fn denying<'a>(network: &'a NetworkPolicy, host: &str, port: u16) -> Option<&'a HostRule> {
+    let name = host.parse::<Name>().ok();
+    let asked = match (host.parse::<IpAddr>(), &name) {
+        (Ok(address), _) => Asked::Address(address.to_canonical(), port),
+        (Err(_), Some(name)) => Asked::Connection(name, port),
+        (Err(_), None) => return None,
+    };
+    let rules = network
+        .rules
+        .iter()
+        .filter(|rule| !rule.allow && denies(rule, &asked));
+    rules.min_by_key(|rule| (&rule.origin, &rule.pattern))
+}
+
 pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow, Box<Denied>> {
     let denying: Vec<&HostRule> = network
         .rules
