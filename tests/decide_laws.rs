@@ -337,6 +337,42 @@ fn shuffled(policy: &Policy, seed: u64) -> Policy {
     other
 }
 
+/// However the host is written, and on whatever port: no way in is left beside the requests. `*` names no host.
+#[test]
+fn what_is_built_in_gives_way_to_requests_by_a_wildcard_and_on_every_port() {
+    let file = "network = { preset = 'dev', allow = ['GET https://**.github.com/a/**', \
+                'GET https://*.anthropic.com/a/**', 'https://registry.npmjs.org:8443/a', 'GET https://*/health'] }";
+    let policy = merged(
+        &Written {
+            agent: "claude",
+            file: file.to_owned(),
+            flags: Vec::new(),
+        },
+        None,
+    );
+    for (name, port, as_a_whole, by_request) in [
+        ("github.com", 443, false, true),
+        ("github.com", 22, false, false),
+        ("ssh.github.com", 22, false, false),
+        ("gitlab.com", 22, true, false),
+        ("api.anthropic.com", 443, false, true),
+        ("claude.ai", 443, true, false),
+        ("registry.npmjs.org", 443, false, true),
+        ("registry.npmjs.org", 8443, false, true),
+    ] {
+        let action = Action::Connect {
+            name: name.parse().unwrap(),
+            port,
+        };
+        let verdict = policy.decide(&action);
+        let (whole, some) = match verdict {
+            Verdict::Allow(allow) => (!allow.by_request, allow.by_request),
+            Verdict::Deny(_) => (false, false),
+        };
+        assert_eq!((whole, some), (as_a_whole, by_request), "{name} {port}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 

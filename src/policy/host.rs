@@ -131,15 +131,9 @@ impl HostPattern {
     /// web's two ports has it for both: a host that is known by its requests has no other way in beside them.
     #[must_use]
     pub fn concerns(&self, host: &Host, port: u16) -> bool {
-        let here = match host {
-            Host::Name(name) => self.has_name(name),
-            Host::Address(address) => {
-                matches!(self.hosts, Hosts::Any) || self.hosts == Hosts::Address(address.to_canonical())
-            }
-        };
         let web = self.listed_port().is_some_and(|own| DEFAULT_PORTS.contains(&own));
         self.requests.is_some()
-            && here
+            && self.has_host(host)
             && (self.has_port(port, false) || (web && DEFAULT_PORTS.contains(&port)))
     }
 
@@ -171,6 +165,17 @@ impl HostPattern {
             Hosts::Below(own) => name.is_below(own),
             Hosts::BelowAndApex(own) => own == name || name.is_below(own),
             Hosts::Address(_) => false,
+        }
+    }
+
+    /// The same of a host, which for `*` is also an address.
+    #[must_use]
+    pub fn has_host(&self, host: &Host) -> bool {
+        match host {
+            Host::Name(name) => self.has_name(name),
+            Host::Address(address) => {
+                matches!(self.hosts, Hosts::Any) || self.hosts == Hosts::Address(address.to_canonical())
+            }
         }
     }
 

@@ -140,12 +140,15 @@ fn what_came_closest_is_named() {
         "*.b.test",
         "--allow",
         "registry.c.test",
+        "--allow",
+        "GET https://d.test/x",
     ];
     for (target, rule, difference) in [
         ("a.test", "a.test:22", "another port"),
         ("b.test", "*.b.test", "sub-domains alone"),
         ("x.registry.c.test", "registry.c.test", "registry.c.test alone"),
         ("regsitry.c.test", "registry.c.test", "spelt nearly the same"),
+        ("d.test:22", "GET https://d.test/x", "requests alone"),
     ] {
         let answer = why(&world, &flags, target);
         let nearest = &answer["judged"][0]["nearest"];

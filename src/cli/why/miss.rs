@@ -15,6 +15,12 @@ pub(super) fn of_name(rules: &[HostRule], name: &Name, port: u16) -> Option<Miss
         origin: rule.origin.to_string(),
         difference,
     };
+    let some_requests = |rule: &&HostRule| rule.pattern.requests().is_some() && !rule.pattern.is_any();
+    if let Some(rule) = allowing().find(|rule| some_requests(rule) && rule.pattern.has_name(name)) {
+        let difference =
+            "it allows requests alone, at its own port; what is built in for the host gives way to it";
+        return Some(found(rule, difference.into()));
+    }
     if let Some(rule) = allowing().find(|rule| rule.pattern.has_name(name)) {
         return Some(found(
             rule,

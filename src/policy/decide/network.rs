@@ -100,12 +100,15 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         return Err(denied.quiet(rule.quiet));
     }
     let concerning = concerning(network, asked);
+    let place = asked.place();
     let gives_way = |rule: &HostRule| {
-        let requests = concerning.iter().filter(|other| other.allow);
         matches!(rule.origin, Origin::BuiltIn(_))
-            && requests
-                .into_iter()
-                .any(|other| rule.pattern.covers_hosts(&other.pattern))
+            && place.as_ref().is_some_and(|(host, _)| {
+                network
+                    .rules
+                    .iter()
+                    .any(|other| takes_the_place(other, rule, host))
+            })
     };
     if let Some(HostPortRule { port, origin }) = own.and_then(|own| network.host_port(own.0)) {
         return Ok(Allow {
@@ -150,7 +153,8 @@ pub(super) fn decide(network: &NetworkPolicy, asked: &Asked<'_>) -> Result<Allow
         },
     );
     // A yes to the host as a whole would pass over what rules say of its requests.
-    Err(if concerning.is_empty() {
+    let gave_way = |rule: &HostRule| rule.allow && allows(rule, asked) && gives_way(rule);
+    Err(if concerning.is_empty() && !network.rules.iter().any(gave_way) {
         denied.unlisted()
     } else {
         denied
@@ -214,6 +218,16 @@ fn opening(denying: &[&HostRule], asked: &Asked<'_>) -> Option<HostPattern> {
     let covers = |wide: &HostPattern| denying.iter().all(|rule| wide.covers_hosts(&rule.pattern));
     let wider = denying.iter().map(|rule| rule.pattern.for_port(port));
     std::iter::once(own).chain(wider).find(covers)
+}
+
+/// Whether an allow of requests says what is allowed of a host instead of what is built in: on every port, else there
+/// would be another way in. `*` names no host: the agent's own stay as they are.
+fn takes_the_place(rule: &HostRule, built_in: &HostRule, host: &Host) -> bool {
+    let pattern = &rule.pattern;
+    rule.allow
+        && pattern.requests().is_some()
+        && pattern.has_host(host)
+        && (!pattern.is_any() || built_in.pattern.is_any())
 }
 
 /// The rules on requests that have a say about where it goes.
