@@ -18,6 +18,8 @@ pub(super) struct Outside {
     pub(super) stream: TcpStream,
     /// The proxy at its other end takes requests one by one, each with the URL as its target.
     pub(super) forward: Option<Forward>,
+    /// Keeps what is between it and a proxy that is spoken to in TLS.
+    _used: Option<upstream::Used>,
 }
 
 /// What such requests need.
@@ -122,6 +124,7 @@ async fn directly(proxy: &Proxy, judged: &Judged, record: &mut Record) -> Result
     Ok(Outside {
         stream,
         forward: None,
+        _used: None,
     })
 }
 
@@ -156,7 +159,7 @@ async fn through(
     let stream = dial::connect(addresses).await.map_err(failed)?;
     record.upstream = stream.peer_addr().ok().map(|address| address.ip());
     stream.set_nodelay(true).ok();
-    let mut stream = proxy.upstream.secure(stream, url).await.map_err(failed)?;
+    let (mut stream, used) = proxy.upstream.secure(stream, url).await.map_err(failed)?;
     let (host, port) = match target {
         Target::Name(name, port) => (name.to_string(), *port),
         Target::Address(address) if address.is_ipv6() => (format!("[{}]", address.ip()), address.port()),
@@ -174,5 +177,9 @@ async fn through(
         let tunnel = upstream::connect(&mut stream, url, &format!("{host}:{port}")).await;
         tunnel.map_err(|error| Unreached::Failed(error.to_string()))?;
     }
-    Ok(Outside { stream, forward })
+    Ok(Outside {
+        stream,
+        forward,
+        _used: used,
+    })
 }

@@ -9,6 +9,7 @@ mod exceptions;
 mod tls;
 mod tunnel;
 
+pub(super) use tls::Used;
 #[cfg(fuzzing)]
 pub(super) use tunnel::status;
 pub(super) use tunnel::{connect, unauthorized};
@@ -143,12 +144,17 @@ impl Upstream {
         }
     }
 
-    /// The connection to a proxy, in TLS where its URL says so.
-    pub(super) async fn secure(&self, stream: TcpStream, url: &ProxyUrl) -> std::io::Result<TcpStream> {
+    /// The connection to a proxy, in TLS where its URL says so; with what must be kept as long as it is used.
+    pub(super) async fn secure(
+        &self,
+        stream: TcpStream,
+        url: &ProxyUrl,
+    ) -> std::io::Result<(TcpStream, Option<Used>)> {
         if url.tls {
-            self.trusted.secure(stream, url).await
+            let (stream, used) = self.trusted.secure(stream, url).await?;
+            Ok((stream, Some(used)))
         } else {
-            Ok(stream)
+            Ok((stream, None))
         }
     }
 

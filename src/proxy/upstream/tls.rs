@@ -12,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// How long the handshake may take.
 const WITHIN: Duration = Duration::from_secs(15);
+/// How long what was sent may take to get to the proxy, once nobody uses the connection any more.
+const LEFT_WITHIN: Duration = Duration::from_secs(2);
 /// Most bytes of a file of certificates.
 const FILE_MAX: u64 = 16 << 20;
 /// Where systems keep the certificates that they trust; the first that is there counts.
@@ -28,6 +31,11 @@ const BUNDLES: [&str; 4] = [
 ];
 /// Variables by which users name more.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "CURL_CA_BUNDLE"];
+
+/// Says that a connection is used, until it is dropped.
+pub(in crate::proxy) struct Used(
+    #[expect(dead_code, reason = "its end is what is told")] oneshot::Sender<()>,
+);
 
 /// What proxies are verified with; read when the first is spoken to.
 #[derive(Debug, Default)]
@@ -68,11 +76,12 @@ impl Trusted {
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
     }
 
-    /// Speaks TLS on a connection to the proxy; gives the socket at whose other end is what it carries.
+    /// Speaks TLS on a connection to the proxy; gives the socket at whose other end is what it carries, and what must be
+    /// kept as long as that is used.
     ///
     /// # Errors
     /// The handshake's: the certificate isn't right, or isn't trusted.
-    pub(super) async fn secure(&self, stream: TcpStream, url: &ProxyUrl) -> io::Result<TcpStream> {
+    pub(super) async fn secure(&self, stream: TcpStream, url: &ProxyUrl) -> io::Result<(TcpStream, Used)> {
         let name = match &url.host {
             ProxyHost::Name(name) => ServerName::try_from(name.to_string()).map_err(io::Error::other)?,
             ProxyHost::Address(address) => ServerName::IpAddress((*address).into()),
@@ -85,11 +94,19 @@ impl Trusted {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         let mut far = UnixStream::from_std(far.into())?;
-        // It ends when both sides have.
+        let (used, unused) = oneshot::channel();
+        // It ends when both sides have; a far end that doesn't must not keep what nobody uses any more.
         tokio::spawn(async move {
-            drop(tokio::io::copy_bidirectional(&mut proxy, &mut far).await);
+            let left = async {
+                unused.await.ok();
+                tokio::time::sleep(LEFT_WITHIN).await;
+            };
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut proxy, &mut far) => {}
+                () = left => {}
+            }
         });
-        TcpStream::from_std(near.into())
+        Ok((TcpStream::from_std(near.into())?, Used(used)))
     }
 }
 
@@ -98,4 +115,53 @@ fn certificates(path: &Path) -> Option<Vec<u8>> {
     let file = std::fs::File::open(path).ok()?;
     file.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    #[tokio::test]
+    async fn what_nobody_uses_any_more_ends_though_the_far_end_stays() {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["p.test".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, cert.pem()).unwrap();
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key.into())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let trusted = Trusted::new(&[("SSL_CERT_FILE".into(), path.into())]);
+        let url: ProxyUrl = "https://p.test".parse().unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, accepted) = tokio::join!(trusted.secure(stream, &url), async {
+            let (stream, _) = listener.accept().await.unwrap();
+            TlsAcceptor::from(Arc::new(server)).accept(stream).await.unwrap()
+        });
+        let ((mut near, used), mut far) = (near.unwrap(), accepted);
+        near.write_all(b"all of it").await.unwrap();
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        drop((near, used));
+        // Neither says anything nor ends.
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"all of it");
+        let end = tokio::time::Instant::now() + LEFT_WITHIN * 10;
+        while alive() >= before && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(alive() < before);
+        drop(far);
+    }
 }
