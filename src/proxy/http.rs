@@ -312,6 +312,8 @@ impl<'a> Fields<'a> {
             || name.eq_ignore_ascii_case(b"proxy-authorization")
         {
             self.proxy_fields.push(place);
+        } else if name.eq_ignore_ascii_case(b"connection") && takes_away(value) {
+            return Err("a Connection that takes away the host, or what tells where the request ends");
         } else if is_override(name) {
             self.overrides = true;
         } else if is_almost(name) {
@@ -320,6 +322,13 @@ impl<'a> Fields<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether what `Connection` names (RFC 9110 7.6.1), which a proxy outside leaves out, is a part of how a request is
+/// understood.
+fn takes_away(value: &[u8]) -> bool {
+    let mut names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    names.any(|name| is_framing(&dashed(name)))
 }
 
 /// Whether some servers take the method or the path of a request from a field of that name.
@@ -346,11 +355,20 @@ fn dashed(name: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-fn is_almost(name: &[u8]) -> bool {
+/// Whether some servers take a field of that name for another, by which they tell where requests begin and for whom
+/// they are.
+pub(super) fn is_almost(name: &[u8]) -> bool {
     let dashed = dashed(name);
+    if dashed == name {
+        return false;
+    }
+    is_framing(&dashed)
+}
+
+fn is_framing(name: &[u8]) -> bool {
     [&b"host"[..], b"content-length", b"transfer-encoding"]
         .iter()
-        .any(|known| dashed.eq_ignore_ascii_case(known))
+        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn authority(text: &str) -> Result<Authority, &'static str> {
