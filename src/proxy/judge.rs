@@ -169,6 +169,11 @@ pub(super) fn is_override(name: &str) -> bool {
     http::is_override(name.as_bytes())
 }
 
+/// Whether some servers take a field for another, as `Transfer_Encoding` for the real one.
+pub(super) fn is_almost(name: &str) -> bool {
+    http::is_almost(name.as_bytes())
+}
+
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_ascii_graphic() { c } else { '?' };
     text.chars().take(TEXT_MAX).map(shown).collect()

@@ -52,7 +52,7 @@ server.on('upgrade', (q, socket) => {
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 "#;
 
-struct Secure {
+pub(crate) struct Secure {
     port: u16,
     child: Child,
     directory: tempfile::TempDir,
@@ -60,7 +60,7 @@ struct Secure {
 
 impl Secure {
     /// With a certificate for `a.test`, `b.test` and others from an authority of its own.
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with("", "-days 2", "DNS:a.test,DNS:b.test,DNS:x_y.test,IP:127.0.0.1")
     }
 
@@ -98,16 +98,16 @@ impl Secure {
         }
     }
 
-    fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
-    fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    fn resolve(&self, name: &str) -> String {
+    pub(crate) fn resolve(&self, name: &str) -> String {
         format!("{name}=127.0.0.1:{}", self.port)
     }
 }
@@ -119,12 +119,12 @@ impl Drop for Secure {
     }
 }
 
-fn can() -> bool {
+pub(crate) fn can() -> bool {
     has("node") && has("openssl")
 }
 
 /// A run whose user trusts the server's authority.
-fn run(world: &World, server: &Secure, flags: &[&str], script: &str) -> Ran {
+pub(crate) fn run(world: &World, server: &Secure, flags: &[&str], script: &str) -> Ran {
     run_trusting(world, &server.authority(), server, flags, script)
 }
 

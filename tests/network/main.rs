@@ -16,6 +16,7 @@ mod explicit;
 mod host_ports;
 mod hostile;
 mod intercept;
+mod intercept_hostile;
 mod lab;
 mod live;
 mod load;

@@ -1,7 +1,7 @@
 //! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
 //! Bodies stream both ways as they come.
 
-use super::fields;
+use super::fields::{self, Outward};
 use crate::policy::Deny;
 use crate::policy::Scheme;
 use crate::proxy::gate::refusal;
@@ -9,9 +9,10 @@ use crate::proxy::judge::{self, Judge, Line};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version, upgrade};
+use hyper::{Method, Request, Response, StatusCode, Version, upgrade};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,9 +58,9 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 /// The way outside.
 pub(super) enum Outgoing {
     /// One request at a time.
-    Http1(tokio::sync::Mutex<http1::SendRequest<Body>>),
+    Http1(tokio::sync::Mutex<http1::SendRequest<Outward>>),
     /// Many.
-    Http2(http2::SendRequest<Body>),
+    Http2(http2::SendRequest<Outward>),
     /// None, and why.
     None(String),
 }
@@ -101,7 +102,7 @@ impl Outgoing {
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+    async fn send(&self, request: Request<Outward>) -> hyper::Result<Response<Incoming>> {
         match self {
             Self::Http1(sender) => {
                 let mut sender = sender.lock().await;
@@ -207,7 +208,7 @@ async fn exchange(shared: &Shared, mut request: Request<Incoming>) -> hyper::Res
             judge.refuse(line, deny).text,
         ));
     }
-    let mut answer = match shared.outgoing.send(request.map(Either::Left)).await {
+    let mut answer = match shared.outgoing.send(request.map(Outward::from)).await {
         Ok(answer) => answer,
         Err(error) => {
             judge.tell(line, None, None);
@@ -254,12 +255,14 @@ fn judged(judge: &Judge, request: &Request<Incoming>, target: &str) -> Result<()
             return Err(Box::new((StatusCode::MISDIRECTED_REQUEST, refusal(&why))));
         }
     }
-    if request
-        .headers()
-        .keys()
-        .any(|name| judge::is_override(name.as_str()))
-    {
+    let names = || request.headers().keys().map(HeaderName::as_str);
+    if names().any(judge::is_override) {
         return Err(forbidden(judge::overridden()));
+    }
+    if names().any(judge::is_almost) {
+        return Err(forbidden(refusal(
+            "the request can't be judged: some servers take a field of it for another",
+        )));
     }
     judge
         .ask(Scheme::Https, request.method().as_str(), target.as_bytes())
@@ -313,8 +316,8 @@ pub(in crate::proxy) fn split(text: &str) -> Option<(String, Option<u16>)> {
     if text.contains('@') {
         return None;
     }
-    let uri: Uri = format!("https://{text}/").parse().ok()?;
-    let authority = uri.authority()?;
+    // As a part of a URL a path, a query or a fragment could follow it.
+    let authority: Authority = text.parse().ok()?;
     let bare = authority.host().trim_start_matches('[').trim_end_matches(']');
     let has_port = authority.as_str().len() > authority.host().len();
     match (has_port, authority.port_u16()) {

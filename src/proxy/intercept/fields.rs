@@ -1,10 +1,14 @@
 //! What a message that is passed on keeps of its fields, and loses (RFC 9110 7.6.1).
 
+use crate::proxy::judge;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, Request, Uri, Version};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 /// What belongs to one connection, besides what `Connection` names.
 const OF_CONNECTION: [&str; 8] = [
@@ -105,6 +109,59 @@ fn strip(headers: &mut HeaderMap) {
     }
     debug_assert!(!headers.contains_key(TRANSFER_ENCODING));
     debug_assert!(!headers.contains_key(PROXY_AUTHORIZATION) && !headers.contains_key(PROXY_AUTHENTICATE));
+}
+
+/// The body of a request on its way outside. What follows it (RFC 9110 6.5) never says what the request is, where it
+/// goes or how long it is: some servers take that for its head.
+pub(super) struct Outward(Incoming);
+
+impl From<Incoming> for Outward {
+    fn from(body: Incoming) -> Self {
+        Self(body)
+    }
+}
+
+impl Body for Outward {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.0).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map(outward)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+fn outward(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            let names: Vec<HeaderName> = trailers.keys().filter(|name| is_of_head(name)).cloned().collect();
+            for name in names {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+        Err(data) => data,
+    }
+}
+
+fn is_of_head(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    let framing = [HOST, CONTENT_LENGTH, EXPECT, AUTHORIZATION, COOKIE, TRAILER];
+    OF_CONNECTION.contains(&name)
+        || framing.iter().any(|known| *known == name)
+        || judge::is_override(name)
+        || judge::is_almost(name)
 }
 
 #[cfg(test)]
