@@ -29,6 +29,7 @@
 //! | time in which a connection carries nothing ([`relay`]) | 4 h | cut | `relay::tests` |
 //! | pipes ([`splice`]) | 32 of 512 KiB | bytes are copied | `splice::tests` |
 //! | bytes sent ([`budget`]) | `limits.egress`, `limits.egress_per_host`; none by default | cut, later ones refused | `budgets` |
+//! | connections that are looked into ([`intercept`]) | 200; of each way 1 MiB of HTTP/2, of 100 requests at once 16 KiB and a head of 64 KiB | wait 15 s; wait | `intercept_hostile::what_a_client_never_takes_is_not_piled_up` |
 //! | hosts with a budget of their own | 65,000 | share one | `budget::tests` |
 //! | connections to published ports ([`published`]) | 500, and a quarter of all places | wait in their listeners' queues | `publish::n25_two_hundred_at_once_lose_nothing` |
 //! | time until the server inside, or a service of the host's ([`host_port`]), lets one in | 10 s | reset | `publish`, `host_ports` |

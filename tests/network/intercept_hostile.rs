@@ -2,6 +2,8 @@
 
 use super::intercept::{Secure, can, run};
 use super::support::World;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 const ALLOW: [&str; 2] = ["--allow", "https://a.test/x/**"];
 
@@ -68,4 +70,68 @@ print(got.split(b'\r\n\r\n')[1].decode())
     let ran = run(&world, &server, &ALLOW, "node x.js; python3 x.py");
     assert_eq!(ran.ok().matches("{\"x-sum\":\"42\"}").count(), 2, "{ran:?}");
     assert!(!ran.out.contains("DELETE") && !ran.out.contains("/y"), "{ran:?}");
+}
+
+/// Opens connections of HTTP/2 and asks for much on each of their streams, without ever taking it.
+const GREEDY: &str = r"
+import socket, ssl, struct, sys
+def frame(kind, flags, stream, data=b''): return struct.pack('>I', len(data))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + data
+def field(name, value): return b'\x00' + bytes([len(name)]) + name + bytes([len(value)]) + value
+head = b''.join(field(*pair) for pair in [(b':method', b'GET'), (b':scheme', b'https'), (b':authority', b'a.test'), (b':path', b'/x/big')])
+c = ssl.create_default_context(); c.set_alpn_protocols(['h2'])
+held = []
+for _ in range(8):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096); s.connect((socket.gethostbyname('a.test'), 443))
+    s = c.wrap_socket(s, server_hostname='a.test'); held.append(s)
+    s.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + frame(4, 0, 0, struct.pack('>HI', 4, 2**31 - 1)) + frame(8, 0, 0, struct.pack('>I', 2**31 - 65536))
+              + b''.join(frame(1, 5, 1 + 2 * k, head) for k in range(100)))
+print('asked', flush=True); sys.stdin.read()
+";
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that nothing more is piled up is no event"
+)]
+fn what_a_client_never_takes_is_not_piled_up() {
+    if !can() {
+        return;
+    }
+    let (world, server) = (World::new(), Secure::start());
+    world.file("x.py", GREEDY);
+    let resolve = server.resolve("a.test");
+    let trusted = world.file("outside-ca.pem", std::fs::read(server.authority()).unwrap());
+    let mut child = world
+        .aca(&["run", "--resolve", &resolve])
+        .args(ALLOW)
+        .args(["--", "python3", "x.py"])
+        .env("SSL_CERT_FILE", trusted)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "asked\n");
+    let held = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    // Until nothing more comes.
+    let mut most = 0;
+    for _ in 0..30 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let now = held();
+        if now <= most {
+            break;
+        }
+        most = now;
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    // 800 streams: with what HTTP libraries keep for each it would be some 400 MiB.
+    assert!((1..150 << 10).contains(&most), "{most} KiB");
 }

@@ -26,7 +26,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(75);
 const HEAD_MAX: usize = 64 * 1024;
 const HEAD_MAX_HTTP2: u32 = 64 * 1024;
 /// Requests of HTTP/2 at once.
-const STREAMS_MAX: u32 = 128;
+const STREAMS_MAX: u32 = 100;
+/// Bytes of HTTP/2 that one side sent and the other has not taken: of a connection, and of one answer or body in it.
+const WINDOW: u32 = 1 << 20;
+const SEND_MAX: usize = 16 * 1024;
 
 /// What is passed on, or a text of ours.
 pub(super) type Body = Either<Incoming, Full<Bytes>>;
@@ -82,6 +85,9 @@ impl Outgoing {
             let mut builder = http2::Builder::new(tasks.clone());
             builder
                 .timer(TokioTimer::new())
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .max_send_buf_size(SEND_MAX)
                 .max_header_list_size(HEAD_MAX_HTTP2);
             let (sender, connection) = builder.handshake(stream).await?;
             tasks.spawn(async move {
@@ -92,6 +98,7 @@ impl Outgoing {
         } else {
             let (sender, connection) = http1::Builder::new()
                 .preserve_header_case(true)
+                .max_buf_size(HEAD_MAX)
                 .handshake(stream)
                 .await?;
             tasks.spawn(async move {
@@ -157,6 +164,9 @@ where
         let mut builder = hyper::server::conn::http2::Builder::new(tasks);
         builder
             .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_send_buf_size(SEND_MAX)
             .max_header_list_size(HEAD_MAX_HTTP2)
             .max_concurrent_streams(STREAMS_MAX);
         let connection = builder.serve_connection(stream, service);

@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
@@ -39,6 +39,8 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 /// Hosts whose certificates are kept.
 const LEAVES_MAX: usize = 256;
+/// Connections at once: each may hold some megabytes that one side sent and the other has not taken.
+const PLACES: usize = 200;
 
 /// The protocols that are looked into, as ALPN names them (RFC 7301).
 const HTTP2: &[u8] = b"h2";
@@ -51,6 +53,7 @@ pub struct Interceptor {
     roots: Vec<u8>,
     client: OnceLock<Arc<ClientConfig>>,
     configs: Mutex<HashMap<Served, Arc<ServerConfig>>>,
+    places: Semaphore,
 }
 
 /// What TLS is ended for.
@@ -72,6 +75,7 @@ impl Interceptor {
             roots,
             client: OnceLock::new(),
             configs: Mutex::default(),
+            places: Semaphore::new(PLACES),
         })
     }
 
@@ -189,6 +193,11 @@ async fn connection(
     judge: &Judge,
     counts: Arc<super::record::Counts>,
 ) -> End {
+    let Ok(Ok(_place)) = timeout(HANDSHAKE_WITHIN, interceptor.places.acquire()).await else {
+        return End::Failed(format!(
+            "{PLACES} connections are looked into, and none of them ended"
+        ));
+    };
     let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Prefixed::new(bytes, inside));
     let start = match timeout(HANDSHAKE_WITHIN, acceptor).await {
         Ok(Ok(start)) => start,
