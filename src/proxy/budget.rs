@@ -87,8 +87,8 @@ impl Budgets {
             hosts.account(name, &self.told)
         });
         let accounts = Accounts([host, self.session.clone()]);
-        match accounts.0.iter().flatten().find(|account| account.is_spent()) {
-            Some(spent) => Err(spent.deny()),
+        match accounts.spent() {
+            Some(deny) => Err(deny),
             None => Ok(accounts),
         }
     }
@@ -110,6 +110,12 @@ impl PerHost {
 }
 
 impl Accounts {
+    /// The denial of the first that is spent.
+    pub(super) fn spent(&self) -> Option<Deny> {
+        let spent = self.0.iter().flatten().find(|account| account.is_spent());
+        spent.map(|account| account.deny())
+    }
+
     /// Takes `bytes` from each.
     ///
     /// # Errors

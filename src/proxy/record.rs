@@ -10,7 +10,7 @@ use crate::supervise::{Event, Via};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Facts of one connection, gathered on its way; told when the value goes.
@@ -45,6 +45,8 @@ pub(super) struct Record {
 pub(super) struct Counts {
     sent: AtomicU64,
     received: AtomicU64,
+    /// Bytes didn't fit a budget.
+    over: AtomicBool,
     accounts: Accounts,
 }
 
@@ -64,7 +66,10 @@ impl Counts {
     /// They don't fit a budget: none of them may go, and the connection ends.
     pub(super) fn send(&self, bytes: usize) -> io::Result<()> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.accounts.take(bytes)?;
+        if let Err(error) = self.accounts.take(bytes) {
+            self.over.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
@@ -76,6 +81,14 @@ impl Counts {
     pub(super) fn ask(&self, name: &Name) -> io::Result<()> {
         let bytes = u64::try_from(name.as_str().len()).unwrap_or(u64::MAX);
         self.accounts.take(bytes)
+    }
+
+    /// The denial, where bytes were kept back: for what carries them by a library that tells of no error of ours.
+    pub(super) fn overdrawn(&self) -> Option<Deny> {
+        self.over
+            .load(Ordering::Relaxed)
+            .then(|| self.accounts.spent())
+            .flatten()
     }
 
     /// Counts bytes that came from outside.

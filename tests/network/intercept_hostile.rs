@@ -135,3 +135,21 @@ fn what_a_client_never_takes_is_not_piled_up() {
     // 800 streams: with what HTTP libraries keep for each it would be some 400 MiB.
     assert!((1..150 << 10).contains(&most), "{most} KiB");
 }
+
+#[test]
+fn a_connection_that_a_budget_ended_says_so() {
+    if !can() {
+        return;
+    }
+    let (world, server) = (World::new(), Secure::start());
+    let flags = [&ALLOW[..], &["--max-egress", "20K"]].concat();
+    for version in ["--http1.1", "--http2"] {
+        let upload = format!(
+            "head -c 3000000 /dev/zero | curl -sS -m 20 {version} --data-binary @- https://a.test/x/upload; [ $? -gt 0 ]"
+        );
+        run(&world, &server, &flags, &upload).ok();
+        let [event] = world.events_of("connection").try_into().unwrap();
+        assert_eq!(event["denied"]["rule"], "limits.egress = 20480", "{event}");
+        assert!(event["sent"].as_u64() <= Some(20480), "{event}");
+    }
+}

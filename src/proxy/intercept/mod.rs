@@ -177,6 +177,9 @@ pub(super) async fn carry(
         Ok(End::Failed(why)) => record.failed = Some(why),
         Err(error) => record.end_with(error),
     }
+    if let Some(deny) = record.counts.overdrawn() {
+        (record.denied, record.failed) = (Some(deny), None);
+    }
 }
 
 enum End {
