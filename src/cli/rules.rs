@@ -163,7 +163,9 @@ fn edit_failure(error: EditError) -> Failure {
         EditError::Config(error) => error.into(),
         error @ EditError::Form { .. } => Failure::new(FailureKind::Configuration, error)
             .hint("write it there yourself; `aca config check FILE` says whether it is right"),
-        error @ (EditError::Busy(_) | EditError::Call { .. }) => Failure::new(FailureKind::Machine, error),
+        error @ (EditError::Busy(_) | EditError::Locked(_) | EditError::Call { .. }) => {
+            Failure::new(FailureKind::Machine, error)
+        }
     }
 }
 

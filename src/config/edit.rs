@@ -1,18 +1,25 @@
 //! Writes hosts into the user's configuration file. All else in it stays as it is: comments, order, spelling.
 //!
 //! The file is replaced as a whole, by a new one that was written beside it: whoever reads sees the one or the other. Where
-//! a link leads to it, the link stays and its target is replaced.
+//! a link leads to it, the link stays and its target is written in place. That may lie in a project (a repository of
+//! settings), whose other files a run may write: a file beside it could be exchanged from inside before it gets its name,
+//! and what keeps a run from a file goes when another one takes its place. The directory that links lead from is covered in
+//! every run.
 
 use super::{ConfigError, FileKind, excerpt::Source, schema};
 use crate::policy::HostPattern;
 use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, fchmod, flock, fsync, openat, renameat, unlinkat,
+    AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fsync, openat,
+    renameat, unlinkat,
 };
+use rustix::io::Errno;
 use std::{
     fs::{DirBuilder, File},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::fd::{AsFd, OwnedFd},
+    os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
@@ -22,6 +29,10 @@ const LINKS_MAX: usize = 16;
 const MAX_BYTES: u64 = 1 << 20;
 /// How often a file that changed meanwhile is edited again.
 const TRIES: usize = 5;
+/// How long another one that saves is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether that one is done.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Which list a host goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +71,9 @@ pub enum EditError {
     /// Somebody else writes it all the time.
     #[error("{} changes all the time", .0.display())]
     Busy(PathBuf),
+    /// Somebody else has it locked.
+    #[error("another program holds a lock (flock) on {}", .0.display())]
+    Locked(PathBuf),
     /// A call failed.
     #[error("{call} {}", path.display())]
     Call {
@@ -76,20 +90,22 @@ pub enum EditError {
 ///
 /// # Errors
 /// See [`EditError`].
-pub fn save(path: &Path, list: List, hosts: &[HostPattern]) -> Result<(PathBuf, bool), EditError> {
-    let path = target(path)?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(|source| call("mkdir", directory, source))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let held = openat(CWD, directory, flags, Mode::empty())
-        .map_err(|errno| call("open", directory, errno.into()))?;
-    // Two that save at once do it one after the other. Where there are no locks, the comparison before the rename is left.
-    rustix::io::retry_on_intr(|| flock(&held, FlockOperation::LockExclusive)).ok();
-    let name = path.file_name().unwrap_or_default();
+pub fn save(place: &Path, list: List, hosts: &[HostPattern]) -> Result<(PathBuf, bool), EditError> {
+    let path = target(place)?;
+    let is_linked = path != place;
+    let directory = make_directory(&path)?;
+    // Two that save at once do it one after the other.
+    let _locked = if is_linked {
+        lock(make_directory(place)?, place)?
+    } else {
+        lock(
+            directory
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|source| call("dup", &path, source))?,
+            place,
+        )?
+    };
     for _ in 0..TRIES {
         let before = read(&path)?;
         let text = before.as_ref().map_or("", |(text, _)| text.as_str());
@@ -104,27 +120,101 @@ pub fn save(path: &Path, list: List, hosts: &[HostPattern]) -> Result<(PathBuf, 
             },
             FileKind::User,
         )?;
-        let mode = before.as_ref().map_or(0o600, |(_, mode)| *mode);
-        let beside = format!(".config.toml.aca-{}", std::process::id());
-        let written = write_new(&held, &beside, &after, mode).map_err(|source| call("write", &path, source));
-        let replaced = written.and_then(|()| {
-            if read(&path)? != before {
-                return Ok(false);
-            }
-            renameat(&held, &beside, &held, name).map_err(|errno| call("rename", &path, errno.into()))?;
-            // The name has to last as well.
-            fsync(&held).map_err(|errno| call("fsync", directory, errno.into()))?;
-            Ok(true)
-        });
-        match replaced {
-            Ok(true) => return Ok((path, true)),
-            other => {
-                unlinkat(&held, &beside, AtFlags::empty()).ok();
-                other?;
-            }
+        let written = if is_linked {
+            write_in_place(&path, before.as_ref().map(|(text, _)| text.as_str()), &after)?
+        } else {
+            replace(&directory, &path, before.as_ref(), &after)?
+        };
+        if written {
+            return Ok((path, true));
         }
     }
     Err(EditError::Busy(path))
+}
+
+/// The directory of a file, made where it is missing.
+fn make_directory(path: &Path) -> Result<OwnedFd, EditError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|source| call("mkdir", directory, source))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, directory, flags, Mode::empty()).map_err(|errno| call("open", directory, errno.into()))
+}
+
+/// Locks the directory for as long as the value is there. Where there are no locks, the comparison before each write is
+/// left.
+fn lock(directory: OwnedFd, path: &Path) -> Result<OwnedFd, EditError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() > deadline => {
+                return Err(EditError::Locked(path.parent().unwrap_or(path).to_owned()));
+            }
+            Err(Errno::WOULDBLOCK) => std::thread::park_timeout(LOOK),
+            Err(Errno::INTR) => {}
+            Ok(()) | Err(_) => return Ok(directory),
+        }
+    }
+}
+
+/// Puts a new file in the place of the one that was read. `false` when that isn't what it was.
+fn replace(
+    directory: &OwnedFd,
+    path: &Path,
+    before: Option<&(String, u32)>,
+    after: &str,
+) -> Result<bool, EditError> {
+    let mode = before.map_or(0o600, |(_, mode)| *mode);
+    let name = path.file_name().unwrap_or_default();
+    let beside = format!(".config.toml.aca-{}", std::process::id());
+    let written = write_new(directory, &beside, after, mode).map_err(|source| call("write", path, source));
+    let replaced = written.and_then(|()| {
+        if read(path)?.as_ref() != before {
+            return Ok(false);
+        }
+        renameat(directory, &beside, directory, name).map_err(|errno| call("rename", path, errno.into()))?;
+        // The name has to last as well.
+        fsync(directory).map_err(|errno| call("fsync", path, errno.into()))?;
+        Ok(true)
+    });
+    if !matches!(replaced, Ok(true)) {
+        unlinkat(directory, &beside, AtFlags::empty()).ok();
+    }
+    replaced
+}
+
+/// Writes the text to the file that is there. `false` when it isn't what was read.
+fn write_in_place(path: &Path, before: Option<&str>, after: &str) -> Result<bool, EditError> {
+    let failed = |source| call("write", path, source);
+    let safe = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let how = match before {
+        Some(_) => OFlags::RDWR,
+        None => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+    };
+    let file = match openat(CWD, path, how | safe, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => File::from(file),
+        Err(Errno::EXIST | Errno::NOENT) => return Ok(false),
+        Err(errno) => return Err(call("open", path, errno.into())),
+    };
+    if text_of(&file, path)?.0 != before.unwrap_or_default() {
+        return Ok(false);
+    }
+    // A disk that is full says so before anything is lost. Zeros at the end are no TOML: whoever reads meanwhile refuses.
+    let room = u64::try_from(after.len()).unwrap_or(u64::MAX);
+    // Not every file system can.
+    if let Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) =
+        fallocate(&file, FallocateFlags::empty(), 0, room)
+    {
+        return Err(failed(errno.into()));
+    }
+    file.write_all_at(after.as_bytes(), 0)
+        .and_then(|()| file.set_len(room))
+        .and_then(|()| file.sync_all())
+        .map_err(failed)?;
+    Ok(true)
 }
 
 /// The text with the hosts in that list; `None` when they stand there already. `path` is for messages.
@@ -236,17 +326,21 @@ fn target(path: &Path) -> Result<PathBuf, EditError> {
             Err(source) => return Err(call("readlink", &path, source)),
         }
     }
-    Err(call("readlink", &path, rustix::io::Errno::LOOP.into()))
+    Err(call("readlink", &path, Errno::LOOP.into()))
 }
 
 /// The file's text and mode; `None` where there is none.
 fn read(path: &Path) -> Result<Option<(String, u32)>, EditError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match openat(CWD, path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(call("open", path, errno.into())),
-    };
+    match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => text_of(&File::from(file), path).map(Some),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(call("open", path, errno.into())),
+    }
+}
+
+/// Text and mode of a file that is open.
+fn text_of(file: &File, path: &Path) -> Result<(String, u32), EditError> {
     let failed = |source| call("read", path, source);
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
@@ -262,10 +356,10 @@ fn read(path: &Path) -> Result<Option<(String, u32)>, EditError> {
     if u64::try_from(count).unwrap_or(u64::MAX) > MAX_BYTES {
         return Err(failed(io::ErrorKind::FileTooLarge.into()));
     }
-    Ok(Some((text, metadata.permissions().mode() & 0o7777)))
+    Ok((text, metadata.permissions().mode() & 0o7777))
 }
 
-fn write_new(directory: &impl std::os::fd::AsFd, name: &str, text: &str, mode: u32) -> io::Result<()> {
+fn write_new(directory: &impl AsFd, name: &str, text: &str, mode: u32) -> io::Result<()> {
     // Left by one that had this process' number and was killed.
     unlinkat(directory, name, AtFlags::empty()).ok();
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -287,7 +381,10 @@ fn call(call: &'static str, path: &Path, source: io::Error) -> EditError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::symlink};
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, symlink},
+    };
 
     fn hosts(texts: &[&str]) -> Vec<HostPattern> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -373,9 +470,11 @@ mod tests {
         fs::rename(&place, &real).unwrap();
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         symlink("../../dotfiles.toml", &place).unwrap();
+        // A file that was open stays the one that is meant: nothing took its place.
+        let same = fs::metadata(&real).unwrap().ino();
         assert!(add("b.test").1);
         assert!(fs::read_link(&place).is_ok());
-        assert_eq!(mode(&real), 0o640);
+        assert_eq!((mode(&real), fs::metadata(&real).unwrap().ino()), (0o640, same));
         assert_eq!(
             fs::read_to_string(&real).unwrap(),
             "[network]\nallow = [\"a.test\", \"b.test\"]\n"
@@ -385,10 +484,43 @@ mod tests {
         assert_eq!(fs::read_dir(place.parent().unwrap()).unwrap().count(), 1);
     }
 
+    /// A run may hold one for ever where a link leads into its project.
+    #[test]
+    fn a_lock_where_a_link_leads_to_holds_nothing_up_and_one_where_it_stands_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, own) = (folder.path().join("project"), folder.path().join("aca"));
+        for directory in [&project, &own] {
+            fs::create_dir(directory).unwrap();
+        }
+        let place = own.join("config.toml");
+        fs::write(project.join("c.toml"), "").unwrap();
+        symlink(project.join("c.toml"), &place).unwrap();
+        let held = |path: &Path| {
+            let held = File::open(path).unwrap();
+            flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+            held
+        };
+        let inside = (held(&project), held(&project.join("c.toml")));
+        assert!(save(&place, List::Allow, &hosts(&["a.test"])).unwrap().1);
+        drop(inside);
+        let _other = held(&own);
+        let error = save(&place, List::Allow, &hosts(&["b.test"])).unwrap_err();
+        assert!(matches!(error, EditError::Locked(_)), "{error}");
+    }
+
     #[test]
     fn several_at_once_lose_nothing() {
+        for linked in [false, true] {
+            at_once(linked);
+        }
+    }
+
+    fn at_once(linked: bool) {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("config.toml");
+        if linked {
+            symlink("elsewhere.toml", &place).unwrap();
+        }
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let place = &place;

@@ -317,3 +317,44 @@ fn a_projects_file_switches_it_off_and_not_on() {
     assert!(!asks("true", "false"));
     assert!(asks("true", "true"));
 }
+
+/// A user's configuration may lie in a repository of settings that is the project of a run.
+#[test]
+fn n29_what_is_saved_where_a_link_leads_to_a_project_is_in_nobodys_hands_inside() {
+    if !has("python3") {
+        return;
+    }
+    let world = World::new();
+    let config = world.file("settings/aca.toml", "[network]\n");
+    let place = world.directory("../.config/aca").join("config.toml");
+    std::os::unix::fs::symlink(&config, &place).unwrap();
+    world.file(
+        "x.py",
+        "import os, sys\n\
+         evil = b'[network]\\npreset = \"open\"\\n'\n\
+         open('begun', 'w').close()\n\
+         while not os.path.exists('enough'):\n\
+         \x20   for name in os.listdir('settings'):\n\
+         \x20       path = 'settings/' + name\n\
+         \x20       try:\n\
+         \x20           if name != 'aca.toml': os.unlink(path)\n\
+         \x20           f = os.open(path, os.O_WRONLY | os.O_TRUNC | (name != 'aca.toml') * os.O_CREAT)\n\
+         \x20           os.write(f, evil); os.close(f); print('won', name)\n\
+         \x20       except OSError: pass\n",
+    );
+    let mut shell = Shell::start(&world, &[]);
+    shell.tell("python3 x.py > out 2>&1; touch done");
+    until(|| world.project.join("begun").try_exists().unwrap().then_some(()));
+    for number in 0..10 {
+        aca(&world, &["allow", "--save", &format!("n{number}.test")]).ok();
+    }
+    world.file("enough", "");
+    until(|| world.project.join("done").try_exists().unwrap().then_some(()));
+    shell.end().ok();
+    assert_eq!(std::fs::read_to_string(world.project.join("out")).unwrap(), "");
+    let saved = std::fs::read_to_string(&place).unwrap();
+    assert!(
+        !saved.contains("open") && saved.matches(".test").count() == 10,
+        "{saved}"
+    );
+}
