@@ -247,19 +247,31 @@ impl Asks {
         self.tell(&mut state);
     }
 
-    /// What an ask is about; `None` when there is none (any more) of that number.
-    pub(super) fn question(&self, number: u64) -> Option<Question> {
-        Some(self.lock().pending.get(&number)?.question.clone())
-    }
-
-    /// Answers one; how many connections heard it. `None` when it is gone.
-    pub(super) fn answer(&self, number: u64, outcome: Outcome) -> Option<usize> {
+    /// Answers one as `decide` says, which may change rules; what it was about, and how many connections heard it. `None`
+    /// when it is gone. Until `decide` is done nobody else answers, and it doesn't end: who comes second changes nothing.
+    ///
+    /// # Errors
+    /// Those of `decide`: the ask waits on then.
+    pub(super) fn answer<E>(
+        &self,
+        number: u64,
+        decide: impl FnOnce(&Question) -> Result<Outcome, E>,
+    ) -> Result<Option<(Question, usize)>, E> {
         let mut state = self.lock();
-        let ask = state.pending.remove(&number)?;
+        let Some(ask) = state.pending.get(&number) else {
+            return Ok(None);
+        };
+        let outcome = decide(&ask.question)?;
+        let Some(Pending {
+            question, waiting, ..
+        }) = state.pending.remove(&number)
+        else {
+            return Ok(None);
+        };
         self.tell(&mut state);
         drop(state);
-        let sent = ask.waiting.into_iter().map(|waiting| waiting.send(outcome));
-        Some(sent.filter(Result::is_ok).count())
+        let sent = waiting.into_iter().map(|waiting| waiting.send(outcome));
+        Ok(Some((question, sent.filter(Result::is_ok).count())))
     }
 
     /// Those that wait, and the version of that list, at once.
@@ -327,6 +339,11 @@ mod tests {
         Arc::new(asks)
     }
 
+    fn once(asks: &Asks, number: u64) -> Option<usize> {
+        let answered = asks.answer(number, |_| Ok::<_, std::convert::Infallible>(Outcome::Once));
+        answered.unwrap().map(|(_, heard)| heard)
+    }
+
     fn held(asks: &Arc<Asks>, number: usize) -> tokio::task::JoinHandle<Outcome> {
         let asks = Arc::clone(asks);
         tokio::spawn(async move { asks.hold(question(number), |_, _| {}, |_, _| {}).await })
@@ -346,7 +363,7 @@ mod tests {
         let again = held(&asks, 1);
         tokio::task::yield_now().await;
         assert_eq!(asks.list().1.len(), 1);
-        assert_eq!(asks.answer(2, Outcome::Once), Some(1));
+        assert_eq!(once(&asks, 2), Some(1));
         assert_eq!(again.await.unwrap(), Outcome::Once);
     }
 
@@ -365,7 +382,7 @@ mod tests {
         assert_eq!(second.await.unwrap(), Outcome::Late);
         assert_eq!(begin.elapsed().as_secs(), 10);
         assert_eq!(first.await.unwrap(), Outcome::Late);
-        assert_eq!(asks.answer(1, Outcome::Once), None, "it is gone");
+        assert_eq!(once(&asks, 1), None, "it is gone");
     }
 
     #[tokio::test(start_paused = true)]

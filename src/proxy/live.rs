@@ -206,31 +206,33 @@ impl Live {
         answer: AskAnswer,
         by: &str,
     ) -> Result<(HostPattern, usize), AnswerError> {
-        let question = self.asks.question(number).ok_or(AnswerError::Gone(number))?;
-        let pattern: HostPattern = question
-            .to_string()
-            .parse()
-            .map_err(|_| AnswerError::Gone(number))?;
-        let origin = Origin::Session(format!("{by}: {}", answer.word()));
-        let one = std::slice::from_ref(&pattern);
-        let outcome = match answer {
-            AskAnswer::Once => Outcome::Once,
-            AskAnswer::Session => {
-                self.change(one, true, &origin)?;
-                Outcome::Rules
-            }
-            AskAnswer::Denied | AskAnswer::None => {
-                // Where there is no room for the rule it is denied all the same, and asked again.
-                match self.change(one, false, &origin) {
-                    Ok(_) | Err(ChangeError::TooMany) => Outcome::Rules,
-                    Err(error) => return Err(error.into()),
+        let mut pattern = None;
+        let decide = |question: &Question| {
+            let one: HostPattern = question
+                .to_string()
+                .parse()
+                .map_err(|_| AnswerError::Gone(number))?;
+            let origin = Origin::Session(format!("{by}: {}", answer.word()));
+            let one = std::slice::from_ref(pattern.insert(one));
+            Ok(match answer {
+                AskAnswer::Once => Outcome::Once,
+                AskAnswer::Session => {
+                    self.change(one, true, &origin)?;
+                    Outcome::Rules
                 }
-            }
+                AskAnswer::Denied | AskAnswer::None => {
+                    // Where there is no room for the rule it is denied all the same, and asked again.
+                    match self.change(one, false, &origin) {
+                        Ok(_) | Err(ChangeError::TooMany) => Outcome::Rules,
+                        Err(error) => return Err(AnswerError::from(error)),
+                    }
+                }
+            })
         };
-        let heard = self
-            .asks
-            .answer(number, outcome)
-            .ok_or(AnswerError::Gone(number))?;
+        let answered = self.asks.answer(number, decide)?;
+        let (Some((question, heard)), Some(pattern)) = (answered, pattern) else {
+            return Err(AnswerError::Gone(number));
+        };
         self.answered(number, &question, answer, by);
         Ok((pattern, heard))
     }
@@ -420,6 +422,39 @@ mod tests {
 
     fn patterns(texts: &[&str]) -> Vec<HostPattern> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// Two who answer at once: one of them counts, rules and all, and the other is told that it doesn't.
+    #[tokio::test]
+    async fn of_two_answers_at_once_one_counts_and_the_other_changes_nothing() {
+        for _ in 0..300 {
+            let live = Live::new(policy(&[]), None, events());
+            // Somebody listens.
+            drop(live.asks().watch(u64::MAX, std::time::Duration::ZERO));
+            let holding = Arc::clone(&live);
+            let question = Question {
+                host: "a.test".into(),
+                port: 443,
+            };
+            let held = tokio::spawn(async move { holding.hold(question).await });
+            while live.asks().list().1.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            let together = std::sync::Barrier::new(2);
+            let answer = |answer| {
+                together.wait();
+                live.answer(1, answer, "aca approve").is_ok()
+            };
+            let (yes, no) = std::thread::scope(|scope| {
+                let yes = scope.spawn(|| answer(AskAnswer::Session));
+                let no = scope.spawn(|| answer(AskAnswer::Denied));
+                (yes.join().unwrap(), no.join().unwrap())
+            });
+            assert_ne!(yes, no);
+            assert_eq!(live.added().len(), 1);
+            assert_eq!(live.admit(connect("a.test")).is_ok(), yes);
+            assert_eq!(held.await.unwrap(), Outcome::Rules);
+        }
     }
 
     #[test]
