@@ -85,7 +85,7 @@ const fn said(args: &ApproveArgs) -> Option<Said> {
     Some(Said { decision, saved })
 }
 
-/// What waits in all sessions that are meant.
+/// What waits in all sessions that are meant. One that doesn't answer keeps no other from being listed.
 fn waiting(control: &Path, args: &ApproveArgs) -> Result<Vec<Found>, Failure> {
     let mut all = Vec::new();
     for session in sessions(control, args.of.as_deref())? {
@@ -96,22 +96,23 @@ fn waiting(control: &Path, args: &ApproveArgs) -> Result<Vec<Found>, Failure> {
             })),
             Ok(_) => return Err(client_failure(ClientError::Answer(session))),
             Err(ClientError::Gone(_)) => {}
+            Err(error @ ClientError::Frame { .. }) => warn(&error),
             Err(error) => return Err(client_failure(error)),
         }
     }
     Ok(all)
 }
 
-/// The running sessions whose id begins so. One that doesn't answer keeps no other from being listed.
+/// The sessions whose id begins so. Nobody is asked yet: one that is stopped would keep the others waiting.
 fn sessions(control: &Path, prefix: Option<&str>) -> Result<Vec<SessionId>, Failure> {
-    let (running, mute) = client::running(control).map_err(client_failure)?;
-    for error in mute {
-        ui::write_error(&format!("warning: {}\n", sanitize::line(&error.to_string())));
-    }
-    let ids = running.into_iter().map(|session| session.id);
+    let ids = client::ids(control).map_err(client_failure)?.into_iter();
     Ok(ids
         .filter(|id| prefix.is_none_or(|prefix| id.as_str().starts_with(prefix)))
         .collect())
+}
+
+fn warn(error: &ClientError) {
+    ui::write_error(&format!("warning: {}\n", sanitize::line(&error.to_string())));
 }
 
 fn one(control: &Path, args: &ApproveArgs, number: u64) -> Result<Found, Failure> {
@@ -205,14 +206,19 @@ fn target(ask: &Ask) -> String {
 fn follow(places: &Places, args: &ApproveArgs) -> Result<ExitCode, Failure> {
     let (send, receive) = channel();
     let mut known = BTreeSet::new();
+    let (control, prefix) = (places.control(), args.of.as_deref());
     let mut look = || -> Result<(), Failure> {
-        for session in sessions(&places.control(), args.of.as_deref())? {
+        for session in sessions(&control, prefix)? {
             if known.insert(session.clone()) {
-                watch(places.control(), session, send.clone());
+                watch(control.clone(), session, send.clone());
             }
         }
         Ok(())
     };
+    if !args.follow {
+        // Says who doesn't answer.
+        waiting(&control, args)?;
+    }
     look()?;
     loop {
         match next(&receive, args.follow, &mut look)? {
@@ -248,16 +254,26 @@ fn next(
 /// Watches a session until it ends, and passes on each ask once.
 fn watch(control: PathBuf, session: SessionId, send: Sender<Found>) {
     let watching = move || {
-        let (mut seen, mut told) = (None, 0);
+        let (mut seen, mut told, mut is_mute) = (None, 0, false);
         loop {
             // The list as it is first; then what changes.
             let request = seen.map_or(Request::Asks, |seen| Request::Watch { seen });
             let answer = client::ask_within(&control, &session, &request, WITHIN);
-            let Ok(Answer::Asks { version, asks }) = answer else {
-                // It ended; one that is only stopped is found again by nobody, and said so when it was looked for.
-                return;
+            let (version, asks) = match answer {
+                Ok(Answer::Asks { version, asks }) => (version, asks),
+                // One that is stopped may go on.
+                Err(error @ ClientError::Frame { .. }) => {
+                    if !is_mute {
+                        warn(&error);
+                    }
+                    (is_mute, seen) = (true, None);
+                    std::thread::park_timeout(LOOK);
+                    continue;
+                }
+                // It ended.
+                Ok(_) | Err(_) => return,
             };
-            seen = Some(version);
+            (is_mute, seen) = (false, Some(version));
             for ask in asks {
                 if ask.number > told {
                     told = ask.number;

@@ -74,6 +74,17 @@ pub fn running(control: &Path) -> Result<(Vec<Session>, Vec<ClientError>), Clien
     Ok((sessions, mute))
 }
 
+/// The ids of the sessions that have a socket, oldest first. Nobody is asked: some may be gone, or stopped.
+///
+/// # Errors
+/// The directory can't be used.
+pub fn ids(control: &Path) -> Result<Vec<SessionId>, ClientError> {
+    match Directory::open(control)? {
+        Some(directory) => Ok(directory.sessions()?),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The session whose id begins with `prefix`. Without one it is the only one that runs; else the only one of that project.
 ///
 /// # Errors
@@ -139,12 +150,15 @@ fn ask_in(
     request: &Request,
     within: Duration,
 ) -> Result<Answer, ClientError> {
-    let Some(mut stream) = directory.connect(session)? else {
-        return Err(ClientError::Gone(session.clone()));
-    };
     let failed = |source| ClientError::Frame {
         session: session.clone(),
         source,
+    };
+    let mut stream = match directory.connect(session) {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return Err(ClientError::Gone(session.clone())),
+        Err(PlaceError::Full) => return Err(failed(FrameError::Late)),
+        Err(error) => return Err(error.into()),
     };
     match frame::write(&mut stream, request, REQUEST_MAX, WITHIN) {
         // A session that doesn't serve this process says so without reading.

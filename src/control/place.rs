@@ -28,6 +28,9 @@ pub enum PlaceError {
         /// What the system says.
         source: io::Error,
     },
+    /// A session that is stopped, and that many have asked already.
+    #[error("too many wait for an answer")]
+    Full,
     /// Others have a hand in it.
     #[error("the directory of control sockets {} {why}", path.display())]
     Unsafe {
@@ -139,21 +142,30 @@ impl Directory {
     /// Connects to a session; `None` when it is gone. What a supervisor that was killed left behind is removed then.
     ///
     /// # Errors
-    /// See [`PlaceError`].
+    /// See [`PlaceError`]. [`PlaceError::Full`] for one that takes nobody: waiting for it, connect(2) knows no end.
     pub fn connect(&self, session: &SessionId) -> Result<Option<UnixStream>, PlaceError> {
-        match UnixStream::connect(self.reach(session.as_str())) {
-            Ok(stream) => Ok(Some(stream)),
+        let path = self.path.join(session.as_str());
+        let failed = |call| {
+            let path = path.clone();
+            move |errno| failed(call, &path, errno)
+        };
+        let address = SocketAddrUnix::new(self.reach(session.as_str())).map_err(failed("connect"))?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+        let stream = UnixStream::from(socket.map_err(failed("socket"))?);
+        match connect(&stream, &address) {
+            Ok(()) => {
+                rustix::io::ioctl_fionbio(&stream, false).map_err(failed("ioctl"))?;
+                Ok(Some(stream))
+            }
             // Nobody listens, and nobody will: a socket is bound once (connect(2), unix(7)).
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(Errno::CONNREFUSED) => {
                 unlinkat(&self.opened, session.as_str(), AtFlags::empty()).ok();
                 Ok(None)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(PlaceError::Call {
-                call: "connect",
-                path: self.path.join(session.as_str()),
-                source,
-            }),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::AGAIN) => Err(PlaceError::Full),
+            Err(errno) => Err(failed("connect")(errno)),
         }
     }
 
@@ -264,6 +276,19 @@ mod tests {
         assert!(directory.connect(&id(2)).unwrap().is_some());
         assert_eq!(directory.sessions().unwrap(), [id(2)]);
         drop(living);
+    }
+
+    /// One that is stopped takes nobody, and what asked it in vain stays in the queue.
+    #[test]
+    fn a_session_with_a_full_queue_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("control");
+        let listener = Directory::make(&at).unwrap().listen(&id(1)).unwrap();
+        let directory = Directory::open(&at).unwrap().unwrap();
+        let full = (0..100_000).find_map(|_| directory.connect(&id(1)).err());
+        assert!(matches!(full, Some(PlaceError::Full)), "{full:?}");
+        while listener.socket.accept().is_ok() {}
+        assert!(directory.connect(&id(1)).unwrap().is_some());
     }
 
     #[test]

@@ -318,6 +318,33 @@ fn a_projects_file_switches_it_off_and_not_on() {
     assert!(asks("true", "true"));
 }
 
+/// A session that is stopped keeps nobody from being asked by another, and asks itself once it goes on.
+#[test]
+fn n29_a_session_that_is_stopped_holds_no_other_up() {
+    if !has("curl") {
+        return;
+    }
+    let (world, server) = (World::new(), Server::http());
+    let mut stopped = Shell::start(&world, &["--net", "listed", "--ask"]);
+    stopped.signal(rustix::process::Signal::STOP);
+    let (mut shell, mut listener) = asking(&world, &server, &[]);
+    begin(&mut shell, "1", GET);
+    let (number, place) = listener.next();
+    assert_eq!(place, "a.test:8080");
+    let id = shell.id().to_owned();
+    aca(&world, &["approve", &number, "--once", "--of", &id]).ok();
+    assert!(result(&world, "1").contains("ok a.test"));
+    stopped.signal(rustix::process::Signal::CONT);
+    until(|| {
+        done(&world, &mut stopped, "getent ahostsv4 probe.test || :")
+            .contains("198.18.")
+            .then_some(())
+    });
+    drop(listener);
+    shell.end().ok();
+    stopped.end().ok();
+}
+
 /// A user's configuration may lie in a repository of settings that is the project of a run.
 #[test]
 fn n29_what_is_saved_where_a_link_leads_to_a_project_is_in_nobodys_hands_inside() {

@@ -47,6 +47,11 @@ impl Shell {
         Ran::from_output(&self.child.wait_with_output().unwrap())
     }
 
+    /// Sends its supervisor a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Kills its supervisor.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
