@@ -224,7 +224,11 @@ fn follow(places: &Places, args: &ApproveArgs) -> Result<ExitCode, Failure> {
         match next(&receive, args.follow, &mut look)? {
             Some(found) if args.list => write(&line(&found, args.json)?)?,
             Some(found) => {
-                if !put(places, &found)? {
+                // While others were put, it may have been answered elsewhere, or have ended.
+                let found = as_it_is(&control, found);
+                if let Some(found) = found
+                    && !put(places, &found)?
+                {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
@@ -249,6 +253,15 @@ fn next(
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(None),
         }
     }
+}
+
+/// The same ask as it is now; `None` when it is over.
+fn as_it_is(control: &Path, found: Found) -> Option<Found> {
+    let Ok(Answer::Asks { asks, .. }) = client::ask(control, &found.session, &Request::Asks) else {
+        return None;
+    };
+    let ask = asks.into_iter().find(|ask| ask.number == found.ask.number)?;
+    Some(Found { ask, ..found })
 }
 
 /// Watches a session until it ends, and passes on each ask once.

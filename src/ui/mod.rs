@@ -8,6 +8,9 @@ pub mod traffic;
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
+/// Bytes of a line that is read at once.
+const LINE_MAX: u64 = 1024;
+
 /// Whether whoever reads standard output still does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -58,9 +61,7 @@ pub fn ask(question: &str) -> io::Result<Answer> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(Answer::Nobody);
     }
-    write_error(&format!("{question} [y/N] "));
-    let mut line = String::new();
-    io::stdin().lock().take(1024).read_line(&mut line)?;
+    let line = put(&format!("{question} [y/N] "))?;
     Ok(match line.trim() {
         "y" | "Y" | "yes" | "Yes" => Answer::Yes,
         _ => Answer::No,
@@ -86,14 +87,29 @@ pub fn question(question: &str) -> io::Result<Line> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(Line::Nobody);
     }
-    write_error(question);
-    let mut line = String::new();
-    let count = io::stdin().lock().take(1024).read_line(&mut line)?;
-    Ok(if count == 0 {
+    let line = put(question)?;
+    Ok(if line.is_empty() {
         Line::End
     } else {
         Line::Said(line.trim().to_owned())
     })
+}
+
+/// Shows a question, and reads the line that is typed from then on; empty at the end.
+fn put(question: &str) -> io::Result<String> {
+    // What was typed before is no answer to what is only now to be seen.
+    rustix::termios::tcflush(io::stdin(), rustix::termios::QueueSelector::IFlush).ok();
+    write_error(question);
+    let mut line = String::new();
+    let mut input = io::stdin().lock();
+    input.by_ref().take(LINE_MAX).read_line(&mut line)?;
+    // And what is left of a long line is none to the next question.
+    let (mut rest, mut more) = (Vec::new(), !line.is_empty() && !line.ends_with('\n'));
+    while more {
+        rest.clear();
+        more = input.by_ref().take(LINE_MAX).read_until(b'\n', &mut rest)? > 0 && !rest.ends_with(b"\n");
+    }
+    Ok(line)
 }
 
 /// Writes talk to standard error. A failure has nowhere to be told.

@@ -2,6 +2,7 @@
 
 use super::control::{Shell, until};
 use super::live::done;
+use super::pty::Pty;
 use super::servers::Server;
 use super::support::{Ran, World, has};
 use super::{assert_refused, connections, refused_names};
@@ -316,6 +317,47 @@ fn a_projects_file_switches_it_off_and_not_on() {
     assert!(!asks("false", "true"));
     assert!(!asks("true", "false"));
     assert!(asks("true", "true"));
+}
+
+/// A line that was typed before a question could be seen is no answer to it: programs inside decide when it comes.
+#[test]
+fn n29_what_was_typed_ahead_answers_nothing() {
+    if !has("curl") {
+        return;
+    }
+    let (world, server) = (World::new(), Server::http());
+    let (mut shell, mut listener) = asking(&world, &server, &[]);
+    let mut terminal = Pty::spawn(world.aca(&["approve", "--follow"]));
+    begin(&mut shell, "1", GET);
+    terminal.expect("let it wait?");
+    begin(&mut shell, "2", "curl -sS -m 50 http://a.test:8081/");
+    let numbers = [listener.next(), listener.next()];
+    assert_eq!(numbers[1].1, "a.test:8081");
+    // The second line is meant for the first question still.
+    terminal.type_in("n\ns\n");
+    terminal.expect("a.test:8080 may not be reached");
+    terminal.expect("let it wait?");
+    terminal.type_in("n\n");
+    terminal.expect("a.test:8081 may not be reached");
+    assert!(result(&world, "2").contains("denied by a rule"));
+    // Nor does anybody ask about what was answered elsewhere meanwhile.
+    begin(&mut shell, "3", "curl -sS -m 50 http://a.test:8082/");
+    let (third, _) = listener.next();
+    terminal.expect("let it wait?");
+    begin(&mut shell, "4", "curl -sS -m 50 http://a.test:8083/");
+    let (fourth, _) = listener.next();
+    for number in [third, fourth] {
+        aca(&world, &["approve", &number, "--deny"]).ok();
+    }
+    terminal.type_in("s\n");
+    terminal.expect("nothing numbered");
+    begin(&mut shell, "5", "curl -sS -m 50 http://a.test:8084/");
+    terminal.expect("a.test:8084");
+    assert!(!terminal.shown().contains("a.test:8083"), "{}", terminal.shown());
+    terminal.type_in("n\n");
+    assert!(result(&world, "5").contains("denied by a rule"));
+    drop(listener);
+    shell.end().ok();
 }
 
 /// A session that is stopped keeps nobody from being asked by another, and asks itself once it goes on.

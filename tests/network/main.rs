@@ -7,6 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/pty.rs"]
+#[expect(dead_code, reason = "the terminal of other tests does more")]
+mod pty;
+
 mod addresses;
 mod asks;
 mod budgets;
