@@ -35,6 +35,15 @@ impl Places {
         }
     }
 
+    /// So many.
+    #[cfg(test)]
+    pub(super) fn of(all: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(all)),
+            all,
+        }
+    }
+
     /// A part of them, for those of whom not all may be taken.
     pub(super) const fn a_quarter(&self) -> usize {
         self.all / 4
@@ -70,11 +79,12 @@ pub(super) async fn serve(proxy: Arc<Proxy>, listener: TcpListener, captured: Ca
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let Some(place) = places.take().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, _)) => {
+                // Not before: a listener that nobody comes to would keep a place from the others.
+                let Some(place) = places.take().await else {
+                    return;
+                };
                 let going = destination::of(&stream, captured);
                 let proxy = Arc::clone(&proxy);
                 open.spawn(async move {

@@ -278,7 +278,20 @@ mod tests {
         }
     }
 
+    /// Makes none.
+    struct Refusing;
+
+    impl Inside for Refusing {
+        fn sockets(&self, _kind: InsideSockets) -> MadeInside<'_> {
+            Box::pin(async { Err(io::ErrorKind::NotConnected.into()) })
+        }
+    }
+
     fn doors() -> Doors {
+        doors_with(Arc::new(Nowhere), Places::new())
+    }
+
+    fn doors_with(inside: Arc<dyn Inside>, places: Places) -> Doors {
         let place = Path::new("/p");
         let bases = Bases {
             home: place,
@@ -290,7 +303,7 @@ mod tests {
         let upstream = Upstream::new(&UpstreamProxy::default(), &[], place).unwrap();
         let live = Live::new(Arc::new(policy), None, Arc::new(Nowhere));
         let proxy = Proxy::new(live, Arc::new(upstream), Arc::new(Nowhere));
-        Doors::new(Arc::new(proxy), Arc::new(Nowhere), Places::new())
+        Doors::new(Arc::new(proxy), inside, places)
     }
 
     fn origin() -> Origin {
@@ -314,6 +327,29 @@ mod tests {
         let one = doors.open[0].port.host;
         doors.change(PortsChange::ClosePublished(one)).await.unwrap();
         doors.change(publish()).await.unwrap();
+    }
+
+    /// With as few places as a machine may have that gives few descriptors.
+    #[tokio::test]
+    async fn doors_that_nobody_comes_to_keep_no_place_from_others() {
+        use tokio::io::AsyncReadExt as _;
+        let mut doors = doors_with(Arc::new(Refusing), Places::of(8));
+        for _ in 0..10 {
+            let rule = PublishRule {
+                port: ":80".parse().unwrap(),
+                origin: origin(),
+            };
+            doors.change(PortsChange::Publish(rule)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for door in &doors.open {
+            let mut visit = tokio::net::TcpStream::connect(("127.0.0.1", door.port.host))
+                .await
+                .unwrap();
+            // Nothing can be made inside: that is told at once.
+            let ended = timeout(Duration::from_secs(20), visit.read(&mut [0])).await;
+            assert!(ended.is_ok(), "nobody took it");
+        }
     }
 
     /// The first process may be stopped from outside.

@@ -217,14 +217,15 @@ pub(super) async fn serve(
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let Ok(one) = Arc::clone(&visitors.at_once).acquire_owned().await else {
-            return;
-        };
-        let Some(place) = visitors.places.take().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, from)) => {
+                // Not before: a listener that nobody comes to would keep a place from the others.
+                let Ok(one) = Arc::clone(&visitors.at_once).acquire_owned().await else {
+                    return;
+                };
+                let Some(place) = visitors.places.take().await else {
+                    return;
+                };
                 let visitors = Arc::clone(&visitors);
                 open.spawn(async move {
                     let visit = Visit::new(Arc::clone(&visitors.told), from, host, inside);
