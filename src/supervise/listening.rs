@@ -260,7 +260,8 @@ impl Offers {
         };
         for listener in new {
             if !self.bucket.take(now) {
-                // Left for later looks, which the next listen(2) brings.
+                // Left for later looks: there is more to be told in a while.
+                self.again.get_or_insert(now + AGAIN_AFTER);
                 return;
             }
             self.told.insert(listener.port);
@@ -318,6 +319,43 @@ mod tests {
         let found = listeners.read(&own).unwrap();
         assert!(found.iter().all(|found| found.port != port(&a)));
         assert!(found.iter().any(|found| found.port == port(&b)));
+    }
+
+    struct Told(Mutex<HashSet<u16>>);
+
+    impl Emit for Told {
+        fn emit(&self, event: Event) {
+            if let Event::Listening { port, .. } = event {
+                self.0.lock().unwrap().insert(port);
+            }
+        }
+    }
+
+    /// Whoever fills the bounds first keeps nobody's server from being told of later, also if nothing else listens then.
+    #[test]
+    fn what_a_flood_of_listeners_left_out_is_told_in_time() {
+        let Some(listeners) = listeners() else { return };
+        let all: Vec<_> = (0..BURST + 10)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let told = Told(Mutex::default());
+        let mut offers = Offers::new(listeners, Arc::default());
+        let begin = Instant::now();
+        offers.note(1, begin);
+        let mut looks = 0;
+        while let Some(at) = offers.look_at().filter(|_| looks < 1000) {
+            offers.look(at, &told);
+            looks += 1;
+        }
+        let told = told.0.into_inner().unwrap();
+        for listener in all {
+            let port = listener.local_addr().unwrap().port();
+            assert!(
+                told.contains(&port),
+                "{port} of {} after {looks} looks",
+                told.len()
+            );
+        }
     }
 
     proptest! {
