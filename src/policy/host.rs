@@ -179,6 +179,18 @@ impl HostPattern {
         }
     }
 
+    /// Whether the name or address that is written in `other` is the one that is written here, or a name beneath it; of
+    /// everything, where this is `*`.
+    #[must_use]
+    pub fn is_above(&self, other: &Self) -> bool {
+        match (self.apex(), other.apex()) {
+            (Some(own), Some(name)) => own == name || name.is_below(own),
+            (None, _) | (_, None) => {
+                self.is_any() || (self.address().is_some() && self.address() == other.address())
+            }
+        }
+    }
+
     /// The address that is written in it.
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {

@@ -5,9 +5,10 @@
 
 use super::asks::{Asks, Outcome, Question};
 use super::gate;
+use crate::plan::looks_into_tls;
 use crate::policy::{
-    Action, Deny, HostPattern, HostPortRule, HostRule, Name, NetworkPreset, Origin, Policy, SessionRules,
-    Verdict,
+    Action, Deny, HostPattern, HostPortRule, HostRule, Name, NetworkPreset, Origin, Policy, Scheme,
+    SessionRules, Verdict,
 };
 use crate::supervise::{AskAnswer, Emit, Event};
 use std::collections::HashMap;
@@ -47,6 +48,11 @@ pub enum ChangeError {
     /// An administrator keeps it so.
     #[error("`network.allow` is locked by {}", .0.origin)]
     Locked(Locked),
+    /// What looks into TLS is made when a session begins, for the hosts that rules name then.
+    #[error(
+        "requests of `{0}` can't be seen in this session, which began without a rule on requests to that host"
+    )]
+    Unseen(HostPattern),
     /// There are too many.
     #[error("{} rules were added to this session, and more can't be", SessionRules::MOST)]
     TooMany,
@@ -120,6 +126,9 @@ impl Live {
         if let (true, Some(locked)) = (allow, &self.locked) {
             return Err(ChangeError::Locked(locked.clone()));
         }
+        if let Some(unseen) = patterns.iter().find(|pattern| allow && !self.sees(pattern)) {
+            return Err(ChangeError::Unseen(unseen.clone()));
+        }
         // Held until the policy is replaced: what comes last counts last.
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rules = session.clone();
@@ -141,6 +150,17 @@ impl Live {
         *session = rules;
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         Ok(against)
+    }
+
+    /// Whether the requests that a pattern names can be judged, in TLS by what the session began with.
+    fn sees(&self, pattern: &HostPattern) -> bool {
+        let in_tls = pattern
+            .requests()
+            .is_some_and(|requests| requests.scheme() == Scheme::Https);
+        let mut known = self.base.network.rules.iter().map(|rule| &rule.pattern);
+        !in_tls
+            || looks_into_tls(&self.base)
+                && known.any(|known| known.requests().is_some() && known.is_above(pattern))
     }
 
     /// Changes which services of the host's may be reached, for what is judged from now on.
@@ -529,6 +549,42 @@ mod tests {
         assert!(!passes("b.test"), "what the session began with stays denied");
         assert_eq!(change("b.test:8443", true).len(), 1, "a deny means every port");
         assert_eq!(live.added().len(), 4);
+    }
+
+    #[test]
+    fn requests_in_tls_are_allowed_only_where_they_can_be_seen() {
+        let rules = [("https://a.test/x", true), ("https://*.b.test/x", true)];
+        let live = Live::new(policy(&rules), None, events());
+        let without = Live::new(policy(&[("a.test", true)]), None, events());
+        for (text, seen) in [
+            ("https://a.test/y", true),
+            ("https://c.b.test/y", true),
+            ("https://*.b.test/y", true),
+            ("https://c.test/y", false),
+            ("https://**.test/y", false),
+            ("https://8.8.8.8/y", false),
+            ("https://*/y", false),
+        ] {
+            let unseen = Err(ChangeError::Unseen(text.parse().unwrap()));
+            let change = |live: &Live| live.change(&patterns(&[text]), true, &said()).map(drop);
+            assert_eq!(
+                change(&live),
+                if seen { Ok(()) } else { unseen.clone() },
+                "{text}"
+            );
+            assert_eq!(change(&without), unseen, "{text}");
+        }
+        // Denied they are in any case, and what comes without TLS is seen.
+        for (text, allow) in [
+            ("https://c.test/y", false),
+            ("http://c.test/y", true),
+            ("c.test", true),
+        ] {
+            assert!(
+                without.change(&patterns(&[text]), allow, &said()).is_ok(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -121,6 +121,9 @@ fn refused(error: ChangeError) -> Refused {
     let hint = match &error {
         ChangeError::Off => "start it again with `--net listed`, or a wider preset".to_owned(),
         ChangeError::Locked(locked) => locked.hint.clone(),
+        ChangeError::Unseen(pattern) => format!(
+            "start it again with `--allow '{pattern}'`, or with that in `[network] allow` of your configuration"
+        ),
         ChangeError::TooMany => "write them to the configuration, and start it again".to_owned(),
     };
     Refused::new(error.to_string(), hint)
