@@ -184,6 +184,11 @@ impl Record {
 
     /// Nothing happened: a client of a proxy ended between two requests.
     pub(super) fn forget(mut self) {
+        self.silence();
+    }
+
+    /// Nothing is told when it goes: somebody else does.
+    pub(super) const fn silence(&mut self) {
         self.forgotten = true;
     }
 }

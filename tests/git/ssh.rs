@@ -491,3 +491,73 @@ fn a_budget_ends_it() {
         "{ran:?}"
     );
 }
+
+/// The key is in an agent outside alone, whose socket isn't seen inside.
+#[test]
+fn p57_an_agent_outside_signs() {
+    let Some(yard) = Yard::new() else { return };
+    if !["ssh-agent", "ssh-add"].into_iter().all(super::support::has) {
+        return;
+    }
+    let world = &yard.world;
+    let (socket, key) = (world.home.join("agent"), world.home.join(".ssh/id_test"));
+    let mut agent = world
+        .command("ssh-agent")
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| socket.exists().then_some(()));
+    let mut add = world.command("ssh-add");
+    let output = add
+        .arg("-q")
+        .arg(&key)
+        .env("SSH_AUTH_SOCK", &socket)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::remove_file(&key).unwrap();
+    let script = "git ls-remote origin main; echo [$SSH_AUTH_SOCK]; ls ~/agent";
+    let asked = |socket: Option<&std::path::Path>| {
+        let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+        command.envs(socket.map(|socket| ("SSH_AUTH_SOCK", socket)));
+        Ran::from_output(&command.output().unwrap())
+    };
+    let (ran, without) = (asked(Some(&socket)), asked(None));
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    assert!(ran.out.ends_with("\trefs/heads/main\n[]\n"), "{ran:?}");
+    assert!(
+        without.err.contains("Permission denied (publickey"),
+        "{without:?}"
+    );
+}
+
+/// A rule that comes while git is at it ends it, and what ends with the session is told too.
+#[test]
+fn what_is_denied_while_it_runs_is_cut() {
+    let Some(yard) = Yard::new() else { return };
+    fs::write(yard.repositories.join("slow"), "").unwrap();
+    let world = &yard.world;
+    let mut command = world.aca(&["run", "--", "git", "ls-remote", "origin"]);
+    let session = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| Some(programs(&yard)).filter(|all| !all.is_empty()));
+    aca(world, &["deny", "forge", "--cut"]).ok();
+    let ran = Ran::from_output(&session.wait_with_output().unwrap());
+    assert!(
+        ran.code == 128 && ran.err.contains("a rule denies its host"),
+        "{ran:?}"
+    );
+    assert_eq!(yard.requests()[0].2, "a rule denies its host");
+    until(|| programs(&yard).is_empty().then_some(()));
+    let script = "git ls-remote origin & while ! [ -e go ]; do sleep 0.1; done";
+    let mut session = world.aca(&["run", "--", "sh", "-c", script]).spawn().unwrap();
+    until(|| Some(programs(&yard)).filter(|all| !all.is_empty()));
+    world.file("go", "");
+    session.wait().unwrap();
+    assert_eq!(yard.requests().len(), 1);
+    assert_eq!(world.events_of("connection").len(), 0);
+    until(|| programs(&yard).is_empty().then_some(()));
+}

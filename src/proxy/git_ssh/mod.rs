@@ -10,12 +10,13 @@ mod words;
 use super::gate::{Target, refusal};
 use super::programs::Who;
 use super::record::Record;
+use super::told::Told;
 use super::{Proxy, denial};
 use crate::git::frame::{self, HEADER, Hello, Kind};
 use crate::git::report::error_packet;
 use crate::git::ssh_words::{self, Service, SshRequest};
 use crate::plan::linux::{OWN_ADDRESSES, SSH_PORT};
-use crate::policy::{Action, Deny, GitOperation, Name, Repository, Verdict};
+use crate::policy::{Action, Deny, GitOperation, Name, Repository};
 use crate::supervise::Event;
 use std::ffi::OsString;
 use std::io;
@@ -57,8 +58,9 @@ pub(super) fn is_meant(going: SocketAddr) -> bool {
     [IpAddr::V4(v4), IpAddr::V6(v6)].contains(&going.ip()) && going.port() == SSH_PORT
 }
 
-/// What becomes of one request: told as exactly one event.
+/// What becomes of one request: told as exactly one event when the value goes, however that comes.
 struct Asked {
+    told: Arc<Told>,
     record: Record,
     operation: Option<GitOperation>,
     /// Which, or what was asked.
@@ -78,6 +80,7 @@ pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr, who
         }
     };
     let mut asked = Asked {
+        told: Arc::clone(&proxy.told),
         record,
         operation: None,
         repository: shown(&hello.words.join(" ")),
@@ -88,7 +91,9 @@ pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr, who
     let last = timeout(LINGER, Box::pin(end(&mut stream, answer))).await;
     // However it went: nobody is there any more.
     drop(last);
-    asked.tell(proxy);
+    if asked.record.denied.is_some() {
+        asked.record.who.wait().await;
+    }
 }
 
 /// The last frames to the client.
@@ -124,12 +129,14 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         Err(why) => return asked.refuse(refusal(&format!("git over ssh: {why}")), Some(operation), &[]),
     };
     asked.repository = shown(&repository.to_string());
-    let policy = proxy.live.current();
     let action = Action::Git {
         operation,
         repository: repository.clone(),
     };
-    if let Verdict::Deny(deny) = policy.decide(&action) {
+    // Entered among what is open, so that a rule that comes later can end it.
+    let admitted = proxy.live.admit(action);
+    if let Err(deny) = admitted {
+        let policy = proxy.live.current();
         let allowed: Vec<String> = policy
             .git
             .allowed()
@@ -138,6 +145,7 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
             .collect();
         return asked.refuse(deny, Some(operation), &allowed);
     }
+    asked.record.ticket = admitted.ok();
     let target = match (host.parse::<IpAddr>(), host.parse::<Name>()) {
         (Ok(address), _) => Target::Address((address, port.unwrap_or(SSH_PORT)).into()),
         (_, Ok(name)) => Target::Name(name, port.unwrap_or(SSH_PORT)),
@@ -165,7 +173,16 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         Ok(child) => child,
         Err(error) => return asked.fail(&format!("{} can't be started: {error}", ssh.program.display())),
     };
-    match carry::carry(stream, child, &asked.record.counts).await {
+    let carried = tokio::select! {
+        biased;
+        deny = asked.record.cut() => Err(deny),
+        carried = carry::carry(stream, child, &asked.record.counts) => Ok(carried),
+    };
+    let carried = match carried {
+        Ok(carried) => carried,
+        Err(deny) => return asked.cut(operation, deny),
+    };
+    match carried {
         Ok(ended) => {
             asked.code = Some(ended.code.into());
             let errors = match ended.code {
@@ -233,6 +250,23 @@ impl Asked {
         }
     }
 
+    /// It is denied since it began: git is in the middle of something else than a refusal.
+    fn cut(&mut self, operation: GitOperation, deny: Deny) -> Answer {
+        let errors = format!(
+            "aca: git {} of {}: {} ({})\n",
+            operation.word(),
+            self.repository,
+            deny.reason,
+            deny.origin
+        );
+        self.record.denied = Some(deny);
+        Answer {
+            output: Vec::new(),
+            errors,
+            code: FATAL,
+        }
+    }
+
     /// It was allowed, and can't be done.
     fn fail(&mut self, why: &str) -> Answer {
         self.record.failed = Some(why.to_owned());
@@ -242,13 +276,16 @@ impl Asked {
             code: FATAL,
         }
     }
+}
 
-    fn tell(mut self, proxy: &Proxy) {
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.record.silence();
         let (sent, received) = (self.record.counts.sent(), self.record.counts.received());
-        proxy.told.emit(Event::GitRequest {
+        self.told.emit(Event::GitRequest {
             pid: self.record.who.known().map(|program| program.pid),
             operation: self.operation,
-            repository: self.repository,
+            repository: std::mem::take(&mut self.repository),
             denied: self.record.denied.take(),
             failed: self.record.failed.take(),
             code: self.code,
@@ -256,7 +293,6 @@ impl Asked {
             received,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
-        self.record.forget();
     }
 }
 
