@@ -6,16 +6,17 @@
 use super::connection::{carry, failed, refuse};
 use super::denial;
 use super::first_bytes::{self, Spoken};
-use super::gate::{self, Candidates, refusal};
+use super::gate::{self, Candidates, Judged, Target, refusal};
 use super::http::{Authority, Request};
+use super::live::Ticket;
 use super::programs::Who;
 use super::reach::{Outside, depends, reach};
 use super::record::Record;
 use super::requests::{self, Asked};
 use super::upstream::Kind;
-use super::{Proxy, socks};
+use super::{Proxy, host_port, socks};
 use crate::plan::linux::{OWN_ADDRESSES, PROXY_PORTS};
-use crate::policy::{Deny, Protocol};
+use crate::policy::{Deny, HostPort, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
@@ -84,6 +85,19 @@ async fn connect(
     mut record: Record,
 ) {
     let going = SocketAddr::new(own, authority.port.unwrap_or(0));
+    let host_port = authority
+        .port
+        .and_then(|port| proxy.host_port_of(&authority.host, port));
+    if let Some((going, port)) = host_port {
+        record.going = going;
+        let Some(service) = host_port::open(proxy, going, port, &mut record).await else {
+            return failed(stream, going, &Target::Address(going), &record).await;
+        };
+        return match stream.write_all(AGREED).await {
+            Ok(()) => host_port::carry(stream, service, &bytes, &mut record).await,
+            Err(error) => record.failed = Some(error.to_string()),
+        };
+    }
     let candidates = match authority.port {
         Some(port) => judge(proxy, &authority.host, port, &mut record).await,
         None => Err(refusal("CONNECT without a port")),
@@ -154,7 +168,7 @@ pub(super) async fn tunnel(
 /// next one leads elsewhere.
 async fn forward(
     proxy: &Proxy,
-    mut stream: TcpStream,
+    stream: TcpStream,
     bytes: Vec<u8>,
     request: Request,
     own: IpAddr,
@@ -162,6 +176,10 @@ async fn forward(
 ) -> Option<(TcpStream, Vec<u8>)> {
     let asked = request.absolute.as_ref().filter(|absolute| absolute.is_http);
     let port = asked.map_or(0, |absolute| absolute.authority.port.unwrap_or(requests::HTTP));
+    let host_port = asked.and_then(|absolute| proxy.host_port_of(&absolute.authority.host, port));
+    if let Some((going, port)) = host_port {
+        return forward_to_host(proxy, stream, bytes, request, (going, port), record).await;
+    }
     let going = SocketAddr::new(own, port);
     let candidates = match asked {
         Some(absolute) => judge(proxy, &absolute.authority.host, port, &mut record).await,
@@ -180,18 +198,95 @@ async fn forward(
         failed(stream, going, &judged.target, &record).await;
         return None;
     };
+    requests_of(
+        stream,
+        &mut upstream,
+        bytes,
+        request,
+        &judged,
+        (going, None),
+        record,
+    )
+    .await
+}
+
+/// The same to a service of the host's.
+async fn forward_to_host(
+    proxy: &Proxy,
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    request: Request,
+    (going, port): (SocketAddr, HostPort),
+    mut record: Record,
+) -> Option<(TcpStream, Vec<u8>)> {
+    let named = request
+        .absolute
+        .as_ref()
+        .map(|absolute| absolute.authority.host.parse());
+    record.going = going;
+    let judged = Judged::strict(match named {
+        Some(Ok(name)) => Target::Name(name, going.port()),
+        Some(Err(_)) | None => Target::Address(going),
+    });
+    if let Err(deny) = gate::request_fits(&judged.target, &request) {
+        refuse(stream, going, &mut record, deny).await;
+        return None;
+    }
+    let Some(service) = host_port::open(proxy, going, port, &mut record).await else {
+        failed(stream, going, &judged.target, &record).await;
+        return None;
+    };
+    let mut outside = Outside {
+        stream: service.stream,
+        forward: None,
+    };
+    let also = Some(service.by_address);
+    requests_of(
+        stream,
+        &mut outside,
+        bytes,
+        request,
+        &judged,
+        (going, also),
+        record,
+    )
+    .await
+}
+
+/// Carries a request, and those that follow it; what ends them besides the record's own entry is `also`.
+async fn requests_of(
+    mut stream: TcpStream,
+    upstream: &mut Outside,
+    bytes: Vec<u8>,
+    request: Request,
+    judged: &Judged,
+    (going, also): (SocketAddr, Option<Ticket>),
+    mut record: Record,
+) -> Option<(TcpStream, Vec<u8>)> {
     let begin = requests::Begin::Request(request);
-    let (inside, outside) = (&mut stream, &mut upstream);
+    let (inside, outside) = (&mut stream, &mut *upstream);
     let (asked, counts) = (Asked::Proxy, &record.counts);
+    let cut = async {
+        match &also {
+            Some(ticket) => ticket.cut().await,
+            None => std::future::pending().await,
+        }
+    };
+    let cut = async {
+        tokio::select! {
+            deny = record.cut() => deny,
+            deny = cut => deny,
+        }
+    };
     let carried = tokio::select! {
         biased;
-        deny = record.cut() => {
+        deny = cut => {
             record.denied = Some(deny);
             denial::reset(&stream);
             denial::reset(&upstream.stream);
             return None;
         }
-        carried = requests::carry(inside, outside, bytes, begin, &judged, asked, counts) => carried,
+        carried = requests::carry(inside, outside, bytes, begin, judged, asked, counts) => carried,
     };
     match carried {
         Ok(requests::End::Elsewhere(rest)) => Some((stream, rest)),

@@ -3,12 +3,12 @@
 //! password (RFC 1929) is taken from clients that insist on giving one.
 
 use super::Proxy;
-use super::denial;
 use super::explicit::{judge, tunnel};
 use super::gate::refusal;
 use super::reach::{depends, reach};
 use super::record::Record;
 use super::upstream::Kind;
+use super::{denial, host_port};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,6 +131,18 @@ pub(super) async fn serve(
         Err(_) => Err((Reply::NotAllowed, "it was not whole in time")),
     };
     record.going = (own, 0).into();
+    if let Ok((host, port)) = &asked
+        && let Some((going, port)) = proxy.host_port_of(host, *port)
+    {
+        record.going = going;
+        let Some(service) = host_port::open(proxy, going, port, &mut record).await else {
+            return end(stream, unreached(&record)).await;
+        };
+        return match stream.write_all(&reply(Reply::Succeeded)).await {
+            Ok(()) => host_port::carry(stream, service, &bytes, &mut record).await,
+            Err(error) => record.failed = Some(error.to_string()),
+        };
+    }
     let judged = match asked {
         Ok((host, port)) => judge(proxy, &host, port, &mut record)
             .await
@@ -156,18 +168,19 @@ pub(super) async fn serve(
     } else {
         match reach(proxy, &candidates.judged, kind, &mut record).await {
             Some(upstream) => Some(upstream),
-            None => {
-                let reply = match record.denied {
-                    Some(_) => Reply::NotAllowed,
-                    None => Reply::HostUnreachable,
-                };
-                return end(stream, reply).await;
-            }
+            None => return end(stream, unreached(&record)).await,
         }
     };
     match stream.write_all(&reply(Reply::Succeeded)).await {
         Ok(()) => tunnel(proxy, stream, upstream, bytes, candidates, record).await,
         Err(error) => record.failed = Some(error.to_string()),
+    }
+}
+
+const fn unreached(record: &Record) -> Reply {
+    match record.denied {
+        Some(_) => Reply::NotAllowed,
+        None => Reply::HostUnreachable,
     }
 }
 

@@ -66,6 +66,58 @@ fn n11_without_the_grant_it_is_not() {
     assert!(ran.out.starts_with("7\n"), "{ran:?}");
 }
 
+/// A program that is told of a proxy, and of no exception, reaches the same service; no other port, and no other name.
+#[test]
+fn n11_it_is_reached_through_the_proxies_inside_as_well() {
+    let (world, server, other) = (World::new(), Server::http(), Server::http());
+    let (port, closed) = (server.port, other.port);
+    let proxies = [
+        "-x http://198.18.255.254:3128",
+        "-p -x http://198.18.255.254:3128",
+        "-x socks5h://198.18.255.254:1080",
+        "-x socks5://198.18.255.254:1080",
+    ];
+    for proxy in proxies {
+        // One that looks names up itself sends the address, which is the same.
+        let named = if proxy.contains("socks5://") {
+            ""
+        } else {
+            "other.localhost:$port"
+        };
+        let script = format!(
+            "port={port}; ask() {{ curl -sS -m 20 --noproxy '' {proxy} \"$@\"; }}\n\
+             for h in localhost 127.0.0.1 '[::1]'; do ask http://$h:{port}/x http://$h:{port}/y; done\n\
+             for h in localhost:{closed} 127.0.0.2:{port} {named}; do ask -f http://$h/ && echo reached; done; :"
+        );
+        let ran = world.run(&["--host-port", &port.to_string()], &script);
+        let answer = |host: &str| format!("ok {host}:{port} GET /x ok {host}:{port} GET /y ");
+        let all = ["localhost", "127.0.0.1", "[::1]"].map(answer).concat();
+        assert_eq!(ran.ok(), all, "{proxy}: {ran:?}");
+        let passed: Vec<_> = connections(&world)
+            .into_iter()
+            .filter(|(.., denied)| denied.is_none())
+            .collect();
+        assert!(
+            passed.len() >= 3
+                && passed
+                    .iter()
+                    .all(|(name, to, _)| (name.as_str(), *to) == ("localhost", port.into())),
+            "{proxy}: {passed:?}"
+        );
+        // A deny of the name, or of an address of it, holds here too.
+        for deny in [format!("localhost:{port}"), format!("127.0.0.1:{port}")] {
+            let flags = ["--host-port", &port.to_string(), "--deny", &deny];
+            let ran = world.run(
+                &flags,
+                &format!("curl -fsS -m 20 --noproxy '' {proxy} http://localhost:{port}/"),
+            );
+            assert_ne!(ran.code, 0, "{proxy} {deny}: {ran:?}");
+        }
+    }
+    assert_eq!(other.seen(), Vec::<String>::new());
+    assert_eq!(server.seen().len(), proxies.len() * 6);
+}
+
 #[test]
 fn n11_another_number_inside_and_a_service_of_ipv6_alone() {
     let world = World::new();
