@@ -3,6 +3,7 @@
 //! The question goes over a socket that was made in there. Nothing of the answer is a program's own word but the numbers
 //! that it chose, addresses and ports.
 
+use super::desktop::Offering;
 use crate::supervise::flood::Bucket;
 use crate::supervise::{Emit, Event};
 use rustix::io::Errno;
@@ -196,6 +197,7 @@ pub(super) struct Offers {
     again: Option<Instant>,
     not_before: Option<Instant>,
     bucket: Bucket,
+    desktop: Option<Offering>,
 }
 
 /// Who called listen(2) since the last look.
@@ -208,7 +210,7 @@ enum Callers {
 
 impl Offers {
     /// Over a socket of the sandbox's network.
-    pub(super) fn new(listeners: Listeners, own: Arc<OwnSockets>) -> Self {
+    pub(super) fn new(listeners: Listeners, own: Arc<OwnSockets>, desktop: Option<Offering>) -> Self {
         Self {
             listeners,
             own,
@@ -218,6 +220,7 @@ impl Offers {
             again: None,
             not_before: None,
             bucket: Bucket::new(PER_SECOND, BURST),
+            desktop,
         }
     }
 
@@ -265,6 +268,9 @@ impl Offers {
                 return;
             }
             self.told.insert(listener.port);
+            if let Some(desktop) = &self.desktop {
+                desktop.tell(listener.port);
+            }
             events.emit(Event::Listening {
                 pid,
                 address: listener.address,

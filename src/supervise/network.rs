@@ -131,6 +131,8 @@ impl Network {
 
     /// Ends the thread, so that the events of its last connections are written.
     pub(super) fn finish(&mut self) {
+        // Whoever asks for a port from now on hears that nobody is there.
+        self.idle = None;
         if let Some((stop, thread)) = self.serving.take() {
             stop.send(()).ok();
             drop(thread.join());

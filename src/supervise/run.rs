@@ -2,9 +2,10 @@
 
 use super::control::{self, Control};
 use super::desk::Desk;
+use super::desktop::{self, Desktop};
 use super::event::{Emit, Event};
 use super::interception::Interception;
-use super::listening::Offers;
+use super::listening::{Listeners, Offers};
 use super::network::{HandedOut, Network};
 use super::notify::Roots;
 use super::ports::{Ports, PortsLocked};
@@ -163,10 +164,12 @@ impl Run<'_> {
             Some(plan) => Some(Group::make(plan, self.session.as_str(), stage.pid())?),
             None => None,
         };
+        // Found before anything inside runs.
         let desktop = match self.live.current().network.ask {
-            true => super::desktop::start(Arc::clone(&self.live)),
+            true => Desktop::find(&self.live),
             false => None,
         };
+        let asking = desktop.as_ref().and_then(Desktop::start);
         let mut steps = self.plan.stage();
         if let Some(interception) = &self.interception {
             interception.supply(&mut steps);
@@ -189,7 +192,18 @@ impl Run<'_> {
             standing.end();
             return Err(RunError::Unsettled(error));
         }
-        let (mut network, offers) = self.network(&mut standing, published);
+        let (mut network, listeners) = self.network(&mut standing, published);
+        let offering = match (desktop, &network) {
+            (Some(desktop), Some(network)) if self.ports_locked.publish.is_none() => {
+                desktop::start_offers(desktop, network.ports())
+            }
+            _ => None,
+        };
+        let (offering, offerer) = offering.unzip();
+        let own = network.as_ref().map(Network::own);
+        let offers = listeners
+            .zip(own)
+            .map(|(listeners, own)| Offers::new(listeners, own, offering));
         let mut control = self.control(network.as_ref().map(Network::ports));
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
@@ -218,8 +232,8 @@ impl Run<'_> {
         // Nothing is asked of it any more.
         drop(control);
         self.live.asks().close();
-        if let Some(desktop) = desktop {
-            drop(desktop.join());
+        if let Some(thread) = asking {
+            drop(thread.join());
         }
         // The kernel takes its time to let go of the watches: meanwhile the rest is done.
         if let Some(watch) = &mut watch {
@@ -229,6 +243,10 @@ impl Run<'_> {
             network.finish();
         }
         if let Some(thread) = watcher {
+            drop(thread.join());
+        }
+        // What told it of ports went with the watcher.
+        if let Some(thread) = offerer {
             drop(thread.join());
         }
         drop(group);
@@ -311,7 +329,7 @@ impl Run<'_> {
         &self,
         standing: &mut Standing,
         published: Vec<Listening>,
-    ) -> (Option<Network>, Option<Offers>) {
+    ) -> (Option<Network>, Option<Listeners>) {
         let handed_out = HandedOut {
             redirected: standing.network.redirected,
             sockets: std::mem::take(&mut standing.sockets),
@@ -337,8 +355,7 @@ impl Run<'_> {
             published,
             self.ssh.clone(),
         );
-        let offers = listeners.map(|listeners| Offers::new(listeners, network.own()));
-        (Some(network), offers)
+        (Some(network), listeners)
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.

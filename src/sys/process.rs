@@ -353,6 +353,22 @@ pub(crate) fn wake_by(socket: BorrowedFd<'_>, wake: Wake) -> Result<(), Errno> {
 /// `F_SETSIG` of `linux/fcntl.h`, which the libc crate doesn't name for every C library.
 const F_SETSIG: libc::c_int = 10;
 
+/// Makes a command's process end with the thread that starts it, and have none of our descriptors but its standard ones.
+/// Killed as well is one whose starter dies before it can ask for that.
+pub(crate) fn tie(command: &mut Command) {
+    let starter = rustix::process::getpid();
+    let tied = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        if rustix::process::getppid() != Some(starter) {
+            return Err(Errno::SRCH.into());
+        }
+        Ok(close_on_exec_above_stdio()?)
+    };
+    // SAFETY: between fork(2) and execve(2) this calls prctl(2), getppid(2) and close_range(2), which take no lock, and
+    // makes errors out of numbers, which allocates nothing.
+    unsafe { command.pre_exec(tied) };
+}
+
 /// Marks every descriptor from 3 up close-on-exec (close_range(2)), whatever the caller of aca left open.
 ///
 /// # Errors

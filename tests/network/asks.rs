@@ -14,13 +14,13 @@ fn aca(world: &World, arguments: &[&str]) -> Ran {
 }
 
 /// `aca approve --list --follow --json`: somebody who listens.
-struct Listener {
+pub(crate) struct Listener {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Listener {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let mut command = world.aca(&["approve", "--list", "--json", "--follow"]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
@@ -28,7 +28,7 @@ impl Listener {
     }
 
     /// The next ask: its number, and `host:port`.
-    fn next(&mut self) -> (String, String) {
+    pub(crate) fn next(&mut self) -> (String, String) {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         let ask: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -45,17 +45,17 @@ impl Drop for Listener {
 }
 
 /// Begins something inside that ends in a file of that name.
-fn begin(shell: &mut Shell, file: &str, script: &str) {
+pub(crate) fn begin(shell: &mut Shell, file: &str, script: &str) {
     shell.tell(&format!(
         "(({script}) > {file}.part 2>&1; mv {file}.part {file}) &"
     ));
 }
 
-fn result(world: &World, file: &str) -> String {
+pub(crate) fn result(world: &World, file: &str) -> String {
     until(|| std::fs::read_to_string(world.project.join(file)).ok())
 }
 
-const GET: &str = "curl -sS -m 50 http://a.test:8080/";
+pub(crate) const GET: &str = "curl -sS -m 50 http://a.test:8080/";
 
 /// A session that asks, and somebody who listens, for sure.
 fn asking(world: &World, server: &Server, flags: &[&str]) -> (Shell, Listener) {

@@ -18,9 +18,15 @@ pub(crate) struct Shell {
 impl Shell {
     /// Starts it, and waits until it can be asked.
     pub(crate) fn start(world: &World, flags: &[&str]) -> Self {
+        Self::start_in(world, flags, &[])
+    }
+
+    /// The same with variables.
+    pub(crate) fn start_in(world: &World, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let known = sockets(world);
         let mut command = world.aca(&["run"]);
         command.args(flags).args(["--", "sh"]);
+        command.envs(environment.iter().copied());
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -16,6 +16,7 @@ mod asks;
 mod budgets;
 mod clients;
 mod control;
+mod desktop;
 mod explicit;
 mod host_ports;
 mod hostile;

@@ -1,26 +1,24 @@
 //! Tells the desktop of asks, by notify-send(1) where there is one: one at a time, never more often than a person can
-//! take. A click answers once, for the session, or no; what is written down for ever needs `aca approve`.
+//! take. A click answers once, for the session, or no; what is written down for ever needs `aca approve`. What begins to
+//! listen inside is offered the same way.
 //!
-//! The program is taken from the system's own directories and not from `PATH`, which may hold a directory that programs
-//! inside can write to. All that it shows of theirs is a name as DNS has it: letters, digits, `-`, `_` and `.`.
+//! All that is shown of what programs inside say is a name as DNS has it (letters, digits, `-`, `_` and `.`), and numbers.
+
+mod offers;
+mod program;
+mod shown;
+
+pub(super) use offers::{Offering, start as start_offers};
 
 use crate::proxy::{Live, Waiting};
 use crate::supervise::AskAnswer;
+use program::Program;
+use shown::{Look, Shown};
 use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Where the program may be.
-const PLACES: [&str; 3] = [
-    "/usr/bin/notify-send",
-    "/usr/local/bin/notify-send",
-    "/run/current-system/sw/bin/notify-send",
-];
 /// How often it is looked whether the one that is shown was answered elsewhere.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long the thread waits for the next ask at once.
@@ -35,29 +33,34 @@ const ACTIONS: [(&str, &str, AskAnswer); 3] = [
 ];
 const STACK: usize = 256 << 10;
 
-/// Starts the thread where there is a desktop to be told; it ends once the asks are closed.
-pub(super) fn start(live: Arc<Live>) -> Option<JoinHandle<()>> {
-    if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_none_or(|address| address.is_empty()) {
-        return None;
-    }
-    let is_file = |path: &&str| std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    let program = PathBuf::from(PLACES.iter().find(|path| is_file(path))?);
-    let desktop = Desktop { program, live };
-    let thread = std::thread::Builder::new()
-        .name("desktop".into())
-        .stack_size(STACK);
-    // Without the thread there is one channel less.
-    thread.spawn(move || desktop.serve()).ok()
-}
-
-struct Desktop {
-    program: PathBuf,
+/// A desktop that can be told.
+#[derive(Clone)]
+pub(super) struct Desktop {
+    program: Program,
     live: Arc<Live>,
 }
 
 impl Desktop {
+    /// `None` where there is none.
+    pub(super) fn find(live: &Arc<Live>) -> Option<Self> {
+        Some(Self {
+            program: Program::find()?,
+            live: Arc::clone(live),
+        })
+    }
+
+    /// Starts the thread that shows asks; it ends once they are closed.
+    pub(super) fn start(&self) -> Option<JoinHandle<()>> {
+        let desktop = self.clone();
+        let thread = std::thread::Builder::new()
+            .name("desktop".into())
+            .stack_size(STACK);
+        // Without the thread there is one channel less.
+        thread.spawn(move || desktop.serve()).ok()
+    }
+
     fn serve(&self) {
-        // An older one shows no buttons: then it says where to answer, and nothing is held for its sake.
+        // An older one shows no buttons, and nothing is held for its sake.
         if !self.has_actions() {
             return;
         }
@@ -80,55 +83,36 @@ impl Desktop {
     }
 
     fn has_actions(&self) -> bool {
-        let output = self.command().arg("--help").stdin(Stdio::null()).output();
-        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("--action"))
+        Shown::has_actions(&self.program, || !self.live.asks().is_closed())
     }
 
     /// Shows one until it is answered, here or elsewhere. `None` when it can't be shown.
     fn show(&self, waiting: &Waiting) -> Option<()> {
-        let mut child = self
-            .command()
-            .args(arguments(waiting))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
+        let (mut version, list) = self.live.asks().list();
+        if !list.iter().any(|one| one.number == waiting.number) {
+            return Some(());
+        }
+        let mut shown = Shown::start(&self.program, arguments(waiting))?;
         loop {
-            if let Some(status) = child.try_wait().ok()? {
-                let word = printed(&mut child);
-                let chosen = ACTIONS.iter().find(|(action, ..)| *action == word.trim());
-                if let Some((_, _, answer)) = chosen {
-                    // It may be gone by now.
-                    drop(self.live.answer(waiting.number, *answer, "desktop notification"));
+            match shown.look() {
+                Look::Open => {}
+                Look::Failed => return None,
+                Look::Chosen(word) => {
+                    let chosen = ACTIONS.iter().find(|(action, ..)| *action == word);
+                    if let Some((_, _, answer)) = chosen {
+                        // It may be gone by now.
+                        drop(self.live.answer(waiting.number, *answer, "desktop notification"));
+                    }
+                    return Some(());
                 }
-                return status.success().then_some(());
             }
-            let (version, list) = self.live.asks().list();
+            let (now, list) = self.live.asks().watch(version, LOOK);
+            version = now;
             if !list.iter().any(|one| one.number == waiting.number) {
-                child.kill().ok();
-                child.wait().ok();
                 return Some(());
             }
-            drop(self.live.asks().watch(version, LOOK));
         }
     }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        // Not of the terminal's group: its signals are for the program inside.
-        command.current_dir("/").process_group(0);
-        command
-    }
-}
-
-/// One word; more is none of ours.
-fn printed(child: &mut Child) -> String {
-    let mut word = String::new();
-    if let Some(out) = child.stdout.take() {
-        out.take(64).read_to_string(&mut word).ok();
-    }
-    word
 }
 
 fn arguments(waiting: &Waiting) -> Vec<OsString> {
@@ -140,17 +124,42 @@ fn arguments(waiting: &Waiting) -> Vec<OsString> {
     } else {
         question
     };
-    let milliseconds = waiting.left.as_millis();
+    let actions = ACTIONS.map(|(action, label, _)| (action, label));
+    let body = format!("{shown} (ask {})", waiting.number);
+    said("A sandbox wants to connect", &body, &actions, waiting.left)
+}
+
+/// The arguments of notify-send(1) for a text with buttons.
+fn said(title: &str, body: &str, actions: &[(&str, &str)], within: Duration) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--app-name=aca".into(),
         "--urgency=normal".into(),
-        format!("--expire-time={milliseconds}").into(),
+        format!("--expire-time={}", within.as_millis()).into(),
     ];
-    arguments.extend(ACTIONS.map(|(action, label, _)| format!("--action={action}={label}").into()));
+    arguments.extend(
+        actions
+            .iter()
+            .map(|(action, label)| format!("--action={action}={label}").into()),
+    );
     arguments.push("--".into());
-    arguments.push("A sandbox wants to connect".into());
-    arguments.push(format!("{shown} (ask {})", waiting.number).into());
+    arguments.push(title.into());
+    arguments.push(plain(body).into());
     arguments
+}
+
+/// A body shows markup (the Desktop Notifications Specification, "Markup"): what means it must not, and what acts on
+/// the line it stands in isn't shown as it is.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for letter in crate::ui::sanitize::line(text).chars() {
+        match letter {
+            '&' => plain.push_str("&amp;"),
+            '<' => plain.push_str("&lt;"),
+            '>' => plain.push_str("&gt;"),
+            letter => plain.push(letter),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -158,9 +167,8 @@ mod tests {
     use super::*;
     use crate::proxy::Question;
 
-    #[test]
-    fn the_end_of_a_name_is_shown_and_no_option_is_made_of_it() {
-        let waiting = |host: &str| Waiting {
+    fn waiting(host: &str) -> Waiting {
+        Waiting {
             number: 3,
             question: Question {
                 host: host.into(),
@@ -168,10 +176,17 @@ mod tests {
             },
             left: Duration::from_secs(9),
             connections: 1,
-        };
-        let long = format!("github.com.{}.evil.test", "a".repeat(60));
-        let shown = arguments(&waiting(&long));
-        let last = shown.last().unwrap().to_string_lossy().into_owned();
+        }
+    }
+
+    fn last(host: &str) -> String {
+        let shown = arguments(&waiting(host));
+        shown.last().unwrap().to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn the_end_of_a_name_is_shown_and_no_option_is_made_of_it() {
+        let last = last(&format!("github.com.{}.evil.test", "a".repeat(60)));
         assert!(
             last.starts_with('…') && last.ends_with(".evil.test:443 (ask 3)"),
             "{last}"
@@ -179,5 +194,13 @@ mod tests {
         let shown = arguments(&waiting("--help.test"));
         let dashes = shown.iter().position(|word| word == "--").unwrap();
         assert_eq!(shown.len(), dashes + 3);
+    }
+
+    #[test]
+    fn nothing_of_a_name_is_markup_or_acts() {
+        assert_eq!(
+            last("<b>x</b>&\u{1b}[2J\n"),
+            r"&lt;b&gt;x&lt;/b&gt;&amp;\u{1b}[2J\u{a}:443 (ask 3)"
+        );
     }
 }
