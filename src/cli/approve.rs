@@ -24,6 +24,8 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a session may take to say that nothing is new; it says so after five seconds.
 const WITHIN: Duration = Duration::from_secs(15);
+/// Characters of a program's path that are shown.
+const PROGRAM_SHOWN: usize = 100;
 /// How long the sessions have to tell what waits, where nobody waits for more.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -180,11 +182,22 @@ fn line(found: &Found, json: bool) -> Result<String, Failure> {
         count => format!("{count} connections"),
     };
     Ok(format!(
-        "{number}  {}  {connections}, {} s left, session {}\n",
+        "{number}  {}  {connections}{}, {} s left, session {}\n",
         target(&found.ask),
+        program(&found.ask),
         left_ms.div_ceil(1000),
         found.session
     ))
+}
+
+/// Whose first connection it is. The path is one of the sandbox: programs inside choose what is there.
+fn program(ask: &Ask) -> String {
+    let Some(pid) = ask.pid else {
+        return String::new();
+    };
+    let path = ask.program.as_deref().filter(|path| !path.is_empty());
+    let path = path.map_or_else(|| "?".into(), |path| sanitize::line_within(path, PROGRAM_SHOWN));
+    format!(" of {path} (process {pid})")
 }
 
 fn target(ask: &Ask) -> String {
@@ -348,6 +361,8 @@ mod tests {
                 port: 443,
                 left_ms: 58_001,
                 connections: 2,
+                pid: None,
+                program: None,
             },
         }
     }
@@ -363,6 +378,13 @@ mod tests {
             line(&found("a\u{1b}[2J\u{202e}.test"), false)
                 .unwrap()
                 .starts_with(r"3  a\u{1b}[2J\u{202e}.test:443")
+        );
+        let mut of = found("a.test");
+        (of.ask.pid, of.ask.program) = (Some(7), Some("/usr/bin/\u{1b}x".into()));
+        assert!(
+            line(&of, false)
+                .unwrap()
+                .starts_with(r"3  a.test:443  2 connections of /usr/bin/\u{1b}x (process 7), 59 s left")
         );
         let mixed = line(&found("xn--pple-43d.com"), false).unwrap();
         assert!(mixed.contains("xn--pple-43d.com:443 (a name with letters beyond ASCII)"));

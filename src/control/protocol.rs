@@ -177,6 +177,12 @@ pub struct Ask {
     pub left_ms: u64,
     /// How many connections wait for it.
     pub connections: u64,
+    /// Process id on the host of the program that made the first of them, where that could be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The file that it executed, as seen inside; chosen inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// Why it isn't done.

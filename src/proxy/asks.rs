@@ -5,6 +5,7 @@
 //! held only while somebody listens; else a run that nobody looks at would stand still for a minute at each host that it
 //! doesn't know.
 
+use super::programs::Program;
 use crate::supervise::Bucket;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -74,6 +75,8 @@ pub struct Waiting {
     pub left: Duration,
     /// How many connections wait for it.
     pub connections: usize,
+    /// The program that made the first of them, as it was seen; `None` where it couldn't be told.
+    pub program: Option<Program>,
 }
 
 /// The asks of one session.
@@ -101,6 +104,7 @@ struct State {
 #[derive(Debug)]
 struct Pending {
     question: Question,
+    program: Option<Program>,
     until: Instant,
     waiting: Vec<oneshot::Sender<Outcome>>,
 }
@@ -132,10 +136,11 @@ impl Asks {
     pub(super) async fn hold(
         &self,
         question: Question,
+        program: Option<Program>,
         begun: impl FnOnce(u64, &Question),
         ended: impl FnOnce(u64, &Question),
     ) -> Outcome {
-        let (number, until, answer, new) = match self.enter(&question) {
+        let (number, until, answer, new) = match self.enter(&question, program) {
             Ok(entered) => entered,
             Err(why) => return Outcome::NotAsked(why),
         };
@@ -158,6 +163,7 @@ impl Asks {
     fn enter(
         &self,
         question: &Question,
+        program: Option<Program>,
     ) -> Result<(u64, Instant, oneshot::Receiver<Outcome>, bool), &'static str> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -194,6 +200,7 @@ impl Asks {
         let (number, until) = (state.last, now + WAIT);
         let ask = Pending {
             question: question.clone(),
+            program,
             until,
             waiting: vec![send],
         };
@@ -316,6 +323,7 @@ impl State {
             question: ask.question.clone(),
             left: ask.until.saturating_duration_since(now),
             connections: ask.waiting.len(),
+            program: ask.program.clone(),
         });
         (self.version, list.collect())
     }
@@ -346,7 +354,7 @@ mod tests {
 
     fn held(asks: &Arc<Asks>, number: usize) -> tokio::task::JoinHandle<Outcome> {
         let asks = Arc::clone(asks);
-        tokio::spawn(async move { asks.hold(question(number), |_, _| {}, |_, _| {}).await })
+        tokio::spawn(async move { asks.hold(question(number), None, |_, _| {}, |_, _| {}).await })
     }
 
     #[tokio::test(start_paused = true)]
@@ -431,7 +439,7 @@ mod tests {
         let asks = heard();
         let other = Arc::clone(&asks);
         let watching = std::thread::spawn(move || other.watch(0, Duration::from_secs(60)));
-        asks.enter(&question(1)).unwrap();
+        asks.enter(&question(1), None).unwrap();
         let (version, list) = watching.join().unwrap();
         assert_eq!(
             (version, list[0].question.to_string().as_str()),

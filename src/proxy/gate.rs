@@ -319,7 +319,10 @@ impl Proxy {
                 ..deny.clone()
             }
         };
-        match self.live.hold(question).await {
+        if self.live.asks().is_heard() {
+            record.who.wait().await;
+        }
+        match self.live.hold(question, record.who.known()).await {
             Outcome::Once => match self.admit(target.clone(), record) {
                 Ok(judged) => Ok(judged),
                 Err(deny) => {

@@ -5,6 +5,7 @@
 
 use super::asks::{Asks, Outcome, Question};
 use super::gate;
+use super::programs::Program;
 use crate::plan::looks_into_tls;
 use crate::policy::{
     Action, Deny, HostPattern, HostPortRule, HostRule, Name, NetworkPreset, Origin, Policy, Scheme,
@@ -191,18 +192,21 @@ impl Live {
     }
 
     /// Waits for an answer.
-    pub(super) async fn hold(&self, question: Question) -> Outcome {
+    pub(super) async fn hold(&self, question: Question, program: Option<Program>) -> Outcome {
+        let (pid, path) = program.clone().map(|program| (program.pid, program.path)).unzip();
         let begun = |number, question: &Question| {
             self.events.emit(Event::Asked {
                 ask: number,
                 host: question.host.clone(),
                 port: question.port,
+                pid,
+                program: path,
             });
         };
         let ended = |number, question: &Question| {
             self.answered(number, question, AskAnswer::None, "nobody, in time");
         };
-        self.asks.hold(question, begun, ended).await
+        self.asks.hold(question, program, begun, ended).await
     }
 
     fn answered(&self, ask: u64, question: &Question, answer: AskAnswer, by: &str) {

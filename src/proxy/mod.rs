@@ -85,6 +85,7 @@ pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
 pub use git_ssh::Ssh;
 pub use intercept::{AuthorityError, Interceptor, java_store};
 pub use live::{AnswerError, ChangeError, Live, Locked};
+pub use programs::Program;
 pub use published::{Inside, InsideSockets, Listening, MadeInside, PublishError};
 pub use upstream::{Upstream, UpstreamError};
 

@@ -51,11 +51,11 @@ const TCP: u8 = 6;
 
 /// A program as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Program {
+pub struct Program {
     /// Process id on the host.
-    pub(super) pid: i32,
+    pub pid: i32,
     /// The file that it executes, as the sandbox sees it.
-    pub(super) path: String,
+    pub path: String,
 }
 
 /// The programs of one session.

@@ -51,12 +51,18 @@ impl Serve for Desk {
 const WATCH: Duration = Duration::from_secs(5);
 
 fn asks((version, waiting): (u64, Vec<Waiting>)) -> Answer {
-    let asks = waiting.into_iter().map(|waiting| Ask {
-        number: waiting.number,
-        host: waiting.question.host,
-        port: waiting.question.port,
-        left_ms: u64::try_from(waiting.left.as_millis()).unwrap_or(u64::MAX),
-        connections: u64::try_from(waiting.connections).unwrap_or(u64::MAX),
+    let asks = waiting.into_iter().map(|waiting| {
+        let program = waiting.program.map(|program| (program.pid, program.path));
+        let (pid, program) = program.unzip();
+        Ask {
+            number: waiting.number,
+            host: waiting.question.host,
+            port: waiting.question.port,
+            left_ms: u64::try_from(waiting.left.as_millis()).unwrap_or(u64::MAX),
+            connections: u64::try_from(waiting.connections).unwrap_or(u64::MAX),
+            pid,
+            program,
+        }
     });
     Answer::Asks {
         version,

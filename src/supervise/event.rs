@@ -276,6 +276,12 @@ pub enum Event {
         host: String,
         /// The port.
         port: u16,
+        /// Process id on the host of the program that made the first connection, where that could be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<i32>,
+        /// The file that it executed, as seen inside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
     },
     /// That was answered, or nobody did in time.
     Answered {

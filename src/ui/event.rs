@@ -251,8 +251,18 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 format!("{what} from now on: {} ({origin}){cut}", hosts(which)),
             )]
         }
-        Event::Asked { ask, host, port } => {
-            vec![("ask", format!("{ask}: may {host}:{port} be reached?"))]
+        Event::Asked {
+            ask,
+            host,
+            port,
+            pid,
+            program,
+        } => {
+            let by = match (pid, program) {
+                (Some(pid), Some(program)) => format!(" [{pid}] {program} asks for it"),
+                _ => String::new(),
+            };
+            vec![("ask", format!("{ask}: may {host}:{port} be reached?{by}"))]
         }
         Event::Answered {
             ask,

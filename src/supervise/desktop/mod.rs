@@ -176,6 +176,7 @@ mod tests {
             },
             left: Duration::from_secs(9),
             connections: 1,
+            program: None,
         }
     }
 
