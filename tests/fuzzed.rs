@@ -78,6 +78,7 @@ const OTHERS: &[(&str, &str)] = &[
         "src/presets/tree.rs",
         "looks for words; nothing in it says where to read on",
     ),
+    ("src/proxy/host_port.rs", "passes on"),
     ("src/proxy/intercept/metered.rs", "passes on"),
     ("src/proxy/intercept/mod.rs", "names of protocols"),
     ("src/proxy/intercept/store.rs", "writes"),
