@@ -11,11 +11,16 @@ use crate::launch::protocol::Role;
 use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Ssh, Upstream};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// Questions that wait in a socket's buffer, in bytes as socket(7) counts them, which it doubles: those of a thousand
+/// programs that begin together. One that is lost is asked again after five seconds only (resolv.conf(5)), and twice in all.
+const QUESTIONS_BYTES: usize = 2 << 20;
 
 /// The sockets of the sandbox, and the thread that serves them.
 pub(super) struct Network {
@@ -79,7 +84,11 @@ impl Network {
             own.add(&descriptor);
             match role {
                 Role::Tcp => sockets.captured.push(TcpListener::from(descriptor)),
-                Role::Dns => sockets.questions.push(UdpSocket::from(descriptor)),
+                Role::Dns => {
+                    // Where the system allows less it is less.
+                    set_socket_recv_buffer_size(&descriptor, QUESTIONS_BYTES).ok();
+                    sockets.questions.push(UdpSocket::from(descriptor));
+                }
                 Role::HostPort(port) => sockets.host_ports.push((port, TcpListener::from(descriptor))),
                 Role::Diagnosis => diagnoses.push(descriptor),
             }

@@ -266,7 +266,12 @@ fn n29_a_flood_of_names_neither_stands_still_nor_fills_the_terminal() {
     shell.end().ok();
     let asked = world.events_of("asked").len();
     assert!((1..=32).contains(&asked), "{asked}");
-    // Those that came up wait, and nothing else does. On a busy machine some names get no address, which is a no as well.
+    // Those that came up wait, and nothing else does. Where the system allows little, questions beyond a socket's buffer
+    // are lost, and their names get no address, which is a no as well.
+    let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap_or_default();
+    if most.trim().parse().is_ok_and(|most: u64| most >= 2 << 20) {
+        assert_eq!(count("unknown"), 0, "{ended}");
+    }
     assert!(count("held") <= asked, "{ended}");
     assert_eq!(
         count("denied") + count("held") + count("unknown"),
