@@ -236,10 +236,7 @@ async fn forward_to_host(
         failed(stream, going, &judged.target, &record).await;
         return None;
     };
-    let mut outside = Outside {
-        stream: service.stream,
-        forward: None,
-    };
+    let mut outside = Outside::from(service.stream);
     let also = Some(service.by_address);
     requests_of(
         stream,

@@ -22,6 +22,17 @@ pub(super) struct Outside {
     _used: Option<upstream::Used>,
 }
 
+impl From<TcpStream> for Outside {
+    /// Nothing stands between.
+    fn from(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            forward: None,
+            _used: None,
+        }
+    }
+}
+
 /// What such requests need.
 pub(super) struct Forward {
     /// The proxy.
@@ -121,11 +132,7 @@ async fn directly(proxy: &Proxy, judged: &Judged, record: &mut Record) -> Result
     let stream = dial::connect(addresses).await;
     let stream = stream.map_err(|error| Unreached::Failed(format!("cannot connect: {error}")))?;
     record.upstream = stream.peer_addr().ok().map(|address| address.ip());
-    Ok(Outside {
-        stream,
-        forward: None,
-        _used: None,
-    })
+    Ok(stream.into())
 }
 
 async fn through(

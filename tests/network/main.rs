@@ -4,9 +4,6 @@
 //! No host of the internet is spoken to: names end in `.test`, and `--resolve` leads them to a server of the test.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-#[expect(dead_code, reason = "a few of its ways are used here")]
-#[path = "../support/pty.rs"]
-mod pty;
 #[path = "../support/mod.rs"]
 mod support;
 
