@@ -345,7 +345,7 @@ mod tests {
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
             .collect();
         let told = Told(Mutex::default());
-        let mut offers = Offers::new(listeners, Arc::default());
+        let mut offers = Offers::new(listeners, Arc::default(), None);
         let begin = Instant::now();
         offers.note(1, begin);
         let mut looks = 0;
