@@ -460,7 +460,7 @@ mod tests {
                 host: "a.test".into(),
                 port: 443,
             };
-            let held = tokio::spawn(async move { holding.hold(question).await });
+            let held = tokio::spawn(async move { holding.hold(question, None).await });
             while live.asks().list().1.is_empty() {
                 tokio::task::yield_now().await;
             }
