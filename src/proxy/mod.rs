@@ -22,6 +22,7 @@
 //! | a request's head ([`http`]), and the time from its first byte on | 64 KiB, 10 s | refused | `http_tests`, `hostile` |
 //! | a SOCKS message ([`socks`]), and all of them together | 513 bytes, 10 s | refused | `explicit::hostile_requests_to_the_proxies_lead_nowhere`, `hostile::whatever…` |
 //! | a refused client that goes on sending ([`denial`]) | 256 KiB, 2 s | closed | `hostile::whatever_a_client_begins_and_leaves_is_ended` |
+//! | the rest of a request in TLS that nobody reads any more ([`intercept`]) | 32 MiB, 5 s | its stream or connection ends | `intercept::an_early_no…` |
 //! | a question ([`questions`]); over one TCP connection; time for each | 1,500 bytes; 1,000; 10 s | no answer; closed | `dns`' tests, `hostile::one_connection_asks_a_thousand_questions_and_no_more`, `hostile::whatever…` |
 //! | names with an address ([`lease`]) | 65,000; one unused for 10 minutes is taken | no answer | `lease::tests`, `load::a_name_a_connection_exhausts_nothing_and_old_names_stay` |
 //! | look-ups outside at once ([`resolve`]), and time for each | 64, 10 s | wait; fail | `resolve::tests` |

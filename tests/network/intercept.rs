@@ -17,7 +17,10 @@ const server = process.argv[2] === 'h1' ? require('https').createServer(options)
 server.on('request', (q, r) => {
   log(`${q.method} ${q.url} ${q.httpVersion} ${q.authority || q.headers.host}`);
   const path = q.url.split('?')[0];
-  if (path.endsWith('/sse')) {
+  if (q.httpVersion === '2.0' && path.endsWith('/full')) {
+    r.writeHead(413);
+    r.end('too much\n');
+  } else if (path.endsWith('/sse')) {
     r.writeHead(200, { 'content-type': 'text/event-stream' });
     r.write('data: 1\n\n');
     waiting = () => r.end('data: 2\n\n');
@@ -37,10 +40,11 @@ server.on('request', (q, r) => {
     r.write('body'); r.addTrailers({ 'X-Sum': '42' }); r.end();
   } else if (path.endsWith('/fields')) {
     r.end(JSON.stringify(q.headers));
+  } else if (path.endsWith('/full')) {
+    r.writeHead(413, { connection: 'close' });
+    r.end('too much\n');
   } else {
-    // curl 7.88 fails now and then where an answer over HTTP/2 overtakes the request's body.
-    q.resume();
-    q.on('end', () => r.end(`ok ${q.httpVersion} ${q.method} ${q.url}\n`));
+    r.end(`ok ${q.httpVersion} ${q.method} ${q.url}\n`);
   }
 });
 server.on('upgrade', (q, socket) => {
@@ -488,4 +492,42 @@ fn a_server_that_speaks_one_protocol_is_met_in_it() {
             "{kind}: {ran:?}"
         );
     }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_was_read_arrives() {
+    if !can() {
+        return;
+    }
+    let (world, server) = (World::new(), Secure::start());
+    // It goes on with its body long after the answer is there, and notices when it may not.
+    world.file(
+        "late.js",
+        "const c = require('http2').connect('https://a.test'); const ask = path => new Promise(done => {\
+         const r = c.request({':method': 'POST', ':path': path}); let said = '';\
+         r.on('aborted', () => said += ' aborted'); r.on('error', e => said += ' ' + e.code);\
+         r.on('response', f => { said += f[':status']; r.resume(); setTimeout(() => r.end('late'), 300) });\
+         r.on('close', () => done(console.log(said, r.rstCode))) });\
+         (async () => { r = await ask('/user'); r = await ask('/repos/acme/x'); c.close() })()",
+    );
+    let ran = run(&world, &server, &ALLOW, "node late.js");
+    assert_eq!(ran.out, "403 0\n200 0\n", "{ran:?}");
+    let script = "for i in $(seq 30); do for p in user repos/acme/x; do \
+        curl -sS -m 20 --http2 -o /dev/null -w '%{http_code}\n' -d 1 https://a.test/$p; done; done | sort | uniq -c";
+    let ran = run(&world, &server, &ALLOW, script);
+    let counts: Vec<&str> = ran.out.split_whitespace().collect();
+    assert_eq!(counts, ["30", "200", "30", "403"], "{ran:?}");
+}
+
+#[test]
+fn an_early_no_to_a_great_body_arrives() {
+    if !can() {
+        return;
+    }
+    let (world, server) = (World::new(), Secure::start());
+    let script = "head -c 20000000 /dev/zero >body; for v in --http1.1 --http2; do for p in user repos/acme/full; do for i in 1 2 3 4 5; do \
+        curl -sS -m 30 $v -H Expect: -o /dev/null -w '%{http_code}\n' -T body -X POST https://a.test/$p; done; done; done | sort | uniq -c";
+    let ran = run(&world, &server, &ALLOW, script);
+    let counts: Vec<&str> = ran.out.split_whitespace().collect();
+    assert_eq!(counts, ["10", "403", "10", "413"], "{ran:?}");
 }

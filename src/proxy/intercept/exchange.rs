@@ -1,7 +1,8 @@
 //! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
 //! Bodies stream both ways as they come.
 
-use super::fields::{self, Outward};
+use super::body::{AnswerBody, RequestBody};
+use super::fields;
 use crate::policy::Deny;
 use crate::policy::Scheme;
 use crate::proxy::gate::refusal;
@@ -9,7 +10,7 @@ use crate::proxy::judge::{self, Judge, Line};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version, upgrade};
@@ -32,14 +33,15 @@ const WINDOW: u32 = 1 << 20;
 const SEND_MAX: usize = 16 * 1024;
 
 /// What is passed on, or a text of ours.
-pub(super) type Body = Either<Incoming, Full<Bytes>>;
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
 
 /// Tasks of one connection: they end with it.
 #[derive(Clone, Default)]
 pub(super) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
 impl Tasks {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Begins one.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while set.try_join_next().is_some() {}
         set.spawn(task);
@@ -61,9 +63,9 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 /// The way outside.
 pub(super) enum Outgoing {
     /// One request at a time.
-    Http1(tokio::sync::Mutex<http1::SendRequest<Outward>>),
+    Http1(tokio::sync::Mutex<http1::SendRequest<RequestBody>>),
     /// Many.
-    Http2(http2::SendRequest<Outward>),
+    Http2(http2::SendRequest<RequestBody>),
     /// None, and why.
     None(String),
 }
@@ -109,7 +111,7 @@ impl Outgoing {
         }
     }
 
-    async fn send(&self, request: Request<Outward>) -> hyper::Result<Response<Incoming>> {
+    async fn send(&self, request: Request<RequestBody>) -> hyper::Result<Response<Incoming>> {
         match self {
             Self::Http1(sender) => {
                 let mut sender = sender.lock().await;
@@ -193,7 +195,17 @@ where
     }
 }
 
-async fn exchange(shared: &Shared, mut request: Request<Incoming>) -> hyper::Result<Response<Body>> {
+async fn exchange(shared: &Shared, request: Request<Incoming>) -> hyper::Result<Response<AnswerBody>> {
+    let waits = request.headers().contains_key(EXPECT);
+    let request = request.map(|body| RequestBody::new(body, waits, shared.tasks.clone()));
+    // HTTP/1 has no stream to reset, and a length tells its clients of the end.
+    let is_http2 = request.version() == Version::HTTP_2;
+    let pieces = request.body().pieces().filter(|_| is_http2);
+    let answer = answer(shared, request).await?;
+    Ok(answer.map(|body| AnswerBody::new(body, pieces)))
+}
+
+async fn answer(shared: &Shared, mut request: Request<RequestBody>) -> hyper::Result<Answer> {
     let target = request
         .uri()
         .path_and_query()
@@ -218,7 +230,7 @@ async fn exchange(shared: &Shared, mut request: Request<Incoming>) -> hyper::Res
             judge.refuse(line, deny).text,
         ));
     }
-    let mut answer = match shared.outgoing.send(request.map(Outward::from)).await {
+    let mut answer = match shared.outgoing.send(request).await {
         Ok(answer) => answer,
         Err(error) => {
             judge.tell(line, None, None);
@@ -252,7 +264,11 @@ async fn exchange(shared: &Shared, mut request: Request<Incoming>) -> hyper::Res
 }
 
 /// Whether the request is for this host, and the rules let it pass.
-fn judged(judge: &Judge, request: &Request<Incoming>, target: &str) -> Result<(), Box<(StatusCode, Deny)>> {
+fn judged(
+    judge: &Judge,
+    request: &Request<RequestBody>,
+    target: &str,
+) -> Result<(), Box<(StatusCode, Deny)>> {
     let forbidden = |deny| Box::new((StatusCode::FORBIDDEN, deny));
     if request.method() == Method::CONNECT {
         return Err(forbidden(refusal("CONNECT asks for a tunnel to another host")));
@@ -280,7 +296,7 @@ fn judged(judge: &Judge, request: &Request<Incoming>, target: &str) -> Result<()
 }
 
 /// Every host that a request names; none is an error, and so are two fields.
-fn hosts(request: &Request<Incoming>) -> Result<Vec<String>, &'static str> {
+fn hosts(request: &Request<RequestBody>) -> Result<Vec<String>, &'static str> {
     let mut all: Vec<String> = request
         .uri()
         .authority()
@@ -308,7 +324,7 @@ fn hosts(request: &Request<Incoming>) -> Result<Vec<String>, &'static str> {
     if all.is_empty() { Err("no host") } else { Ok(all) }
 }
 
-fn text(status: StatusCode, word: &'static str, text: String) -> Response<Body> {
+fn text(status: StatusCode, word: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Either::Right(Full::new(Bytes::from(text))));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

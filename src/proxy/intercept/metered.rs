@@ -1,7 +1,7 @@
 //! Streams beneath TLS: one that begins with bytes that were read already, and one whose bytes are counted.
 
 use crate::proxy::record::Counts;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -56,12 +56,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 }
 
-/// The connection outside: what goes there is counted, and taken from budgets before it goes.
+/// The connection outside: what goes there is counted, and taken from budgets before it goes. One that the server has
+/// ended takes what is written and drops it, so that its answer, which came before, is still read.
 pub(super) struct Metered {
     stream: TcpStream,
     counts: Arc<Counts>,
     /// Bytes that were counted and not taken by the socket yet.
     ahead: usize,
+    /// The server has ended it.
+    ended: bool,
 }
 
 impl Metered {
@@ -71,6 +74,7 @@ impl Metered {
             stream,
             counts,
             ahead: 0,
+            ended: false,
         }
     }
 }
@@ -94,12 +98,22 @@ impl AsyncWrite for Metered {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let more = bytes.len().saturating_sub(self.ahead);
         if more > 0 {
             self.counts.send(more)?;
             self.ahead += more;
         }
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        let written = match ready!(Pin::new(&mut self.stream).poll_write(context, bytes)) {
+            // An answer may have come before it did: whoever reads learns of the end after that.
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                self.ended = true;
+                bytes.len()
+            }
+            written => written?,
+        };
         self.ahead = self.ahead.saturating_sub(written);
         Poll::Ready(Ok(written))
     }

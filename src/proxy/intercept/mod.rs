@@ -6,6 +6,7 @@
 //! where a request begins. A server whose certificate isn't right is never spoken to: its client gets a 502 that says why.
 
 mod authority;
+mod body;
 mod exchange;
 mod fields;
 mod metered;

@@ -1,0 +1,196 @@
+//! Bodies where the answer may overtake the request: a server may answer before it has read all that it is sent, and a
+//! request may be denied. A client that is stopped in the middle of its body loses the answer: HTTP/2 resets the stream,
+//! HTTP/1 the connection (RFC 9112 9.6). So what nobody reads any more is read for a while and thrown away, and HTTP/2
+//! ends an answer only once its request has ended, or rests: some clients (curl 7.88) miss an end that comes before that.
+
+use super::exchange::Tasks;
+use super::fields::Outward;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long the rest of a body is read, and the end of an answer may wait for it.
+const REST_WITHIN: Duration = Duration::from_secs(5);
+/// Most bytes of it.
+const REST_MAX: usize = 32 << 20;
+/// A body of which nothing comes for so long rests.
+const RESTS_AFTER: Duration = Duration::from_millis(250);
+
+/// The body of a request, whose rest is read wherever it is dropped.
+pub(super) struct RequestBody {
+    /// `None` once all of it was read, or the rest is read elsewhere.
+    body: Option<Outward>,
+    /// Told of each piece, and gone once there are no more.
+    pieces: Option<watch::Sender<()>>,
+    /// The client waits to be told to go on: what nobody reads is never sent.
+    waits: bool,
+    /// Those of the connection; `None` where this is the rest.
+    tasks: Option<Tasks>,
+}
+
+impl RequestBody {
+    /// Of a request whose client `waits` for a word before it sends it (RFC 9110 10.1.1).
+    pub(super) fn new(body: Incoming, waits: bool, tasks: Tasks) -> Self {
+        Self {
+            pieces: (!body.is_end_stream()).then(|| watch::Sender::new(())),
+            body: Some(Outward::from(body)),
+            waits,
+            tasks: Some(tasks),
+        }
+    }
+
+    /// To wait for its end.
+    pub(super) fn pieces(&self) -> Option<watch::Receiver<()>> {
+        self.pieces.as_ref().map(watch::Sender::subscribe)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.waits = false;
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+        let ended = body.is_end_stream();
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        if ended || self.body.is_none() {
+            self.pieces = None;
+        } else if let Some(pieces) = &self.pieces {
+            pieces.send_replace(());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let none = || SizeHint::with_exact(0);
+        self.body.as_ref().map_or_else(none, Body::size_hint)
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let (Some(pieces), Some(tasks), false) = (self.pieces.take(), self.tasks.take(), self.waits) {
+            let rest = Self {
+                body: self.body.take(),
+                pieces: Some(pieces),
+                waits: false,
+                tasks: None,
+            };
+            tasks.spawn(async move {
+                timeout(REST_WITHIN, throw_away(rest, REST_MAX)).await.ok();
+            });
+        }
+    }
+}
+
+/// Reads to the end, or somewhat beyond `most` bytes.
+async fn throw_away(mut body: impl Body<Data = Bytes> + Unpin, most: usize) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read > most {
+            return;
+        }
+    }
+}
+
+/// The body of an answer: one that is passed on, or a text of ours.
+pub(super) struct AnswerBody {
+    body: Either<Incoming, Full<Bytes>>,
+    /// All of it was passed on.
+    done: bool,
+    end: End,
+    /// What is held back with the end.
+    trailers: Option<Frame<Bytes>>,
+}
+
+enum End {
+    /// As it comes.
+    Free,
+    /// Once these have ended.
+    After(watch::Receiver<()>),
+    /// They are waited for.
+    Waits(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl AnswerBody {
+    /// Ends after the request whose pieces these are, where there are such.
+    pub(super) fn new(body: Either<Incoming, Full<Bytes>>, after: Option<watch::Receiver<()>>) -> Self {
+        Self {
+            body,
+            done: false,
+            end: after.map_or(End::Free, End::After),
+            trailers: None,
+        }
+    }
+
+    /// Waits until the end may be told.
+    fn poll_free(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let End::After(pieces) = &self.end {
+            let mut pieces = pieces.clone();
+            let rests = async move { while let Ok(Ok(())) = timeout(RESTS_AFTER, pieces.changed()).await {} };
+            self.end = End::Waits(Box::pin(async move {
+                timeout(REST_WITHIN, rests).await.ok();
+            }));
+        }
+        if let End::Waits(waits) = &mut self.end {
+            ready!(waits.as_mut().poll(context));
+            self.end = End::Free;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if !self.done && !self.body.is_end_stream() {
+            let frame = match &mut self.body {
+                Either::Left(body) => ready!(Pin::new(body).poll_frame(context)),
+                Either::Right(text) => ready!(Pin::new(text).poll_frame(context))
+                    .map(|frame| frame.map_err(|never| match never {})),
+            };
+            match frame {
+                Some(Ok(frame)) if frame.is_trailers() => self.trailers = Some(frame),
+                None => {}
+                frame => return Poll::Ready(frame),
+            }
+            self.done = true;
+        }
+        ready!(self.poll_free(context));
+        Poll::Ready(self.trailers.take().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.end, End::Free) && self.trailers.is_none() && (self.done || self.body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Either::Left(body) => body.size_hint(),
+            Either::Right(text) => text.size_hint(),
+        }
+    }
+}
