@@ -8,14 +8,29 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// Before now, for clocks that differ a little.
 const BEFORE: Duration = Duration::from_secs(10 * 60);
-/// From then on.
-const VALID: Duration = Duration::from_secs(24 * 3600);
+/// From then on. A session may stay open for weeks, and what trusts the authority is made once, when it begins.
+const VALID: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The same for one host's: clients meet a new one while a session lasts.
+const LEAF_VALID: Duration = Duration::from_secs(24 * 3600);
+/// Before its end a certificate is made anew, so that no client meets one that is about to end.
+const RENEWED: Duration = Duration::from_secs(6 * 3600);
+
+/// Tells the time: a test turns it by hand.
+pub(super) type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// A host's certificate with its key.
+pub(super) struct Leaf {
+    /// For the handshake.
+    pub(super) certified: CertifiedKey,
+    /// When it is shown: from then, and until another should be made.
+    pub(super) shown: Range<SystemTime>,
+}
 
 /// The authority. Leaves share one key, which isn't its own.
 pub(super) struct Authority {
@@ -24,6 +39,7 @@ pub(super) struct Authority {
     certificate: CertificateDer<'static>,
     pem: String,
     validity: (SystemTime, SystemTime),
+    clock: Clock,
     serial: AtomicU64,
 }
 
@@ -40,10 +56,10 @@ pub enum AuthorityError {
 
 impl Authority {
     /// Makes one that can vouch for what `patterns` mean and nothing else, where they name hosts.
-    pub(super) fn new(patterns: &[&HostPattern]) -> Result<Self, AuthorityError> {
+    pub(super) fn new(patterns: &[&HostPattern], clock: Clock) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let leaf_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let begin = SystemTime::now() - BEFORE;
+        let begin = clock() - BEFORE;
         let validity = (begin, begin + VALID);
         let mut params = CertificateParams::default();
         // A store that outlives the session must not take one session's for another's.
@@ -68,6 +84,7 @@ impl Authority {
             issuer: Issuer::new(params, key),
             leaf_key,
             validity,
+            clock,
             serial: AtomicU64::new(2),
         })
     }
@@ -82,8 +99,16 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate for exactly that host.
-    pub(super) fn leaf(&self, host: &Host) -> Result<CertifiedKey, AuthorityError> {
+    /// The time.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.clock)()
+    }
+
+    /// A certificate for exactly that host, from now on and never beyond the authority's own.
+    pub(super) fn leaf(&self, host: &Host) -> Result<Leaf, AuthorityError> {
+        let (first, last) = self.validity;
+        let begin = (self.now() - BEFORE).clamp(first, last);
+        let end = (begin + LEAF_VALID).min(last);
         let mut params = CertificateParams::default();
         let (name, text) = match host {
             Host::Name(name) => (SanType::DnsName(name.as_str().try_into()?), name.to_string()),
@@ -93,7 +118,7 @@ impl Authority {
         let short: String = text.chars().take(64).collect();
         params.distinguished_name.push(DnType::CommonName, short);
         params.subject_alt_names = vec![name];
-        (params.not_before, params.not_after) = (self.validity.0.into(), self.validity.1.into());
+        (params.not_before, params.not_after) = (begin.into(), end.into());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
@@ -101,10 +126,10 @@ impl Authority {
         let certificate = params.signed_by(&self.leaf_key, &self.issuer)?;
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()));
         let key = rustls::crypto::ring::sign::any_ecdsa_type(&key)?;
-        Ok(CertifiedKey::new(
-            vec![certificate.der().clone()],
-            Arc::clone(&key),
-        ))
+        Ok(Leaf {
+            certified: CertifiedKey::new(vec![certificate.der().clone()], key),
+            shown: begin..end - RENEWED,
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use super::judge::Judge;
 use super::record::Record;
 use super::{denial, relay};
 use crate::policy::{Host, HostPattern};
-use authority::Authority;
+use authority::{Authority, Clock};
 pub(super) use exchange::split;
 use exchange::{Outgoing, Shared, Tasks};
 use hyper_util::rt::TokioIo;
@@ -29,8 +29,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
@@ -53,7 +54,7 @@ pub struct Interceptor {
     /// The roots that servers are verified with, PEM.
     roots: Vec<u8>,
     client: OnceLock<Arc<ClientConfig>>,
-    configs: Mutex<HashMap<Served, Arc<ServerConfig>>>,
+    configs: Mutex<HashMap<Served, Config>>,
     places: Semaphore,
 }
 
@@ -65,14 +66,25 @@ struct Served {
     protocol: Vec<u8>,
 }
 
+/// How it is ended.
+struct Config {
+    tls: Arc<ServerConfig>,
+    /// When its certificate is shown.
+    shown: Range<SystemTime>,
+}
+
 impl Interceptor {
     /// Makes the authority. `roots` are certificates that the host trusts, PEM.
     ///
     /// # Errors
     /// Where no certificate can be made.
     pub fn new(patterns: &[&HostPattern], roots: Vec<u8>) -> Result<Self, AuthorityError> {
+        Self::at(patterns, roots, Box::new(SystemTime::now))
+    }
+
+    fn at(patterns: &[&HostPattern], roots: Vec<u8>, clock: Clock) -> Result<Self, AuthorityError> {
         Ok(Self {
-            authority: Authority::new(patterns)?,
+            authority: Authority::new(patterns, clock)?,
             roots,
             client: OnceLock::new(),
             configs: Mutex::default(),
@@ -114,13 +126,15 @@ impl Interceptor {
             host: host.clone(),
             protocol: protocol.to_vec(),
         };
-        if let Some(config) = configs.get(&key) {
-            return Ok(Arc::clone(config));
+        let now = self.authority.now();
+        if let Some(config) = configs.get(&key).filter(|config| config.shown.contains(&now)) {
+            return Ok(Arc::clone(&config.tls));
         }
         if configs.len() >= LEAVES_MAX {
             configs.clear();
         }
-        let resolver = rustls::sign::SingleCertAndKey::from(self.authority.leaf(host)?);
+        let leaf = self.authority.leaf(host)?;
+        let resolver = rustls::sign::SingleCertAndKey::from(leaf.certified);
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(rustls::DEFAULT_VERSIONS)?
             .with_no_client_auth()
@@ -128,9 +142,13 @@ impl Interceptor {
         if !protocol.is_empty() {
             config.alpn_protocols = vec![protocol.to_vec()];
         }
-        let config = Arc::new(config);
-        configs.insert(key, Arc::clone(&config));
-        Ok(config)
+        let tls = Arc::new(config);
+        let config = Config {
+            tls: Arc::clone(&tls),
+            shown: leaf.shown,
+        };
+        configs.insert(key, config);
+        Ok(tls)
     }
 }
 
@@ -308,3 +326,7 @@ async fn exchange(
     tasks.finish().await;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
