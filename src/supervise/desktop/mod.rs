@@ -151,12 +151,13 @@ fn said(title: &str, body: &str, actions: &[(&str, &str)], within: Duration) -> 
 /// the line it stands in isn't shown as it is.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for letter in crate::ui::sanitize::line(text).chars() {
+    for letter in text.chars() {
         match letter {
             '&' => plain.push_str("&amp;"),
             '<' => plain.push_str("&lt;"),
             '>' => plain.push_str("&gt;"),
-            letter => plain.push(letter),
+            ' '..='~' | '…' => plain.push(letter),
+            _ => plain.extend(letter.escape_unicode()),
         }
     }
     plain
