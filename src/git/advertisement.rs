@@ -84,6 +84,10 @@ impl PushAdvertisement {
         let Some(format) = self.format else {
             return self.first(data).map(Some);
         };
+        // Behind a zero stand capabilities, and only in the first line.
+        if data.contains(&0) {
+            return Err(AdvertisementError::Malformed);
+        }
         let text = line(data);
         if text.starts_with(b"shallow ") {
             return Ok(Some(data.to_vec()));
@@ -125,6 +129,7 @@ impl PushAdvertisement {
         let capabilities = rest
             .get(1..)
             .and_then(|rest| std::str::from_utf8(line(rest)).ok())
+            .filter(|text| !text.contains('\0'))
             .ok_or(AdvertisementError::Malformed)?;
         let words = || capabilities.split(' ').filter(|word| !word.is_empty());
         let format = match words().find_map(|word| word.strip_prefix("object-format=")) {
@@ -294,6 +299,29 @@ mod tests {
         }
         let mut advertisement = PushAdvertisement::default();
         assert!(advertisement.accept(Packet::Flush).is_err());
+    }
+
+    #[test]
+    fn capabilities_stand_in_the_first_line_alone() {
+        assert!(
+            first(&format!(
+                "{A} refs/heads/x\0report-status agent=x\0push-options\n"
+            ))
+            .is_err()
+        );
+        let mut advertisement = PushAdvertisement::default();
+        let mut accept = |text: String| advertisement.accept(Packet::Data(text.as_bytes()));
+        accept(format!("{A} refs/heads/x\0report-status\n")).unwrap();
+        for text in ["refs/heads/y\0push-options", "shallow\0"] {
+            assert_eq!(
+                accept(format!("{A} {text}\n")),
+                Err(AdvertisementError::Malformed)
+            );
+        }
+        assert_eq!(
+            accept(format!("shallow {A}\0push-options")),
+            Err(AdvertisementError::Malformed)
+        );
     }
 
     #[test]
