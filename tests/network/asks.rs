@@ -358,6 +358,7 @@ fn n29_what_was_typed_ahead_answers_nothing() {
     terminal.expect("nothing numbered");
     begin(&mut shell, "5", "curl -sS -m 50 http://a.test:8084/");
     terminal.expect("a.test:8084");
+    terminal.expect("let it wait?");
     assert!(!terminal.shown().contains("a.test:8083"), "{}", terminal.shown());
     terminal.type_in("n\n");
     assert!(result(&world, "5").contains("denied by a rule"));
