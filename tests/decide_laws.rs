@@ -381,7 +381,7 @@ proptest! {
         let policy = merged(&written, None);
         if let Verdict::Deny(deny) = policy.decide(&action) {
             prop_assert!(!deny.reason.is_empty());
-            let built_in = matches!(&deny.origin, Origin::BuiltIn(name) if name.starts_with("network preset") || name == "view" || name == "git over ssh");
+            let built_in = matches!(&deny.origin, Origin::BuiltIn(name) if name.starts_with("network preset") || name == "view" || name == "git");
             prop_assert!(deny.rule.is_some() || built_in, "{deny:?}");
             prop_assert_eq!(deny.allow_with, policy.remedy(&action).as_ref().map(Change::flag));
         } else {

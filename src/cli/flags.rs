@@ -436,7 +436,7 @@ pub struct RunFlags {
     /// Let the host reach a server inside at its localhost: `PORT`, `HOST:INSIDE`, or `:INSIDE` for any free port
     #[arg(long, value_name = "[[ADDR:]HOST:]PORT")]
     pub publish: Vec<Published>,
-    /// Let git inside fetch a repository through your own ssh: `user@host:path` or `ssh://user@host:port/path`
+    /// Let git inside fetch a repository: `https://host/path`, or through your own ssh `user@host:path` or `ssh://user@host:port/path`
     #[arg(long, value_name = "URL")]
     pub git_fetch: Vec<Repository>,
     /// Keep a variable, or set it

@@ -112,7 +112,7 @@ const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A
 /// Not empty, and no `..` after a name.
 const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
 /// A place, a colon and a path; or a URL.
-const REPOSITORY: &str = "^((git\\+)?ssh(\\+git)?://[^/ ]+/|(?![A-Za-z+]+://)[^/: ]+:|([^/: ]+@)?\\[[0-9A-Fa-f:.]+\\]:)[^\\u0000-\\u001f]+$";
+const REPOSITORY: &str = "^((https|(git\\+)?ssh(\\+git)?)://[^/ ]+/|(?![A-Za-z+]+://)[^/: ]+:|([^/: ]+@)?\\[[0-9A-Fa-f:.]+\\]:)[^\\u0000-\\u001f]+$";
 const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+/?)$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";

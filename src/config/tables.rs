@@ -256,12 +256,12 @@ const ENVIRONMENT_KEY: Key = key(
     Form::Table(ENVIRONMENT),
     "Which variables go inside",
 );
-/// A repository behind ssh.
+/// A repository.
 pub(super) const REPOSITORY: &[Key] = &[
     key(
         "url",
         Form::Repositories,
-        "Its names: `user@host:path` or `ssh://user@host:port/path`, the host as your configuration of ssh knows it",
+        "Its names: `https://host/path`, `user@host:path` or `ssh://user@host:port/path`, the host as your configuration of ssh knows it",
     ),
     key(
         "fetch",
@@ -272,12 +272,12 @@ pub(super) const REPOSITORY: &[Key] = &[
 pub(super) const GIT: &[Key] = &[key(
     "repository",
     Form::Tables(REPOSITORY),
-    "Repositories that git inside reaches through your own ssh, besides the project's own remotes",
+    "Repositories that git inside reaches, besides the project's own remotes",
 )];
 const GIT_KEY: Key = key(
     "git",
     Form::Table(GIT),
-    "What git inside may do through your own ssh",
+    "What git inside may do, through your own ssh or over https",
 );
 const FILES_KEY: Key = key("files", Form::Table(FILES), "What is seen and written");
 const COMMANDS_KEY: Key = key("commands", Form::Table(COMMANDS), "Which command may be started");

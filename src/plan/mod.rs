@@ -295,7 +295,7 @@ fn git_ssh(policy: &Policy, extras: &Extras, entries: &mut Vec<Entry>) -> GitSsh
                 kind: Kind::File,
                 why: "aca itself, which git starts for ssh".into(),
                 place: Place::Made,
-                origin: Origin::BuiltIn("git over ssh".into()),
+                origin: Origin::BuiltIn("git".into()),
             });
             GitSsh::Told
         }

@@ -27,7 +27,7 @@ pub use change::Change;
 pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
-pub use git::{GitOperation, GitPolicy, GitRule, Repository, RepositoryError};
+pub use git::{GitOperation, GitPolicy, GitRule, Repository, RepositoryError, Transport};
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
@@ -61,7 +61,7 @@ pub struct Policy {
     pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.
     pub network: NetworkPolicy,
-    /// Which repositories git may reach through the user's ssh.
+    /// Which repositories git may reach.
     #[serde(default)]
     pub git: GitPolicy,
     /// What of the environment is kept or set.

@@ -3,12 +3,11 @@
 mod network;
 mod path;
 
-use super::{Access, Action, Change, GitOperation, HostOptions, NetworkPreset, Origin, Policy, Repository};
+use super::{
+    Access, Action, Change, GitOperation, GitRule, HostOptions, NetworkPreset, Origin, Policy, Repository,
+};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-
-/// The port of ssh, where none is named.
-const SSH: u16 = 22;
 
 /// What the policy says of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,13 +180,16 @@ impl Policy {
                 unlisted: false,
             }));
         }
-        if let Some(rule) = network::denying(network, asked.host(), asked.port().unwrap_or(SSH)) {
+        if let Some(rule) = network::denying(network, asked.host(), asked.usual_port()) {
             let (pattern, origin) = (rule.pattern.to_string(), rule.origin.clone());
             return Err(Denied::new(Some(pattern), origin, "a rule denies its host", None));
         }
-        let rules = || self.git.rules.iter().filter(|rule| rule.repository.means(asked));
         let first = |fetch| {
-            let rules = rules().filter(move |rule| rule.fetch == fetch);
+            let is_meant = move |rule: &&GitRule| match fetch {
+                true => rule.fetch && rule.repository.means(asked),
+                false => !rule.fetch && rule.repository.may_mean(asked),
+            };
+            let rules = self.git.rules.iter().filter(is_meant);
             rules.min_by_key(|rule| (&rule.origin, &rule.repository))
         };
         if let Some(rule) = first(false) {
@@ -203,7 +205,7 @@ impl Policy {
             }),
             None => Err(Denied::new(
                 None,
-                Origin::BuiltIn("git over ssh".into()),
+                Origin::BuiltIn("git".into()),
                 "no rule names this repository",
                 Some(Change::Fetch(asked.clone())),
             )),

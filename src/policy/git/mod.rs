@@ -1,0 +1,93 @@
+//! Which repositories git may reach, through the user's own ssh(1) or with the user's credentials over https.
+
+mod repository;
+
+pub use repository::{Repository, RepositoryError, Transport};
+
+use super::{Host, Origin, decide::Deny};
+use serde::{Deserialize, Serialize};
+
+/// What git wants of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GitOperation {
+    /// Clone, fetch, pull, ls-remote: git-upload-pack(1).
+    Fetch,
+    /// git-receive-pack(1).
+    Push,
+}
+
+impl GitOperation {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Push => "push",
+        }
+    }
+}
+
+/// A rule on a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitRule {
+    /// Which.
+    pub repository: Repository,
+    /// Whether it may be fetched; a no wins over every yes.
+    pub fetch: bool,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// What git may do through the user's ssh, or over https with the user's credentials.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitPolicy {
+    /// The rules, in any order.
+    pub rules: Vec<GitRule>,
+}
+
+impl GitPolicy {
+    /// Whether anything is allowed at all: else programs inside aren't told of the way.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.rules.iter().any(|rule| rule.fetch)
+    }
+
+    /// Where repositories are reached over https: what is said there is looked into.
+    pub fn https_places(&self) -> impl Iterator<Item = (Host, u16)> {
+        let rules = self.rules.iter().filter(|rule| rule.fetch);
+        rules.filter_map(|rule| rule.repository.https_place())
+    }
+
+    /// Whether a host is such a place.
+    #[must_use]
+    pub fn is_at(&self, host: &Host, port: u16) -> bool {
+        self.https_places()
+            .any(|place| (&place.0, place.1) == (host, port))
+    }
+
+    /// What may be fetched, for a refusal that says what would work.
+    pub fn allowed(&self) -> impl Iterator<Item = &Repository> {
+        let denied = |one: &GitRule| {
+            self.rules
+                .iter()
+                .any(|rule| !rule.fetch && rule.repository.may_mean(&one.repository))
+        };
+        self.rules
+            .iter()
+            .filter(move |rule| rule.fetch && !denied(rule))
+            .map(|rule| &rule.repository)
+    }
+}
+
+/// Why no repository can be pushed to.
+pub(super) fn push_denied() -> Deny {
+    Deny {
+        rule: None,
+        origin: Origin::BuiltIn("git".into()),
+        reason: "repositories are read-only from inside: push from outside of the sandbox".into(),
+        allow_with: None,
+        allow_line: None,
+        quiet: false,
+    }
+}
