@@ -48,6 +48,14 @@ const OTHERS: &[(&str, &str)] = &[
         "src/config/trust.rs",
         "hashes; reads a store that no sandbox is shown, as serde_json does",
     ),
+    (
+        "src/git/check/findings.rs",
+        "passes to postcard, as launch/channel.rs does",
+    ),
+    (
+        "src/git/check/fingerprint.rs",
+        "compares; nothing in it says where to read on",
+    ),
     ("src/facts/ambient.rs", "the kernel's own numbers"),
     (
         "src/facts/certificates.rs",

@@ -7,7 +7,8 @@
 
 use super::commit::Commit;
 use super::object_id::ObjectId;
-use std::collections::HashSet;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashSet, VecDeque};
 
 /// Most commits that are looked at. The longest known histories have a little over a million.
 const VISITED_MAX: usize = 2_000_000;
@@ -25,7 +26,7 @@ impl<F: FnMut(&ObjectId) -> Option<Commit>> Commits for F {
 }
 
 /// What is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ancestry {
     /// It is behind: the push only adds.
     Behind,
@@ -36,11 +37,12 @@ pub enum Ancestry {
 }
 
 /// Whether `old` is behind `new`, or the same. Dates aren't looked at: whoever makes a commit chooses its date.
+/// Nearest first: what a ref was is mostly a few steps behind.
 pub fn ancestry(old: &ObjectId, new: &ObjectId, commits: &mut impl Commits) -> Ancestry {
     let mut seen = HashSet::from([*new]);
-    let mut waiting = vec![*new];
+    let mut waiting = VecDeque::from([*new]);
     let mut whole = true;
-    while let Some(id) = waiting.pop() {
+    while let Some(id) = waiting.pop_front() {
         if id == *old {
             return Ancestry::Behind;
         }
@@ -53,7 +55,7 @@ pub fn ancestry(old: &ObjectId, new: &ObjectId, commits: &mut impl Commits) -> A
                 return Ancestry::Unknown;
             }
             if seen.insert(parent) {
-                waiting.push(parent);
+                waiting.push_back(parent);
             }
         }
     }

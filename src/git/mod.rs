@@ -6,6 +6,7 @@
 
 pub mod advertisement;
 pub mod ancestry;
+pub mod check;
 pub mod commit;
 pub mod delta;
 pub mod fetch;

@@ -1,9 +1,10 @@
 //! Names of objects: hexadecimal digits, as many as the repository's hash gives.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The hash that names a repository's objects (gitprotocol-capabilities(5), `object-format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ObjectFormat {
     /// SHA-1: 40 digits.
     Sha1,
@@ -49,10 +50,31 @@ impl ObjectFormat {
 }
 
 /// The name of an object, or the zero name, which stands for none.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Sent")]
 pub struct ObjectId {
     format: ObjectFormat,
     bytes: [u8; 32],
+}
+
+/// A name as it comes from another process.
+#[derive(Deserialize)]
+struct Sent {
+    format: ObjectFormat,
+    bytes: [u8; 32],
+}
+
+impl TryFrom<Sent> for ObjectId {
+    type Error = &'static str;
+
+    fn try_from(sent: Sent) -> Result<Self, Self::Error> {
+        let id = Self::from_bytes(&sent.bytes, sent.format);
+        if id.bytes == sent.bytes {
+            Ok(id)
+        } else {
+            Err("more bytes than an object's name has")
+        }
+    }
 }
 
 impl ObjectId {
@@ -78,6 +100,12 @@ impl ObjectId {
             *to = *from;
         }
         Self { format, bytes }
+    }
+
+    /// The hash that it is made with.
+    #[must_use]
+    pub const fn format(&self) -> ObjectFormat {
+        self.format
     }
 
     /// Its bytes, filled up with zeros.

@@ -5,8 +5,9 @@
 
 use super::delta;
 use super::object_id::{ObjectFormat, ObjectId};
-use super::pack::{Entry, EntryKind, Limits, ObjectKind, PackError};
+use super::pack::{Bound, Entry, EntryKind, Limits, ObjectKind, PackError, within};
 use flate2::{Decompress, FlushDecompress, Status};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use std::cell::Cell;
@@ -31,7 +32,7 @@ impl ReadAt for [u8] {
 }
 
 /// What is spent on undoing deltas at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spend {
     /// Bytes of all objects.
     pub total_bytes: u64,
@@ -142,8 +143,8 @@ impl<'a> Work<'a> {
         visit: &mut dyn FnMut(Object<'_>),
     ) -> Result<(), PackError> {
         self.total = self.total.saturating_add(length(&content));
-        limit("bytes of all objects", self.total, self.spend.total_bytes)?;
-        limit("bytes of an object", length(&content), self.limits.object_bytes)?;
+        within(Bound::AllBytes, self.total, self.spend.total_bytes)?;
+        within(Bound::ObjectBytes, length(&content), self.limits.object_bytes)?;
         let id = name(kind, &content, self.format);
         visit(Object {
             id,
@@ -155,13 +156,13 @@ impl<'a> Work<'a> {
         if children.is_empty() {
             return Ok(());
         }
-        limit("deltas in a chain", (depth + 1).into(), DEPTH_MAX.into())?;
+        within(Bound::Deltas, (depth + 1).into(), DEPTH_MAX.into())?;
         self.held.set(self.held.get().saturating_add(length(&content)));
         let base = Rc::new(Held {
             bytes: content,
             all: Rc::clone(&self.held),
         });
-        limit("bytes held", self.held.get(), self.spend.held_bytes)?;
+        within(Bound::HeldBytes, self.held.get(), self.spend.held_bytes)?;
         self.waiting.extend(children.into_iter().map(|entry| Waiting {
             base: Rc::clone(&base),
             kind,
@@ -211,11 +212,4 @@ fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, Pack
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn limit(what: &'static str, value: u64, most: u64) -> Result<(), PackError> {
-    if value > most {
-        return Err(PackError::Limit { what, most });
-    }
-    Ok(())
 }

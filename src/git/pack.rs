@@ -6,11 +6,12 @@
 
 use super::object_id::ObjectFormat;
 use flate2::{Decompress, FlushDecompress, Status};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
 /// What is spent on one pack at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of the pack.
     pub pack_bytes: u64,
@@ -74,8 +75,41 @@ impl ObjectKind {
     }
 }
 
+/// What is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound {
+    /// [`Limits::pack_bytes`].
+    PackBytes,
+    /// [`Limits::objects`].
+    Objects,
+    /// [`Limits::object_bytes`].
+    ObjectBytes,
+    /// [`Limits::inflated_bytes`].
+    InflatedBytes,
+    /// Of all objects, deltas undone.
+    AllBytes,
+    /// Of those that deltas wait for.
+    HeldBytes,
+    /// Deltas on deltas.
+    Deltas,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str(match self {
+            Self::PackBytes => "bytes of the pack",
+            Self::Objects => "objects",
+            Self::ObjectBytes => "bytes of an object",
+            Self::InflatedBytes => "bytes inflated",
+            Self::AllBytes => "bytes of all objects",
+            Self::HeldBytes => "bytes held",
+            Self::Deltas => "deltas in a chain",
+        })
+    }
+}
+
 /// Why a pack is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PackError {
     /// It begins with something else.
     #[error("it is no pack of version 2")]
@@ -84,7 +118,7 @@ pub enum PackError {
     #[error("{what}: more than {most}")]
     Limit {
         /// Of what.
-        what: &'static str,
+        what: Bound,
         /// The bound.
         most: u64,
     },
@@ -192,7 +226,7 @@ impl PackReader {
                 self.hash.update(rest.get(..count).unwrap_or_default());
             }
             self.at = self.at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-            within("bytes of the pack", self.at, self.limits.pack_bytes)?;
+            within(Bound::PackBytes, self.at, self.limits.pack_bytes)?;
             taken += count;
             self.state = next;
             self.settle()?;
@@ -252,12 +286,12 @@ impl PackReader {
                     return Err(PackError::Header);
                 };
                 self.objects = u32::from_be_bytes(*count);
-                within("objects", self.objects.into(), self.limits.objects.into())?;
+                within(Bound::Objects, self.objects.into(), self.limits.objects.into())?;
                 self.state = self.next();
             }
             State::Head(head, offset) => {
                 if let Some((kind, size)) = read_head(head, *offset, self.format)? {
-                    within("bytes of an object", size, self.limits.object_bytes)?;
+                    within(Bound::ObjectBytes, size, self.limits.object_bytes)?;
                     self.inflate.reset(true);
                     self.state = State::Data(
                         Entry {
@@ -297,7 +331,7 @@ impl PackReader {
             used += usize::try_from(took).unwrap_or(usize::MAX);
             out += gave;
             self.inflated += gave;
-            within("bytes inflated", self.inflated, self.limits.inflated_bytes)?;
+            within(Bound::InflatedBytes, self.inflated, self.limits.inflated_bytes)?;
             if out > entry.size {
                 return Err(PackError::Entry(entry.offset));
             }
@@ -330,7 +364,7 @@ impl PackReader {
     }
 }
 
-fn within(what: &'static str, value: u64, most: u64) -> Result<(), PackError> {
+pub(super) fn within(what: Bound, value: u64, most: u64) -> Result<(), PackError> {
     if value > most {
         return Err(PackError::Limit { what, most });
     }

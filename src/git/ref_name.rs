@@ -1,5 +1,6 @@
 //! Names of refs, held to the rules of git-check-ref-format(1) before anything looks at them.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,7 +8,8 @@ use std::str::FromStr;
 const NAME_MAX: usize = 1024;
 
 /// The full name of a ref: `refs/…`, text that can be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct RefName(String);
 
 /// Why a text is no name of a ref.
@@ -44,6 +46,20 @@ impl RefName {
     }
 }
 
+impl From<RefName> for String {
+    fn from(name: RefName) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for RefName {
+    type Error = RefNameError;
+
+    fn try_from(text: String) -> Result<Self, RefNameError> {
+        text.parse()
+    }
+}
+
 impl FromStr for RefName {
     type Err = RefNameError;
 
@@ -72,7 +88,7 @@ impl FromStr for RefName {
 
 /// Characters that are not seen or turn the text around (Unicode's format characters): git takes them, and a user
 /// can't tell what is asked.
-const fn hides(character: char) -> bool {
+pub(super) const fn hides(character: char) -> bool {
     matches!(
         character,
         '\u{ad}'
