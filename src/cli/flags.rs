@@ -32,6 +32,8 @@ pub enum Command {
     Log(LogArgs),
     /// List the sessions, newest first
     Sessions(SessionsArgs),
+    /// Show what a run left that runs later on your machine, and put it back or away
+    Check(LeftArgs),
     /// Allow hosts in a session that runs
     Allow(AllowArgs),
     /// Deny hosts in a session that runs
@@ -391,6 +393,29 @@ pub struct CheckArgs {
     pub administrator: bool,
 }
 
+/// Arguments of `aca check`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct LeftArgs {
+    /// The session, or the beginning of its id; the newest of this project if left out
+    #[arg(value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Put back what changed at or beneath this path, and away what appeared there
+    #[arg(long, value_name = "PATH")]
+    pub revert: Vec<PathBuf>,
+    /// Put away what is at or beneath this path
+    #[arg(long, value_name = "PATH")]
+    pub quarantine: Vec<PathBuf>,
+    /// Take what is there for good: it isn't told again
+    #[arg(long, conflicts_with_all = ["revert", "quarantine"])]
+    pub accept: bool,
+    /// Exit with 1 when something is there to be looked at
+    #[arg(long)]
+    pub strict: bool,
+    /// Print a line of JSON each
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `aca trust`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct TrustArgs {
@@ -623,6 +648,7 @@ impl Command {
             | Self::Import(_)
             | Self::Log(_)
             | Self::Sessions(_)
+            | Self::Check(_)
             | Self::Ports(_)
             | Self::Selftest(_)
             | Self::Why(_) => {

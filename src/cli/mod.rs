@@ -4,6 +4,7 @@ mod agent_needs;
 pub mod agents;
 pub mod approve;
 mod attempts;
+pub mod check;
 pub mod config;
 pub mod doctor;
 pub mod flags;
@@ -99,6 +100,7 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
             rules::execute(&args.rules, effect)
         }
         Command::Sessions(args) => sessions::execute(&args),
+        Command::Check(args) => check::execute(&args),
         Command::Ports(args) => ports::execute(&args),
         Command::Config(args) => config::execute(&args),
         Command::Trust(args) => trust::execute(&args),

@@ -1,8 +1,10 @@
 //! `aca run`: a command in the sandbox, from its arguments to its exit.
 
 use super::RunArgs;
+use super::check::{keep, warn_of_cut_off};
 use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
+use crate::exit_gate::snapshot::{Kept, Snapshot, Store};
 use crate::facts::{Refusal, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
@@ -71,6 +73,15 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
+    let gate = Store::new(prepared.places.exit_gate());
+    let before = match watched.writable {
+        true => {
+            warn_of_cut_off(&gate, &watched.project.root, ambient);
+            let snapshot = Snapshot::take(&session, &watched.project, &watched.walks, watched.own);
+            Some(keep(&gate, &snapshot)?)
+        }
+        false => None,
+    };
     let run = Run {
         plan: &prepared.plan,
         live: Live::new(
@@ -91,7 +102,19 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         ports_locked: prepared.ports_locked.clone(),
         watched: Arc::new(watched),
     };
-    let outcome = run.execute(stage).map_err(run_failure)?;
+    let mut outcome = match run.execute(stage) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Where nothing ran there is nothing to look at.
+            if let (Some(before), false) = (&before, matches!(error, RunError::Session(_))) {
+                gate.forget(before).ok();
+            }
+            return Err(run_failure(error));
+        }
+    };
+    if let Some(before) = &before {
+        after(&gate, before, &mut outcome);
+    }
     told(&outcome, &log);
     let command = args
         .words
@@ -153,6 +176,20 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
         .map_err(|error| error.to_string())
 }
 
+/// What changed waits until it was looked at; what didn't is let go. A failure has no other consequence than one line more
+/// at the next start.
+fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
+    // Only read where there is something to compare: it isn't held in memory meanwhile.
+    if let (false, Ok(snapshot)) = (outcome.trust.is_empty(), gate.load(before)) {
+        snapshot.leave_out_same(&mut outcome.trust);
+    }
+    match (outcome.trust_known, outcome.trust.is_empty()) {
+        (true, true) => gate.forget(before).ok(),
+        (true, false) => gate.told(before).ok(),
+        (false, _) => None,
+    };
+}
+
 /// How many changed files are named in the line, and how many characters of each.
 const NAMES_TOLD: usize = 3;
 const NAME_TOLD: usize = 60;
@@ -197,7 +234,12 @@ fn told(outcome: &Outcome, log: &Log) {
         news.push(format!("{} events could not be written", log.lost()));
     }
     if !news.is_empty() {
-        ui::write_error(&format!("aca: {}; see `aca log`\n", news.join(", ")));
+        let see = match (changed.is_empty(), news.len()) {
+            (true, _) => "`aca log`",
+            (false, 1) => "`aca check`",
+            (false, _) => "`aca check`, `aca log`",
+        };
+        ui::write_error(&format!("aca: {}; see {see}\n", news.join(", ")));
     }
 }
 

@@ -27,6 +27,7 @@ fn run(words: &[&str]) -> RunArgs {
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
+            | Command::Check(_)
             | Command::Ports(_)
             | Command::Selftest(_)
             | Command::Trust(_)
@@ -98,6 +99,7 @@ fn what_why_is_asked_about() {
             | Command::Import(_)
             | Command::Log(_)
             | Command::Sessions(_)
+            | Command::Check(_)
             | Command::Ports(_)
             | Command::Selftest(_)) => panic!("{other:?}"),
         },

@@ -66,6 +66,18 @@ impl Places {
         self.state.join("aca/state.lock")
     }
 
+    /// How projects were before runs, as long as what changed waits to be looked at.
+    #[must_use]
+    pub fn exit_gate(&self) -> PathBuf {
+        self.state.join("aca/exit")
+    }
+
+    /// What was put away.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.state.join("aca/quarantine")
+    }
+
     /// Which projects' files are trusted.
     #[must_use]
     pub fn trust_store(&self) -> PathBuf {

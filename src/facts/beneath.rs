@@ -52,11 +52,30 @@ pub(crate) fn read_file(
     name: impl rustix::path::Arg,
     bytes_max: usize,
 ) -> Result<Vec<u8>, Errno> {
-    // O_NONBLOCK: the name may have become a pipe since it was looked at, and opening one for reading waits for a
-    // writer (open(2)). O_NOCTTY: or a terminal.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    let status = rustix::fs::fstat(&file)?;
+    let file = rustix::fs::openat(parent, name, READ, Mode::empty())?;
+    read_open(&file, bytes_max).map(|(content, _)| content)
+}
+
+/// The same of a path of several names, none of which may be a link; with what was found.
+///
+/// # Errors
+/// Those of openat2(2) and read(2); `EINVAL` for anything that is no regular file.
+pub(crate) fn read_below(root: impl AsFd, path: &Path, bytes_max: usize) -> Result<(Vec<u8>, Stat), Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let file = rustix::fs::openat2(root, path, READ, Mode::empty(), resolve)?;
+    read_open(&file, bytes_max)
+}
+
+/// O_NONBLOCK: the name may have become a pipe since it was looked at, and opening one for reading waits for a writer
+/// (open(2)). O_NOCTTY: or a terminal.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+fn read_open(file: &OwnedFd, bytes_max: usize) -> Result<(Vec<u8>, Stat), Errno> {
+    let status = rustix::fs::fstat(file)?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(Errno::INVAL);
     }
@@ -69,7 +88,7 @@ pub(crate) fn read_file(
     );
     let mut buffer = [0_u8; 16 << 10];
     while content.len() < wanted {
-        match rustix::io::read(&file, &mut buffer) {
+        match rustix::io::read(file, &mut buffer) {
             Ok(0) => break,
             Ok(count) => content.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             Err(Errno::INTR) => {}
@@ -77,7 +96,7 @@ pub(crate) fn read_file(
         }
     }
     content.truncate(wanted);
-    Ok(content)
+    Ok((content, status))
 }
 
 /// The inode's change time in nanoseconds since 1970.

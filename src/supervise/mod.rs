@@ -22,4 +22,4 @@ pub use desk::Desk;
 pub use event::{AskAnswer, EVENT_VERSION, Emit, Event, Record, TrustChange, Via};
 pub(crate) use flood::Bucket;
 pub use interception::Interception;
-pub use trust::Change;
+pub use trust::{Change, Report, compare_now};

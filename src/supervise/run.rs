@@ -105,6 +105,8 @@ pub struct Outcome {
     pub state_lost: Vec<(PathBuf, StateError)>,
     /// What the host runs later and that is not as it was.
     pub trust: Vec<Change>,
+    /// Whether that is all that changed: the project could be walked again.
+    pub trust_known: bool,
 }
 
 /// SHA-256 of the plan's JSON, hexadecimal: the same plan always has the same.
@@ -182,6 +184,7 @@ impl Run<'_> {
                     finished: Finished::Ended(Ending::Signaled(signal)),
                     state_lost: Vec::new(),
                     trust: Vec::new(),
+                    trust_known: true,
                 });
             }
             Err(error) => return Err(error.into()),
@@ -254,7 +257,7 @@ impl Run<'_> {
             Some(home) => super::state::carry_back(home, &self.state, &self.state_lock, &self.events),
             None => Vec::new(),
         };
-        let trust = self.trust();
+        let (trust, trust_known) = self.trust();
         if let Some(watch) = watch {
             watch.join();
         }
@@ -262,6 +265,7 @@ impl Run<'_> {
             finished: finished?,
             state_lost,
             trust,
+            trust_known,
         })
     }
 
@@ -291,14 +295,14 @@ impl Run<'_> {
     }
 
     /// What the host runs later is compared with what it was, once nobody inside can change it any more.
-    fn trust(&self) -> Vec<Change> {
+    fn trust(&self) -> (Vec<Change>, bool) {
         let super::trust::Report { changes, cut } = match super::trust::changes(&self.watched) {
             Ok(report) => report,
             Err(error) => {
                 self.events.emit(Event::Degraded {
                     lost: vec![format!("the report of files that run later: {error}")],
                 });
-                return Vec::new();
+                return (Vec::new(), false);
             }
         };
         if cut {
@@ -322,7 +326,7 @@ impl Run<'_> {
                 kind: "trust_change".into(),
             });
         }
-        changes
+        (changes, !cut)
     }
 
     fn network(

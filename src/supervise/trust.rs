@@ -2,8 +2,10 @@
 
 use super::watch::Watched;
 use crate::facts::{
-    Found, FoundKind, Identity, Purpose, RepositoryKind, Target, Walk, WalkError, walk_project, walk_without,
+    Found, FoundKind, Identity, Matcher, Project, Purpose, RepositoryKind, Target, Walk, WalkError,
+    walk_project, walk_without,
 };
+use crate::presets::RunsWhen;
 use crate::supervise::TrustChange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,16 +20,29 @@ pub struct Change {
     pub path: PathBuf,
     /// What happened to it.
     pub change: TrustChange,
-    /// When it takes effect.
+    /// When it takes effect, in words.
     pub runs_when: String,
+    /// The same where it is one of the known moments: reports are in that order.
+    pub moment: Option<RunsWhen>,
+    /// The directory whose walk found it; `path` lies in there.
+    pub root: PathBuf,
+}
+
+impl Change {
+    /// The path in [`Change::root`].
+    #[must_use]
+    pub fn below(&self) -> &Path {
+        self.path.strip_prefix(&self.root).unwrap_or(&self.path)
+    }
 }
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) changes: Vec<Change>,
+pub struct Report {
+    /// In the order of their paths.
+    pub changes: Vec<Change>,
     /// A bound was met: there may be more.
-    pub(super) cut: bool,
+    pub cut: bool,
 }
 
 /// What changed. The project is walked again only if something in it can have.
@@ -38,24 +53,33 @@ pub(super) fn changes(watched: &Watched) -> Result<Report, WalkError> {
     if !watched.writable || watched.walks.iter().all(Walk::is_current) {
         return Ok(Report::default());
     }
-    let files: u64 = watched.walks.iter().map(|walk| walk.file_count).sum();
+    let matcher = |walk| watched.matcher(walk);
+    compare_now(&watched.project, &watched.walks, watched.own, &matcher)
+}
+
+/// Walks again, and compares with what `walks` found: the first `own` are of the project, the others of directories
+/// beside it. `matcher` gives the table for each of them.
+///
+/// # Errors
+/// When a walk can't be done: then what changed is not known.
+pub fn compare_now<'a>(
+    project: &Project,
+    walks: &[Walk],
+    own: usize,
+    matcher: &dyn Fn(usize) -> &'a Matcher,
+) -> Result<Report, WalkError> {
+    let files: u64 = walks.iter().map(|walk| walk.file_count).sum();
     let purpose = if files > MODES_MAX {
         Purpose::Report
     } else {
         Purpose::ReportModes
     };
-    let mut after = walk_project(&watched.project, &watched.matcher, purpose)?;
-    for granted in watched.walks.get(watched.own..).unwrap_or_default() {
-        let matcher = watched.matcher(watched.own);
-        after.push(walk_without(
-            &granted.root,
-            &watched.project.root,
-            matcher,
-            purpose,
-        )?);
+    let mut after = walk_project(project, matcher(0), purpose)?;
+    for granted in walks.get(own..).unwrap_or_default() {
+        after.push(walk_without(&granted.root, &project.root, matcher(own), purpose)?);
     }
     let mut report = Report::default();
-    for (index, (before, after)) in watched.walks.iter().zip(&after).enumerate() {
+    for (index, (before, after)) in walks.iter().zip(&after).enumerate() {
         let mut found = compare(before, after);
         if index > 0 {
             for change in &mut found {
@@ -110,6 +134,8 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             path: (*path).to_owned(),
             change,
             runs_when: when(found),
+            moment: found.runs_when,
+            root: after.root.clone(),
         });
     }
     // What lies beneath what is gone, and what a bound left out, isn't known to be gone.
@@ -128,6 +154,8 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
                 path: (*path).to_owned(),
                 change: TrustChange::Removed,
                 runs_when: when(found),
+                moment: found.runs_when,
+                root: after.root.clone(),
             });
         }
     }
@@ -137,6 +165,8 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             path: path.clone(),
             change: TrustChange::Appeared,
             runs_when: "a program follows this link out of the project".into(),
+            moment: None,
+            root: after.root.clone(),
         });
     }
     // What the second walk could not look into may hold anything.
@@ -154,6 +184,8 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             path: skipped.path.clone(),
             change: TrustChange::Appeared,
             runs_when: format!("anything in there runs: {}", skipped.why),
+            moment: None,
+            root: after.root.clone(),
         });
     }
     // The first walk doesn't look at modes: a change of mode shows in the inode's time.
@@ -166,6 +198,8 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             path: found.path.clone(),
             change: TrustChange::Changed,
             runs_when: format!("anybody starts it: {}", found.why),
+            moment: None,
+            root: after.root.clone(),
         });
     }
     changes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -192,6 +226,8 @@ fn new_repositories(before: &Walk, after: &Walk, changes: &mut Vec<Change>) -> V
             path: repository.path.clone(),
             change,
             runs_when: "you run git there, which obeys its configuration and hooks".into(),
+            moment: Some(RunsWhen::RunGit),
+            root: after.root.clone(),
         });
     }
     new

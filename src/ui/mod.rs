@@ -2,6 +2,7 @@
 //! nothing is written to it.
 
 pub mod event;
+pub mod left;
 pub mod sanitize;
 pub mod session;
 pub mod traffic;

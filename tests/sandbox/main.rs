@@ -12,6 +12,7 @@ mod bad_input;
 mod command;
 mod environment;
 mod escapes;
+mod exit_gate;
 mod git;
 mod import;
 mod invariants;

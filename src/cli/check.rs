@@ -1,0 +1,223 @@
+//! `aca check`: what a run left that the host runs or trusts later, and putting it back or away.
+
+use super::flags::LeftArgs;
+use super::log::sessions_directory;
+use super::project::project_failure;
+use crate::audit::{self, Ending};
+use crate::config::Places;
+use crate::exit_gate::mend::{put_away, put_back};
+use crate::exit_gate::snapshot::{Kept, Snapshot, Store, StoreError};
+use crate::facts::{Ambient, Matcher, Project};
+use crate::failure::{Failure, FailureKind};
+use crate::presets;
+use crate::supervise::{Change, Report, TrustChange, compare_now};
+use crate::ui::{self, left, sanitize};
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+/// Does it: exit status 0, with `--strict` 1 where something is left to be looked at.
+///
+/// # Errors
+/// There is nothing to compare with, the project can't be walked, or a file can't be mended.
+pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
+    let ambient = Ambient::read().map_err(machine)?;
+    if ambient.variable("ACA").is_some() {
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "what a run left is looked at outside: this is the inside of one",
+        ));
+    }
+    let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
+    let store = Store::new(places.exit_gate());
+    let Some((kept, others)) = choose(args, &store, &ambient)? else {
+        ui::write_error("aca: no run left anything here that waits to be looked at\n");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let snapshot = store.load(&kept).map_err(machine)?;
+    let runs = runs(&ambient, &kept);
+    let mends = !args.revert.is_empty() || !args.quarantine.is_empty() || args.accept;
+    if runs && mends {
+        return Err(
+            Failure::new(FailureKind::Usage, format!("the run {} goes on", kept.session))
+                .hint("end it first: what is put back now it could change again"),
+        );
+    }
+    let mut report = compare(&snapshot)?;
+    if !args.revert.is_empty() || !args.quarantine.is_empty() {
+        let away = places.quarantine().join(kept.session.as_str());
+        mend(args, &ambient, &snapshot, &report.changes, &away)?;
+        report = compare(&snapshot)?;
+    }
+    let text = if args.json {
+        left::json(&report.changes, |change| has_copy(&snapshot, change))
+            .map_err(|error| Failure::new(FailureKind::Internal, error))?
+    } else {
+        left::text(&snapshot.session, &snapshot.project.root, &report, |change| {
+            has_copy(&snapshot, change)
+        })
+    };
+    ui::write_out(&text).map_err(machine)?;
+    let is_clean = report.changes.is_empty() && !report.cut;
+    if !runs {
+        let noted = if is_clean || args.accept {
+            store.forget(&kept)
+        } else {
+            store.told(&kept)
+        };
+        noted.map_err(machine)?;
+    }
+    if !others.is_empty() && !args.json {
+        let first = others.first().map_or("", |kept| kept.session.as_str());
+        ui::write_error(&format!(
+            "aca: {} earlier in this project wait as well: `aca check {first}`\n",
+            match others.len() {
+                1 => "one run".to_owned(),
+                count => format!("{count} runs"),
+            }
+        ));
+    }
+    let is_found = !is_clean && !args.accept;
+    Ok(ExitCode::from(u8::from(args.strict && is_found)))
+}
+
+/// One line for each run here that was cut off before its end was looked at; called before another begins.
+pub(super) fn warn_of_cut_off(store: &Store, project: &Path, ambient: &Ambient) {
+    for kept in store.of(project) {
+        if !kept.told && !runs(ambient, &kept) {
+            ui::write_error(&format!(
+                "aca: the run {id} was cut off before its end was looked at; `aca check {id}` shows what it left\n",
+                id = kept.session
+            ));
+        }
+    }
+}
+
+fn machine(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::new(FailureKind::Machine, error)
+}
+
+/// The snapshot that is meant, and others of the project that wait.
+fn choose(args: &LeftArgs, store: &Store, ambient: &Ambient) -> Result<Option<(Kept, Vec<Kept>)>, Failure> {
+    if let Some(prefix) = &args.session {
+        let mut found = store.find(prefix);
+        return match (found.pop(), found.len()) {
+            (Some(kept), 0) => Ok(Some((kept, Vec::new()))),
+            (Some(_), more) => Err(Failure::new(
+                FailureKind::Usage,
+                format!("{} runs that wait begin with `{prefix}`", more + 1),
+            )),
+            (None, _) => Err(Failure::new(
+                FailureKind::Usage,
+                format!("nothing of a run `{prefix}` waits to be looked at"),
+            )
+            .hint("`aca log` shows what its end told")),
+        };
+    }
+    let project = Project::find(&ambient.directory, &ambient.home).map_err(project_failure)?;
+    let mut found = store.of(&project.root);
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let newest = found.remove(0);
+    Ok(Some((newest, found)))
+}
+
+fn runs(ambient: &Ambient, kept: &Kept) -> bool {
+    audit::summary(&sessions_directory(ambient), &kept.session)
+        .is_ok_and(|summary| summary.ending == Ending::Running)
+}
+
+fn compare(snapshot: &Snapshot) -> Result<Report, Failure> {
+    let matcher = Matcher::new(presets::tree_rules()?, Vec::new());
+    let mut report =
+        compare_now(&snapshot.project, &snapshot.walks, snapshot.own, &|_| &matcher).map_err(machine)?;
+    snapshot.leave_out_same(&mut report.changes);
+    Ok(report)
+}
+
+fn has_copy(snapshot: &Snapshot, change: &Change) -> bool {
+    change.change != TrustChange::Appeared && snapshot.copy_of(&change.root, change.below()).is_some()
+}
+
+/// What was typed, as an absolute path without `.` and `..`: it need not be there any more.
+fn typed(ambient: &Ambient, path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in ambient.directory.join(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(component),
+        }
+    }
+    plain
+}
+
+fn mend(
+    args: &LeftArgs,
+    ambient: &Ambient,
+    snapshot: &Snapshot,
+    changes: &[Change],
+    away: &Path,
+) -> Result<(), Failure> {
+    for (paths, puts_back) in [(&args.revert, true), (&args.quarantine, false)] {
+        for path in paths {
+            let wanted = typed(ambient, path);
+            let mut found = false;
+            for change in changes {
+                if !change.root.join(change.below()).starts_with(&wanted) {
+                    continue;
+                }
+                found = true;
+                let told = mend_one(snapshot, change, puts_back, away)?;
+                ui::write_error(&format!("aca: {}\n", sanitize::line(&told)));
+            }
+            if !found {
+                return Err(Failure::new(
+                    FailureKind::Usage,
+                    format!("nothing at {} changed that runs later", path.display()),
+                )
+                .hint("`aca check` lists what did"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mend_one(snapshot: &Snapshot, change: &Change, puts_back: bool, away: &Path) -> Result<String, Failure> {
+    let (root, path) = (&change.root, change.below());
+    let shown = change.path.display();
+    let copy = snapshot.copy_of(root, path);
+    match (change.change, copy) {
+        (TrustChange::Appeared, _) => {}
+        (TrustChange::Removed, None) if puts_back => return Err(no_copy(change)),
+        (TrustChange::Removed, _) if !puts_back => return Ok(format!("{shown} is gone already")),
+        (TrustChange::Changed, None) if puts_back => return Err(no_copy(change)),
+        (TrustChange::Changed | TrustChange::Removed, Some(copy)) if puts_back => {
+            put_back(copy).map_err(machine)?;
+            return Ok(format!("{shown} is as it was"));
+        }
+        (TrustChange::Changed | TrustChange::Removed, _) => {}
+    }
+    let lies = put_away(root, path, away).map_err(machine)?;
+    Ok(format!("{shown} was put away, to {}", lies.display()))
+}
+
+fn no_copy(change: &Change) -> Failure {
+    let path = change.path.display();
+    Failure::new(
+        FailureKind::Machine,
+        format!("of {path} there is no copy from before the run: it was large, or no file"),
+    )
+    .hint(format!(
+        "`git checkout -- {path}` gives what was committed; `--quarantine {path}` puts what is there away"
+    ))
+}
+
+/// What a run needs of the gate before it begins: nothing is started without.
+pub(super) fn keep(store: &Store, snapshot: &Snapshot) -> Result<Kept, Failure> {
+    store.keep(snapshot).map_err(|error: StoreError| {
+        machine(error).hint("nothing was started: what the run leaves could not be compared with what was")
+    })
+}

@@ -1,0 +1,224 @@
+//! What a run left that runs later: told by when, put back, put away, and told after a crash as well. The numbers are those
+//! of the acceptance scenarios for git and what comes after a run.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+use super::support::{Ran, World};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+fn aca(world: &World, arguments: &[&str]) -> Ran {
+    Ran::from_output(&world.aca(arguments).output().unwrap())
+}
+
+fn read(world: &World, path: &str) -> String {
+    fs::read_to_string(world.project.join(path)).unwrap()
+}
+
+/// Changes one file of each kind, as an agent with good reasons would.
+const WORK: &str = "echo 'all: evil' > Makefile; echo x > sub/justfile; rm build.rs; echo more >> CLAUDE.md; echo fine > notes.txt";
+
+fn worked() -> World {
+    let world = World::new();
+    world.file("Makefile", "all:\n");
+    world.file("build.rs", "fn main() {}\n");
+    world.file("CLAUDE.md", "be kind\n");
+    world.file("sub/keep", "");
+    fs::set_permissions(world.project.join("Makefile"), fs::Permissions::from_mode(0o640)).unwrap();
+    let ran = world.run(&[], WORK);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(ran.err.contains("that run later appeared or changed"), "{ran:#?}");
+    assert!(ran.err.contains("see `aca check`"), "{ran:#?}");
+    world
+}
+
+#[test]
+fn what_changed_is_told_by_when_it_would_run() {
+    let world = worked();
+    let told = aca(&world, &["check"]);
+    assert_eq!(told.code, 0, "{told:#?}");
+    let (build, agent) = told.out.split_once("when you start an agent").unwrap();
+    assert!(build.contains("when you install, build or test"), "{told:#?}");
+    for line in [
+        "changed   Makefile\n",
+        "removed   build.rs\n",
+        "appeared  sub/justfile\n",
+    ] {
+        assert!(build.contains(line), "{line}: {told:#?}");
+    }
+    assert!(agent.contains("changed   CLAUDE.md\n"), "{told:#?}");
+    assert!(!told.out.contains("notes.txt"), "{told:#?}");
+    assert_eq!(aca(&world, &["check", "--strict"]).code, 1);
+    // Each line of JSON has what is needed to go on by program.
+    let json = aca(&world, &["check", "--json"]).ok().to_owned();
+    let lines: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 4, "{json}");
+    assert_eq!(lines[1]["path"], "Makefile");
+    assert_eq!(
+        (&lines[1]["change"], &lines[1]["can_be_put_back"]),
+        (&"changed".into(), &true.into())
+    );
+}
+
+#[test]
+fn it_is_put_back_or_away() {
+    let world = worked();
+    let mended = aca(&world, &["check", "--revert", "Makefile", "--quarantine", "sub"]);
+    assert_eq!(mended.code, 0, "{mended:#?}");
+    assert_eq!(read(&world, "Makefile"), "all:\n");
+    let mode = fs::metadata(world.project.join("Makefile"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert!(!world.project.join("sub/justfile").exists());
+    let away = mended
+        .err
+        .lines()
+        .find_map(|line| line.strip_prefix("aca: sub/justfile was put away, to "))
+        .unwrap();
+    assert_eq!(fs::read_to_string(away).unwrap(), "x\n");
+    assert!(
+        !mended.out.contains("Makefile") && mended.out.contains("build.rs"),
+        "{mended:#?}"
+    );
+    aca(&world, &["check", "--revert", "."]).ok();
+    assert_eq!(read(&world, "build.rs"), "fn main() {}\n");
+    assert_eq!(read(&world, "CLAUDE.md"), "be kind\n");
+    assert_eq!(read(&world, "notes.txt"), "fine\n");
+    let nothing = aca(&world, &["check", "--strict"]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (0, ""), "{nothing:#?}");
+}
+
+#[test]
+fn what_is_accepted_is_not_told_again() {
+    let world = worked();
+    aca(&world, &["check", "--accept"]).ok();
+    let told = aca(&world, &["check", "--strict"]);
+    assert_eq!((told.code, told.out.as_str()), (0, ""), "{told:#?}");
+    assert_eq!(read(&world, "Makefile"), "all: evil\n");
+    // A run that leaves nothing leaves no wait either; nor one that writes again what was there.
+    for script in [
+        "echo fine > notes.txt",
+        "cp -p Makefile x; rm Makefile; mv x Makefile",
+    ] {
+        assert_eq!(world.run(&[], script).err, "");
+    }
+    assert_eq!(aca(&world, &["check", "--strict"]).code, 0);
+}
+
+#[test]
+fn a_path_that_did_not_change_is_an_error_and_nothing_is_done() {
+    let world = worked();
+    for arguments in [
+        ["check", "--revert", "notes.txt"],
+        ["check", "--quarantine", "/etc/passwd"],
+        ["check", "--revert", "../outside"],
+    ] {
+        let refused = aca(&world, &arguments);
+        assert_eq!(refused.code, 125, "{refused:#?}");
+        assert!(refused.err.contains("that runs later"), "{refused:#?}");
+    }
+    assert_eq!(read(&world, "notes.txt"), "fine\n");
+}
+
+/// Links that a run left lead nothing that is put back or away out of the project.
+#[test]
+fn what_is_put_back_does_not_follow_links() {
+    let world = World::new();
+    world.file("sub/Makefile", "all:\n");
+    let outside = world.root().join("home/outside");
+    fs::create_dir_all(&outside).unwrap();
+    fs::write(outside.join("Makefile"), "mine\n").unwrap();
+    world.give(&outside);
+    world.give(&outside.join("Makefile"));
+    assert_eq!(world.run(&[], "echo x > sub/Makefile").code, 0);
+    // What another run could do afterwards.
+    fs::remove_dir_all(world.project.join("sub")).unwrap();
+    symlink(&outside, world.project.join("sub")).unwrap();
+    let refused = aca(&world, &["check", "--revert", "."]);
+    assert!(
+        refused.code == 125 || refused.err.contains("was put away"),
+        "{refused:#?}"
+    );
+    assert_eq!(fs::read_to_string(outside.join("Makefile")).unwrap(), "mine\n");
+}
+
+#[test]
+fn g84_nested_repositories_and_swapped_pointers_are_told() {
+    let world = World::new();
+    world.file("lib/a", "");
+    let git = "git init -q lib/inner 2>/dev/null; mkdir -p bare/objects bare/refs; echo 'ref: refs/heads/x' > bare/HEAD; \
+               mkdir -p lib/point; echo 'gitdir: ../../bare' > lib/point/.git";
+    let ran = world.run(&[], git);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let told = aca(&world, &["check"]).ok().to_owned();
+    for path in ["bare", "lib/inner/.git", "lib/point/.git"] {
+        assert!(
+            told.lines()
+                .any(|line| line.trim() == format!("appeared  {path}")),
+            "{path}: {told}"
+        );
+    }
+    assert!(told.contains("when you run git there"), "{told}");
+    aca(&world, &["check", "--quarantine", "."]).ok();
+    for path in ["bare", "lib/inner/.git", "lib/point/.git"] {
+        assert!(!world.project.join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn g88_after_a_crash_the_next_start_says_that_a_look_is_due() {
+    let world = World::new();
+    world.file("Makefile", "all:\n");
+    let mut child = world
+        .aca(&[
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "echo evil > Makefile; echo done > mark; sleep 100",
+        ])
+        .stdin(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !world.project.join("mark").exists() {
+        assert!(std::time::Instant::now() < deadline, "the run does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // As long as it runs nothing is put back: it could change it again.
+    let early = aca(&world, &["check", "--revert", "."]);
+    assert!(early.code == 125 && early.err.contains("goes on"), "{early:#?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let next = world.run(&[], "true");
+    assert!(
+        next.err.contains("was cut off before its end was looked at"),
+        "{next:#?}"
+    );
+    let id = next
+        .err
+        .split_whitespace()
+        .find(|word| word.starts_with("202"))
+        .unwrap()
+        .to_owned();
+    let told = aca(&world, &["check", &id]).ok().to_owned();
+    assert!(told.contains("changed   Makefile"), "{told}");
+    // Once it was looked at, it isn't said again; it can be put back all the same.
+    assert_eq!(world.run(&[], "true").err, "");
+    aca(&world, &["check", &id, "--revert", "Makefile"]).ok();
+    assert_eq!(read(&world, "Makefile"), "all:\n");
+}
+
+/// What tells how the project was is out of reach inside.
+#[test]
+fn a_program_inside_reaches_no_snapshot() {
+    let world = World::new();
+    world.file("Makefile", "all:\n");
+    let ran = world.run(&[], "echo evil > Makefile; ls ~/.local/state/aca ~/.local/state/aca/exit 2>/dev/null; aca check 2>&1; true");
+    assert!(!ran.out.contains("before"), "{ran:#?}");
+    assert!(aca(&world, &["check"]).ok().contains("changed   Makefile"));
+}
