@@ -12,6 +12,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/audit/read.rs", "log_lines"),
     ("src/config/import/json.rs", "settings"),
     ("src/config/schema.rs", "configuration"),
+    ("src/policy/git/repository.rs", "configuration"),
     ("src/control/frame.rs", "control"),
     ("src/facts/git_config.rs", "git_config"),
     ("src/git/advertisement.rs", "git_advertisement"),
