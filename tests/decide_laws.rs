@@ -8,7 +8,7 @@ use aca::cli::{Command, Parsed, RunFlags, parse};
 use aca::config::{Bases, Layers, Places, load, merge};
 use aca::policy::{
     Access, Action, Allow, Deny, GitOperation, Host, HostRule, NetworkPreset, Origin, PathRule, Policy,
-    Scheme, Verdict,
+    RefChange, Scheme, Verdict,
 };
 use aca::{agents, policy::Change};
 use proptest::prelude::*;
@@ -32,6 +32,22 @@ const NAMES: [&str; 9] = [
 const ADDRESSES: [&str; 4] = ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1"];
 const PORTS: [u16; 5] = [0, 22, 80, 443, 8080];
 const REPOSITORIES: [&str; 3] = ["git@a.test:x/y", "ssh://a.test:22/x/y", "b.test:z"];
+const REFS: [&str; 6] = [
+    "refs/heads/main",
+    "refs/heads/agent/x",
+    "refs/heads/a/b",
+    "refs/tags/v1",
+    "refs/notes/commits",
+    "refs/for/main",
+];
+const CHANGES: [RefChange; 6] = [
+    RefChange::Create,
+    RefChange::Update,
+    RefChange::Force { own: true },
+    RefChange::Force { own: false },
+    RefChange::Delete { own: true },
+    RefChange::Delete { own: false },
+];
 const WORDS: [&str; 2] = ["git", "push"];
 
 /// A configuration file and flags, as somebody could write them.
@@ -198,6 +214,11 @@ fn action() -> impl Strategy<Value = Action> {
     let path = || prop_oneof![4 => path(), 1 => odd.clone()];
     let operation = select(&[GitOperation::Fetch, GitOperation::Push][..]);
     let repository = select(&REPOSITORIES[..]).prop_map(|text| text.parse().unwrap());
+    let pushed = (
+        repository.clone(),
+        select(&REFS[..]).prop_map(|text| text.parse().unwrap()),
+        select(&CHANGES[..]),
+    );
     let argv = prop::collection::vec(select(&WORDS[..]).prop_map(OsString::from), 0..4);
     prop_oneof![
         name().prop_map(|name| Action::Resolve { name }),
@@ -207,6 +228,11 @@ fn action() -> impl Strategy<Value = Action> {
         (operation, repository).prop_map(|(operation, repository)| Action::Git {
             operation,
             repository
+        }),
+        pushed.prop_map(|(repository, name, change)| Action::Push {
+            repository,
+            name,
+            change
         }),
         path().prop_map(|path| Action::Read { path }),
         path().prop_map(|path| Action::Write { path }),
@@ -292,6 +318,7 @@ fn is_at(rule: &HostRule, action: &Action) -> bool {
         }
         Action::Request { .. }
         | Action::Git { .. }
+        | Action::Push { .. }
         | Action::Resolve { .. }
         | Action::Read { .. }
         | Action::Write { .. }
@@ -334,6 +361,7 @@ fn shuffled(policy: &Policy, seed: u64) -> Policy {
     shuffle(&mut other.network.resolve, &mut seed);
     shuffle(&mut other.commands, &mut seed);
     shuffle(&mut other.git.rules, &mut seed);
+    shuffle(&mut other.git.pushes, &mut seed);
     other
 }
 
@@ -481,9 +509,11 @@ proptest! {
                     Action::Connect { port, .. }
                     | Action::ConnectAddress { port, .. }
                     | Action::Request { port, .. } => *port == 0,
-                    // None is pushed to, and a network that is off isn't switched on for it.
-                    Action::Git { operation, .. } => {
-                        *operation == GitOperation::Push || policy.network.preset == NetworkPreset::None
+                    // A network that is off isn't switched on for it.
+                    Action::Git { .. } => policy.network.preset == NetworkPreset::None,
+                    // No flag lets others' refs be deleted.
+                    Action::Push { change, .. } => {
+                        *change == (RefChange::Delete { own: false }) || policy.network.preset == NetworkPreset::None
                     }
                     Action::Resolve { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
                 };

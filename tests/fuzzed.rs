@@ -66,6 +66,10 @@ const OTHERS: &[(&str, &str)] = &[
         "src/facts/certificates.rs",
         "writes; what it reads the host trusts",
     ),
+    (
+        "src/facts/git.rs",
+        "whole files as text, compared; configuration is read by facts/git_config.rs",
+    ),
     ("src/facts/matcher.rs", "compares names; laws by proptest"),
     ("src/facts/notes.rs", "puts names together"),
     (
@@ -95,10 +99,6 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/proxy/intercept/metered.rs", "passes on"),
     ("src/proxy/intercept/mod.rs", "names of protocols"),
     ("src/proxy/intercept/store.rs", "writes"),
-    (
-        "src/policy/git.rs",
-        "a rule of the user's; what comes from inside is read by git/ssh_words.rs",
-    ),
     ("src/proxy/gate.rs", "compares what proxy/tls.rs read"),
     (
         "src/proxy/git_ssh/carry.rs",

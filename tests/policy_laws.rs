@@ -621,7 +621,7 @@ proptest! {
                     Action::Connect { name, port } => pattern.matches_name(name, *port, true),
                     Action::ConnectAddress { address, port } => pattern.matches_address(*address, *port, true),
                     Action::Resolve { name } => pattern.has_name(name) && pattern.listed_port().is_none(),
-                    Action::Git { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
+                    Action::Git { .. } | Action::Push { .. } | Action::Read { .. } | Action::Write { .. } | Action::Execute { .. } => false,
                 };
                 prop_assert!(!meant || !allows(&merged.policy, &action), "{pattern} {action:?}");
             }

@@ -3,13 +3,14 @@
 use crate::{
     config::{
         FixedAddress, Settings,
-        layer::{Located, WrittenLimits, WrittenRepository},
+        layer::{Located, WrittenLimits, WrittenPush, WrittenRepository},
         path::WrittenPath,
         value::{self, EnvironmentEntry, ValueError},
     },
     failure::{Failure, FailureKind},
     policy::{
-        Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published, Repository,
+        Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published, PushTarget,
+        Repository,
     },
 };
 use clap::{
@@ -464,6 +465,9 @@ pub struct RunFlags {
     /// Let git inside fetch a repository: `https://host/path`, or through your own ssh `user@host:path` or `ssh://user@host:port/path`
     #[arg(long, value_name = "URL")]
     pub git_fetch: Vec<Repository>,
+    /// Let git inside fetch a repository and push to it: the agent's own branches, and those that follow a `#`
+    #[arg(long, value_name = "URL[#REFS]")]
+    pub git_push: Vec<PushTarget>,
     /// Keep a variable, or set it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
@@ -559,16 +563,13 @@ impl RunFlags {
                 .iter()
                 .map(|port| flagged("--publish", port, *port))
                 .collect(),
-            repositories: self
-                .git_fetch
+            repositories: self.fetched(),
+            pushes: self
+                .git_push
                 .iter()
-                .map(|repository| {
-                    let (repository, fetch) = (repository.clone(), true);
-                    flagged(
-                        "--git-fetch",
-                        repository.to_string(),
-                        WrittenRepository { repository, fetch },
-                    )
+                .map(|target| {
+                    let (repository, grant) = (target.repository.clone(), Some(target.grant()));
+                    flagged("--git-push", target, WrittenPush { repository, grant })
                 })
                 .collect(),
             environment: self
@@ -617,6 +618,27 @@ impl RunFlags {
                 .own_sandbox
                 .map(|choice| flagged("--own-sandbox", choice.word(), choice)),
         }
+    }
+}
+
+impl RunFlags {
+    /// What may be fetched: whoever may push, too.
+    fn fetched(&self) -> Vec<Located<WrittenRepository>> {
+        let fetch = self.git_fetch.iter().map(|repository| {
+            let shown = repository.to_string();
+            ("--git-fetch", shown, repository)
+        });
+        let push = self.git_push.iter().map(|target| {
+            let shown = target.to_string();
+            ("--git-push", shown, &target.repository)
+        });
+        fetch
+            .chain(push)
+            .map(|(flag, shown, repository)| {
+                let (repository, fetch) = (repository.clone(), true);
+                flagged(flag, shown, WrittenRepository { repository, fetch })
+            })
+            .collect()
     }
 }
 

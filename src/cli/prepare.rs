@@ -3,14 +3,16 @@
 use super::import::with_surroundings;
 use super::project::{Looked, look, project_failure};
 use super::{RunArgs, agent_needs};
-use crate::agents::AgentDefinition;
+use crate::agents::{self, AgentDefinition};
 use crate::config::trust::Standing;
 use crate::config::{self, Bases, Forbidden, Layers, Lock, Merged, Places, Said};
 use crate::control::protocol::Refused;
-use crate::facts::{self, Ambient, Project};
+use crate::facts::{self, Ambient, GitIdentity, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
-use crate::policy::{Action, GitRule, Home, NetworkPreset, Origin, Place, Policy, Verdict};
+use crate::policy::{
+    Action, GitRule, Home, NetworkPreset, Origin, Place, Policy, PushRule, Repository, Verdict, WrittenGrant,
+};
 use crate::presets;
 use crate::proxy::Locked;
 use crate::supervise::Event;
@@ -127,7 +129,7 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
         current: &ambient.directory,
     };
     let mut merged = config::merge(&agent, &layers, bases)?;
-    add_remotes(&project, &mut merged);
+    add_remotes(&project, &ambient, &agent, &mut merged);
     let said = std::mem::take(&mut merged.waiting);
     let waiting = (!said.is_empty()).then(|| Waiting {
         path: project.root.join(config::PROJECT_FILE),
@@ -146,20 +148,36 @@ pub(super) fn police(args: &RunArgs, beginning: Beginning) -> Result<Policed, Fa
     })
 }
 
-/// The project's own remotes may be fetched without a word of the user's, where git hosts may be reached at all. That is
-/// nobody's choice: it goes no further than an administrator's lock.
-fn add_remotes(project: &Project, merged: &mut Merged) {
+/// The project's own remotes may be fetched without a word of the user's, where git hosts may be reached at all, and the
+/// agent's own branches pushed there. That is nobody's choice: it goes no further than an administrator's lock.
+fn add_remotes(project: &Project, ambient: &Ambient, agent: &AgentDefinition, merged: &mut Merged) {
     let wide = merged.policy.network.preset >= NetworkPreset::Dev && merged.allow_locked.is_none();
-    let Some(layout) = project.git.as_ref().filter(|_| wide) else {
+    let layout = project.git.as_ref();
+    if wide || !merged.policy.git.pushes.is_empty() {
+        let chosen = GitIdentity::read(&ambient.home).and_then(|identity| identity.default_branch);
+        let remotes = layout.map(facts::default_branches).unwrap_or_default();
+        merged.policy.git.default_branches = remotes.into_iter().chain(chosen).collect();
+    }
+    let Some(layout) = layout.filter(|_| wide) else {
         return;
     };
+    let name = (agent.name != agents::GENERIC).then_some(agent.name.as_str());
+    let grant = WrittenGrant::default().filled(name);
     for url in facts::remote_urls(layout) {
         // One of this machine, or of another protocol, isn't reached that way.
-        let Ok(repository) = url.parse() else { continue };
+        let Ok(repository) = url.parse::<Repository>() else {
+            continue;
+        };
+        let origin = Origin::BuiltIn("the project's own remotes".into());
+        merged.policy.git.pushes.push(PushRule {
+            repository: repository.clone(),
+            grant: Some(grant.clone()),
+            origin: origin.clone(),
+        });
         merged.policy.git.rules.push(GitRule {
             repository,
             fetch: true,
-            origin: Origin::BuiltIn("the project's own remotes".into()),
+            origin,
         });
     }
 }

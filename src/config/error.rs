@@ -3,7 +3,10 @@
 use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustError, value::ValueError};
 use crate::{
     agents::AgentError,
-    policy::{CommandPatternError, HostPatternError, Origin, PortError, RepositoryError},
+    policy::{
+        CommandPatternError, HostPatternError, Origin, PathPatternError, PortError, RefPatternError,
+        RepositoryError,
+    },
     presets::PresetError,
 };
 use std::{io, path::PathBuf};
@@ -129,6 +132,12 @@ pub enum Problem {
     /// No repository.
     #[error("{0}")]
     Repository(RepositoryError),
+    /// No pattern of refs.
+    #[error("{0}")]
+    Ref(RefPatternError),
+    /// No pattern of paths.
+    #[error("{0}")]
+    PathPattern(PathPatternError),
     /// No rule on commands.
     #[error("{0}")]
     Command(CommandPatternError),
@@ -261,6 +270,8 @@ impl Problem {
             | Self::Port(_)
             | Self::Path(_)
             | Self::GlobWrite(_)
+            | Self::Ref(_)
+            | Self::PathPattern(_)
             | Self::GlobOutside(_) => Vec::new(),
         }
     }

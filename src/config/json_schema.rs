@@ -96,6 +96,11 @@ fn form(form: Form) -> Value {
             }
             list(one)
         }
+        Form::SwitchOr(keys) => json!({ "anyOf": [{ "type": "boolean" }, table(keys, "")] }),
+        Form::Refs => refs(),
+        Form::WordOrRefs(words) => json!({ "anyOf": [{ "enum": words }, refs()] }),
+        Form::NoOrRefs => json!({ "anyOf": [{ "const": false }, refs()] }),
+        Form::Globs => list(json!({ "type": "string", "pattern": PATH })),
         Form::Repositories => list(json!({ "type": "string", "pattern": REPOSITORY })),
         Form::Text => json!({ "type": "string" }),
     }
@@ -113,6 +118,8 @@ const ADDRESS: &str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]|[0-9A
 const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])[^\\u0000]+$";
 /// A place, a colon and a path; or a URL.
 const REPOSITORY: &str = "^((https|(git\\+)?ssh(\\+git)?)://[^/ ]+/|(?![A-Za-z+]+://)[^/: ]+:|([^/: ]+@)?\\[[0-9A-Fa-f:.]+\\]:)[^\\u0000-\\u001f]+$";
+/// Parts with slashes between.
+const REFS: &str = "^[^/\\u0000-\\u001f]+(/[^/\\u0000-\\u001f]+)*$";
 const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+/?)$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";
@@ -129,6 +136,10 @@ const HOST_PORT: &str = "^0*[1-9][0-9]{0,4}(:0*[1-9][0-9]{0,4})?$";
 /// `PORT`, or `HOST:INSIDE` with an address before it.
 const PUBLISHED: &str =
     "^((([0-9]{1,3}(\\.[0-9]{1,3}){3}|\\[[0-9A-Fa-f:.]+\\]):)?(0*[0-9]{1,5})?:)?0*[1-9][0-9]{0,4}$";
+
+fn refs() -> Value {
+    list(json!({ "type": "string", "pattern": REFS }))
+}
 
 fn port(pattern: &str) -> Value {
     json!({ "anyOf": [

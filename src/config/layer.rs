@@ -8,7 +8,7 @@ use super::{
 };
 use crate::policy::{
     Budget, Capture, CommandPattern, Grant, Home, HostPattern, HostPort, Limits, NetworkPreset, Origin,
-    OwnSandbox, Published, Repository, UpstreamProxy,
+    OwnSandbox, Published, Repository, UpstreamProxy, WrittenGrant,
 };
 use std::collections::BTreeMap;
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub publish: Vec<Located<Published>>,
     /// `[[git.repository]]`: which may be fetched and which not.
     pub repositories: Vec<Located<WrittenRepository>>,
+    /// The same for what may be pushed.
+    pub pushes: Vec<Located<WrittenPush>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.
@@ -73,6 +75,15 @@ pub struct WrittenRepository {
     pub repository: Repository,
     /// Whether it may be fetched.
     pub fetch: bool,
+}
+
+/// What `[[git.repository]] push` says of one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenPush {
+    /// Which.
+    pub repository: Repository,
+    /// What may be pushed; `None` is `false`.
+    pub grant: Option<WrittenGrant>,
 }
 
 /// `[limits]`, each with its place.

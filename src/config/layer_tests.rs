@@ -213,15 +213,16 @@ fn a_trusted_project_stands_between_the_user_and_the_flags() {
     assert_eq!(full.policy.paths.len(), 1);
 }
 
+fn merged_under(lock: &str, text: &str) -> Result<Merged, ConfigError> {
+    merged(&Layers {
+        administrator: Some(file(FileKind::Administrator, &format!("lock = ['{lock}']")).unwrap()),
+        user: Some(file(FileKind::User, text).unwrap()),
+        ..Layers::default()
+    })
+}
+
 #[test]
 fn a_lock_on_hosts_is_one_on_host_ports_and_published_ones_have_their_own() {
-    let merged_under = |lock: &str, ports: &str| {
-        merged(&Layers {
-            administrator: Some(file(FileKind::Administrator, &format!("lock = ['{lock}']")).unwrap()),
-            user: Some(file(FileKind::User, ports).unwrap()),
-            ..Layers::default()
-        })
-    };
     let (host, published) = ("network.host_ports = [5432]", "network.publish = [3000]");
     for (lock, ports) in [("network.allow", host), ("network.publish", published)] {
         let error = merged_under(lock, ports).unwrap_err().to_string();
@@ -266,6 +267,66 @@ fn a_later_layer_s_port_takes_the_place_of_an_earlier_one_s() {
     assert_eq!(published, ["3000:80", ":80"]);
 }
 
+/// Pushes are a yes like others: a lock keeps them out, and so does it what is built in.
+#[test]
+fn what_may_be_pushed_is_locked_with_what_may_be_reached() {
+    for yes in ["true", "{ create = ['x'] }"] {
+        let text = format!("[[git.repository]]\nurl = ['a:b']\nfetch = false\npush = {yes}");
+        let error = merged_under("network.allow", &text).unwrap_err().to_string();
+        assert!(error.contains("`network.allow` is locked"), "{error}");
+    }
+    let no = "[[git.repository]]\nurl = ['a:b']\nfetch = false\npush = false";
+    assert!(merged_under("network.allow", no).is_ok());
+}
+
+/// A project's file says no at once, and each half of a table by itself.
+#[test]
+fn a_project_may_only_keep_from_pushing() {
+    let text = "[[git.repository]]\nurl = ['a:b']\npush = false\n[[git.repository]]\nurl = ['c:d']\nfetch = false\npush = { create = ['**'] }";
+    let layers = Layers {
+        project: Some(file(FileKind::Project, text).unwrap()),
+        ..Layers::default()
+    };
+    let merged = merged(&layers).unwrap();
+    let git = &merged.policy.git;
+    assert_eq!((git.rules.len(), git.pushes.len()), (1, 1));
+    assert!(!git.rules[0].fetch && git.pushes[0].grant.is_none());
+    let waiting: Vec<String> = merged.waiting.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        waiting,
+        [
+            "git.repository.fetch = \"a:b\"",
+            "git.repository.push = \"c:d\" { create = [\"**\"] }"
+        ]
+    );
+}
+
+/// What is left out has the default, with the agent's own name.
+#[test]
+fn a_push_table_is_filled_for_the_agent() {
+    let text =
+        "[[git.repository]]\nurl = ['a:b']\npush = { update = ['main'], tags = ['v*'], max_pack = '1K' }";
+    let layers = Layers {
+        user: Some(file(FileKind::User, text).unwrap()),
+        flags: super::tests::flags(&["--git-push", "e:f#+wip/**"]),
+        ..Layers::default()
+    };
+    let git = merged(&layers).unwrap().policy.git;
+    let shown: Vec<String> = git
+        .pushes
+        .iter()
+        .map(|rule| rule.grant.as_ref().unwrap().to_string())
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "{ create = [\"agent/**\", \"aca/**\", \"claude/**\"], update = [\"main\"], tags = [\"refs/tags/v*\"], force = \"own-session\", delete = \"own-session\", max_pack = 1024 }",
+            "{ create = [\"agent/**\", \"aca/**\", \"claude/**\", \"wip/**\"], update = [\"agent/**\", \"aca/**\", \"claude/**\", \"wip/**\"], force = [\"wip/**\"], delete = \"own-session\" }",
+        ]
+    );
+    assert_eq!(git.rules.len(), 2, "a flag that lets push lets fetch");
+}
+
 /// Every key with its path, and a value that makes as much wider as it can.
 fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
     for key in keys {
@@ -301,6 +362,9 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::Switch => "true".into(),
             Form::Proxy => "'http://u:p@proxy.test:3128'".into(),
             Form::Tables(_) => "[{ url = ['git@evil.test:x/y', 'ssh://h:22/z'] }]".into(),
+            Form::SwitchOr(_) => "{ create = ['**'], tags = ['v*'] }".into(),
+            Form::Refs | Form::NoOrRefs | Form::WordOrRefs(_) => "['**']".into(),
+            Form::Globs => "['.github/**']".into(),
             Form::Repositories => "['git@evil.test:x/y']".into(),
             Form::Text => "'x'".into(),
         };
@@ -461,6 +525,11 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Proxy
             | Form::Tables(_)
             | Form::Repositories
+            | Form::SwitchOr(_)
+            | Form::Refs
+            | Form::WordOrRefs(_)
+            | Form::NoOrRefs
+            | Form::Globs
             | Form::Text => {}
         }
         all.insert(path);
@@ -500,6 +569,15 @@ fn the_schema_judges_as_the_reader_does() {
         "git.repository = [{ url = ['https://a.test/x', 'https://a.test:8443/x.git'] }]",
         "git.repository = [{ url = ['http://a.test/x'] }]",
         "git.repository = [{ url = ['a:b'], push = true }]",
+        "git.repository = [{ url = ['a:b'], push = 'yes' }]",
+        "git.repository = [{ url = ['a:b'], push = {} }]",
+        "git.repository = [{ url = ['a:b'], push = { create = ['agent/**', 'refs/notes/*'], update = [], force = 'never', delete = ['x'], tags = ['v*'], max_pack = '1G', max_commits = 3, protect = ['a/**'], scan_secrets = false } }]",
+        "git.repository = [{ url = ['a:b'], push = { tags = false } }]",
+        "git.repository = [{ url = ['a:b'], push = { tags = true } }]",
+        "git.repository = [{ url = ['a:b'], push = { force = 'always' } }]",
+        "git.repository = [{ url = ['a:b'], push = { create = ['a//b'] } }]",
+        "git.repository = [{ url = ['a:b'], push = { create = 'x' } }]",
+        "git.repository = [{ url = ['a:b'], push = { confirm = true } }]",
         "git.repository = { url = ['a:b'] }",
         "git = 1",
         "network.proxy_env = true",

@@ -13,11 +13,11 @@ use super::{
     value::{AllowedHost, EnvironmentEntry},
 };
 use crate::{
-    agents::AgentDefinition,
+    agents::{self, AgentDefinition},
     policy::{
         Capture, CommandRule, Dns, EnvironmentPolicy, GitPolicy, GitRule, Grant, Home, HostOptions,
         HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy,
-        PublishRule, Requirement, ResolveOverride, Sni, UpstreamProxy,
+        PublishRule, PushRule, Requirement, ResolveOverride, Sni, UpstreamProxy,
     },
     presets,
 };
@@ -171,6 +171,7 @@ struct Merging<'a> {
     proxy_env: Located<bool>,
     upstream_proxy: Located<UpstreamProxy>,
     repositories: Vec<GitRule>,
+    pushes: Vec<PushRule>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -199,6 +200,7 @@ impl<'a> Merging<'a> {
             proxy_env: default(false),
             upstream_proxy: default(UpstreamProxy::Environment),
             repositories: Vec::new(),
+            pushes: Vec::new(),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -277,6 +279,11 @@ impl<'a> Merging<'a> {
         let resolve = settings.resolve.iter().map(|fixed| &fixed.origin);
         let fetched = settings.repositories.iter().filter(|written| written.value.fetch);
         let fetched = fetched.map(|written| &written.origin);
+        let pushed = settings
+            .pushes
+            .iter()
+            .filter(|written| written.value.grant.is_some());
+        let fetched = fetched.chain(pushed.map(|written| &written.origin));
         let variables = settings.environment.iter().map(|entry| &entry.origin);
         let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
         let host_ports = settings.host_ports.iter().map(|port| &port.origin);
@@ -348,6 +355,12 @@ impl<'a> Merging<'a> {
                 fetch: written.value.fetch,
                 origin: written.origin.clone(),
             }));
+        let agent = self.agent_name();
+        self.pushes.extend(settings.pushes.iter().map(|written| PushRule {
+            repository: written.value.repository.clone(),
+            grant: written.value.grant.as_ref().map(|grant| grant.filled(agent)),
+            origin: written.origin.clone(),
+        }));
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
@@ -397,6 +410,12 @@ impl<'a> Merging<'a> {
                 origin: written.origin.clone(),
             });
         }
+    }
+
+    /// As branches of the agent's are called; a command that is no agent has none of its own.
+    fn agent_name(&self) -> Option<&'a str> {
+        let name = self.agent.name.as_str();
+        (name != agents::GENERIC).then_some(name)
     }
 
     /// The preset so far. The default is nobody's choice: it goes no further than the floor.
@@ -469,6 +488,8 @@ impl<'a> Merging<'a> {
                 network: self.network(chosen.preset.value)?,
                 git: GitPolicy {
                     rules: self.repositories,
+                    pushes: self.pushes,
+                    default_branches: Vec::new(),
                 },
                 environment: self::environment(&chosen.environment, never),
                 grants: chosen.grants.iter().map(|grant| grant.value).collect(),

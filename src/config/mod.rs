@@ -26,6 +26,7 @@ mod merge;
 pub mod narrow;
 pub mod path;
 mod places;
+mod pushes;
 mod rules;
 mod said;
 mod schema;

@@ -51,6 +51,7 @@ impl Split {
             host_ports,
             publish,
             repositories,
+            pushes,
             environment,
             read,
             write,
@@ -84,6 +85,10 @@ impl Split {
             .iter()
             .cloned()
             .partition(|written| written.value.fetch);
+        let (more_pushes, fewer_pushes) = pushes
+            .iter()
+            .cloned()
+            .partition(|written| written.value.grant.is_some());
         let (limits, higher_limits) = limit_sides(limits, below.limits);
         Self {
             tightens: Settings {
@@ -95,6 +100,7 @@ impl Split {
                 home,
                 deny_commands: deny_commands.clone(),
                 repositories: fewer_repositories,
+                pushes: fewer_pushes,
                 grants,
                 limits,
                 ..Settings::default()
@@ -114,6 +120,7 @@ impl Split {
                 host_ports: host_ports.clone(),
                 publish: publish.clone(),
                 repositories: more_repositories,
+                pushes: more_pushes,
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

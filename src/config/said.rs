@@ -1,7 +1,7 @@
 //! What a layer says, one thing at a time, for people.
 
 use super::{
-    layer::{Located, Settings, WrittenLimits, WrittenRepository},
+    layer::{Located, Settings, WrittenLimits, WrittenPush, WrittenRepository},
     value::{self, EnvironmentEntry},
 };
 use crate::policy::Origin;
@@ -41,6 +41,7 @@ impl Settings {
             host_ports,
             publish,
             repositories,
+            pushes,
             environment,
             read,
             write,
@@ -68,6 +69,7 @@ impl Settings {
         all.each("network.host_ports", host_ports, |port| text(port));
         all.each("network.publish", publish, |port| text(port));
         all.repositories(repositories);
+        all.each("git.repository.push", pushes, shown_push);
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);
@@ -98,6 +100,15 @@ pub(super) const fn repository_key(fetch: bool) -> &'static str {
         "git.repository.fetch"
     } else {
         "git.repository.deny"
+    }
+}
+
+/// A repository, and what may be pushed to it.
+fn shown_push(written: &WrittenPush) -> String {
+    let name = text(&written.repository);
+    match &written.grant {
+        Some(grant) => format!("{name} {grant}"),
+        None => format!("{name} false"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     ConfigError,
     error::Problem,
     excerpt::Source,
-    layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits, WrittenRepository},
+    layer::{FileKind, FileLayer, Located, Settings, Trust, WrittenLimits, WrittenPush, WrittenRepository},
     path::WrittenPath,
     suggest,
     tables::{
@@ -15,15 +15,18 @@ use super::{
     },
     value::{self, AllowedHost, EnvironmentEntry, FixedAddress, ValueError},
 };
-use crate::{agents, policy::HostOptions};
+use crate::{
+    agents,
+    policy::{HostOptions, Repository},
+};
 use std::{collections::BTreeMap, ffi::OsStr};
 use toml::{
     Spanned,
     de::{DeString, DeTable, DeValue},
 };
 
-type Key<'t> = Spanned<DeString<'t>>;
-type Item<'t> = Spanned<DeValue<'t>>;
+pub(super) type Key<'t> = Spanned<DeString<'t>>;
+pub(super) type Item<'t> = Spanned<DeValue<'t>>;
 
 /// Reads the text of a configuration file of that kind. The project's has reduced trust until the caller knows better.
 ///
@@ -81,7 +84,7 @@ pub fn read(source: Source, kind: FileKind) -> Result<FileLayer, ConfigError> {
     })
 }
 
-struct Reader<'s> {
+pub(super) struct Reader<'s> {
     source: &'s Source,
     kind: FileKind,
 }
@@ -238,7 +241,7 @@ impl Reader<'_> {
         for element in list {
             let keys = element.get_ref().as_table();
             let keys = keys.ok_or_else(|| self.wrong_type("repository", EXPECTED, element))?;
-            let (mut names, mut fetch) = (None, true);
+            let (mut names, mut fetch, mut push) = (None, true, None);
             for (key, item) in keys {
                 self.check(key, &table, REPOSITORY)?;
                 match key.get_ref().as_ref() {
@@ -247,10 +250,21 @@ impl Reader<'_> {
                             Some(self.list("url", item, |text| text.parse().map_err(Problem::Repository))?);
                     }
                     "fetch" => fetch = self.switch("fetch", item)?.value,
+                    "push" => push = Some(self.push(&table, item)?),
                     _ => return Err(self.unknown_key(key, &table, REPOSITORY)),
                 }
             }
-            let names = names.ok_or_else(|| self.wrong_type("repository", EXPECTED, element))?;
+            let names: Vec<Located<Repository>> =
+                names.ok_or_else(|| self.wrong_type("repository", EXPECTED, element))?;
+            if let Some(grant) = push {
+                settings.pushes.extend(names.iter().map(|name| Located {
+                    value: WrittenPush {
+                        repository: name.value.clone(),
+                        grant: grant.clone(),
+                    },
+                    origin: name.origin.clone(),
+                }));
+            }
             settings
                 .repositories
                 .extend(names.into_iter().map(|name| Located {
@@ -378,7 +392,12 @@ impl Reader<'_> {
     }
 
     /// Whether a key may stand here. What follows may only read keys that pass: so the tables are all there is.
-    fn check(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> Result<(), ConfigError> {
+    pub(super) fn check(
+        &self,
+        key: &Key<'_>,
+        table: &str,
+        known: &'static [Known],
+    ) -> Result<(), ConfigError> {
         match known.iter().find(|known| known.name == key.get_ref()) {
             Some(known) if self.may(known) => Ok(()),
             Some(known) => {
@@ -400,13 +419,17 @@ impl Reader<'_> {
         }
     }
 
-    fn table<'i, 't>(&self, key: &str, item: &'i Item<'t>) -> Result<&'i DeTable<'t>, ConfigError> {
+    pub(super) fn table<'i, 't>(
+        &self,
+        key: &str,
+        item: &'i Item<'t>,
+    ) -> Result<&'i DeTable<'t>, ConfigError> {
         item.get_ref()
             .as_table()
             .ok_or_else(|| self.wrong_type(key, "a table", item))
     }
 
-    fn text<'i>(
+    pub(super) fn text<'i>(
         &self,
         key: &str,
         expected: &'static str,
@@ -417,7 +440,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.wrong_type(key, expected, item))
     }
 
-    fn word<T>(
+    pub(super) fn word<T>(
         &self,
         key: &str,
         item: &Item<'_>,
@@ -428,7 +451,7 @@ impl Reader<'_> {
         Ok(self.located(item.span(), value))
     }
 
-    fn switch(&self, key: &str, item: &Item<'_>) -> Result<Located<bool>, ConfigError> {
+    pub(super) fn switch(&self, key: &str, item: &Item<'_>) -> Result<Located<bool>, ConfigError> {
         let value = item
             .get_ref()
             .as_bool()
@@ -437,7 +460,7 @@ impl Reader<'_> {
     }
 
     /// A number as an integer or, with its unit, as a string.
-    fn number<T>(
+    pub(super) fn number<T>(
         &self,
         key: &str,
         item: &Item<'_>,
@@ -457,7 +480,7 @@ impl Reader<'_> {
         Ok(self.located(item.span(), value))
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         key: &str,
         item: &Item<'_>,
@@ -513,14 +536,14 @@ impl Reader<'_> {
         }
     }
 
-    fn fault(&self, span: std::ops::Range<usize>, problem: Problem) -> ConfigError {
+    pub(super) fn fault(&self, span: std::ops::Range<usize>, problem: Problem) -> ConfigError {
         ConfigError::InFile {
             problem,
             excerpt: Box::new(self.source.excerpt(span)),
         }
     }
 
-    fn wrong_type(&self, key: &str, expected: &'static str, item: &Item<'_>) -> ConfigError {
+    pub(super) fn wrong_type(&self, key: &str, expected: &'static str, item: &Item<'_>) -> ConfigError {
         let found = match item.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -540,7 +563,7 @@ impl Reader<'_> {
         )
     }
 
-    fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> ConfigError {
+    pub(super) fn unknown_key(&self, key: &Key<'_>, table: &str, known: &'static [Known]) -> ConfigError {
         let names = || {
             known
                 .iter()

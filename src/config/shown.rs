@@ -66,6 +66,13 @@ impl Merged {
                 &rule.origin,
             );
         }
+        for rule in &policy.git.pushes {
+            let value = match &rule.grant {
+                Some(grant) => format!("{} {grant}", text(&rule.repository)),
+                None => format!("{} false", text(&rule.repository)),
+            };
+            push("git.repository.push", value, &rule.origin);
+        }
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

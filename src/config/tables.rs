@@ -46,6 +46,16 @@ pub(super) enum Form {
     Tables(&'static [Key]),
     /// A list of repositories.
     Repositories,
+    /// Yes, no, or a table.
+    SwitchOr(&'static [Key]),
+    /// A list of patterns of refs.
+    Refs,
+    /// One of some words, or a list of patterns of refs.
+    WordOrRefs(&'static [&'static str]),
+    /// No, or a list of patterns of refs.
+    NoOrRefs,
+    /// A list of globs of a repository.
+    Globs,
     /// Any text.
     Text,
 }
@@ -93,6 +103,7 @@ pub(super) const CAPTURES: &[&str] = &["auto", "redirect", "ports"];
 pub(super) const DNS: &[&str] = &["leased", "real"];
 pub(super) const SNI: &[&str] = &["required", "optional", "any"];
 pub(super) const HOMES: &[&str] = &["private", "host"];
+pub(super) const BEYOND: &[&str] = &["never", "own-session"];
 pub(super) const GRANTS: &[&str] = &["nested-userns", "io-uring", "fuse"];
 pub(super) const LOCKS: &[&str] = &[
     "network.allow",
@@ -256,6 +267,54 @@ const ENVIRONMENT_KEY: Key = key(
     Form::Table(ENVIRONMENT),
     "Which variables go inside",
 );
+/// What may be pushed.
+pub(super) const PUSH: &[Key] = &[
+    key(
+        "create",
+        Form::Refs,
+        "Branches that may be created: `agent/**`, `release-*`, `refs/notes/**`; by default those that are called `agent/…`, `aca/…` and as the agent",
+    ),
+    key(
+        "update",
+        Form::Refs,
+        "Branches that may go forward; as for `create`. A default branch has to be named exactly",
+    ),
+    key(
+        "force",
+        Form::WordOrRefs(BEYOND),
+        "Which may be moved elsewhere: none, those that this session created (the default), or those and all of a list",
+    ),
+    key(
+        "delete",
+        Form::WordOrRefs(BEYOND),
+        "Which may be deleted; as for `force`",
+    ),
+    key(
+        "tags",
+        Form::NoOrRefs,
+        "Tags that may be created, such as `v*`; none by default",
+    ),
+    key(
+        "max_pack",
+        Form::Size,
+        "Most bytes of one push; 50 MiB by default",
+    ),
+    key(
+        "max_commits",
+        Form::Count,
+        "Most new commits of one push; 1000 by default",
+    ),
+    key(
+        "protect",
+        Form::Globs,
+        "Paths that no pushed commit may change; by default what forges run as soon as it is pushed, such as `.github/workflows/**`",
+    ),
+    key(
+        "scan_secrets",
+        Form::Switch,
+        "Whether what is pushed is searched for secrets; it is by default",
+    ),
+];
 /// A repository.
 pub(super) const REPOSITORY: &[Key] = &[
     key(
@@ -267,6 +326,11 @@ pub(super) const REPOSITORY: &[Key] = &[
         "fetch",
         Form::Switch,
         "Whether it may be cloned and fetched; `false` wins",
+    ),
+    key(
+        "push",
+        Form::SwitchOr(PUSH),
+        "What may be pushed to it: nothing (which wins), the agent's own branches, or what the table says",
     ),
 ];
 pub(super) const GIT: &[Key] = &[key(

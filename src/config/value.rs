@@ -2,8 +2,8 @@
 
 use super::{floor::Lock, suggest, tables};
 use crate::policy::{
-    Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name, NameError,
-    NetworkPreset, OwnSandbox, ProxyUrlError, Sni, UpstreamProxy,
+    Beyond, Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name,
+    NameError, NetworkPreset, OwnSandbox, ProxyUrlError, Sni, UpstreamProxy,
 };
 use std::{
     fmt,
@@ -156,6 +156,18 @@ pub fn sni(text: &str) -> Result<Sni, ValueError> {
     let all = [Sni::Required, Sni::Optional, Sni::Any];
     let found = all.into_iter().find(|sni| sni.word() == text);
     found.ok_or_else(|| word(text, tables::SNI))
+}
+
+/// `never` or `own-session`.
+///
+/// # Errors
+/// Any other word.
+pub fn beyond(text: &str) -> Result<Beyond, ValueError> {
+    match text {
+        "never" => Ok(Beyond::Never),
+        "own-session" => Ok(Beyond::OwnSession),
+        _ => Err(word(text, tables::BEYOND)),
+    }
 }
 
 /// A proxy outside, or where its URL is.

@@ -156,6 +156,8 @@ pub(super) fn neighbours(common_dir: &Path, root: &Path) -> Vec<PathBuf> {
     neighbours
 }
 
+/// Largest file of a ref that is read, in bytes.
+const REF_BYTES_MAX: usize = 4096;
 /// Most remotes that are read.
 const REMOTES_MAX: usize = 64;
 
@@ -172,6 +174,27 @@ pub fn remote_urls(layout: &GitLayout) -> Vec<String> {
         .filter(|setting| setting.key == b"url" || setting.key == b"pushurl")
         .map(|setting| String::from_utf8_lossy(&setting.value).into_owned())
         .take(REMOTES_MAX)
+        .collect()
+}
+
+/// The branches that remotes call their default, as the last fetch or clone wrote them down (`refs/remotes/NAME/HEAD`).
+#[must_use]
+pub fn default_branches(layout: &GitLayout) -> Vec<String> {
+    let Ok(remotes) = std::fs::read_dir(layout.common_dir.join("refs/remotes")) else {
+        return Vec::new();
+    };
+    let of = |remote: std::fs::DirEntry| {
+        let text = read_file(CWD, remote.path().join("HEAD"), REF_BYTES_MAX).ok()?;
+        let text = String::from_utf8(text).ok()?;
+        let name = remote.file_name();
+        let place = format!("refs/remotes/{}/", name.to_str()?);
+        let branch = text.strip_prefix("ref:")?.trim().strip_prefix(&place)?;
+        Some(branch.to_owned())
+    };
+    remotes
+        .filter_map(Result::ok)
+        .take(REMOTES_MAX)
+        .filter_map(of)
         .collect()
 }
 

@@ -34,7 +34,7 @@ pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
-pub use git::{GitError, GitKind, GitLayout, remote_urls};
+pub use git::{GitError, GitKind, GitLayout, default_branches, remote_urls};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};

@@ -1,6 +1,7 @@
 //! What a gate asks about.
 
-use super::{GitOperation, Host, Method, Name, Repository, RequestPath, Scheme, path_text};
+use super::{GitOperation, Host, Method, Name, RefChange, Repository, RequestPath, Scheme, path_text};
+use crate::git::ref_name::RefName;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -50,6 +51,15 @@ pub enum Action {
         operation: GitOperation,
         /// Which.
         repository: Repository,
+    },
+    /// Change a ref of a repository.
+    Push {
+        /// Which repository.
+        repository: Repository,
+        /// Which ref.
+        name: RefName,
+        /// How.
+        change: RefChange,
     },
     /// Read a file, or list a directory.
     Read {

@@ -1,7 +1,7 @@
 //! The narrowest change of the policy that allows an action: as a flag, and as lines of the configuration file.
 
 use super::path::is_glob;
-use super::{HostPattern, HostPort, NetworkPreset, Repository};
+use super::{HostPattern, HostPort, NetworkPreset, PushTarget, Repository};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub enum Change {
     SwitchOnHostPort(NetworkPreset, HostPort),
     /// Let a repository be fetched.
     Fetch(Repository),
+    /// Let refs of a repository be pushed.
+    Push(PushTarget),
     /// Show a path.
     Read(PathBuf),
     /// Let a path be written.
@@ -57,6 +59,7 @@ impl Change {
                 port.to_string().into(),
             ],
             Self::Fetch(repository) => vec!["--git-fetch".into(), repository.to_string().into()],
+            Self::Push(target) => vec!["--git-push".into(), target.to_string().into()],
             Self::Read(path) => vec!["--read".into(), path.clone().into()],
             Self::Write(path) => vec!["--write".into(), path.clone().into()],
         }
@@ -94,6 +97,11 @@ impl Change {
             Self::Fetch(repository) => format!(
                 "[[git.repository]]\nurl = [{}]\nfetch = true",
                 toml_string(&repository.to_string())
+            ),
+            Self::Push(target) => format!(
+                "[[git.repository]]\nurl = [{}]\npush = {}",
+                toml_string(&target.repository.to_string()),
+                target.value()
             ),
             Self::Read(path) => format!("[files]\nread = [{}]", toml_string(path.to_str()?)),
             Self::Write(path) => format!("[files]\nwrite = [{}]", toml_string(path.to_str()?)),

@@ -27,7 +27,11 @@ pub use change::Change;
 pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
-pub use git::{GitOperation, GitPolicy, GitRule, Repository, RepositoryError, Transport};
+pub use git::{
+    AlsoPushed, Beyond, GitOperation, GitPolicy, GitRule, ProtectedPath, PushBounds, PushGrant, PushRule,
+    PushTarget, PushTargetError, RefChange, RefPattern, RefPatternError, Repository, RepositoryError,
+    Transport, WrittenGrant,
+};
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};

@@ -179,6 +179,7 @@ fn own_loopback(question: &Question, judged: Judged, action: &Action) -> Judged 
         Action::ConnectAddress { address, port } => is_localhost(*address).then_some(*port),
         Action::Request { .. }
         | Action::Git { .. }
+        | Action::Push { .. }
         | Action::Resolve { .. }
         | Action::Read { .. }
         | Action::Write { .. }

@@ -134,6 +134,7 @@ impl Question {
         let mut args = self.args.clone();
         args.flags.allow.extend(more.flags.allow);
         args.flags.git_fetch.extend(more.flags.git_fetch);
+        args.flags.git_push.extend(more.flags.git_push);
         args.flags.read.extend(more.flags.read);
         args.flags.write.extend(more.flags.write);
         args.flags.host_port.extend(more.flags.host_port);

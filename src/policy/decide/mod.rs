@@ -1,11 +1,10 @@
 //! The one decision.
 
+mod git;
 mod network;
 mod path;
 
-use super::{
-    Access, Action, Change, GitOperation, GitRule, HostOptions, NetworkPreset, Origin, Policy, Repository,
-};
+use super::{Access, Action, Change, HostOptions, NetworkPreset, Origin, Policy};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -128,6 +127,7 @@ impl Policy {
             Action::ConnectAddress { address, port } => network::Asked::Address(*address, *port),
             Action::Request { .. }
             | Action::Git { .. }
+            | Action::Push { .. }
             | Action::Read { .. }
             | Action::Write { .. }
             | Action::Execute { .. } => {
@@ -159,56 +159,15 @@ impl Policy {
             Action::Git {
                 operation,
                 repository,
-            } => self.git(*operation, repository),
+            } => git::decide(self, *operation, repository),
+            Action::Push {
+                repository,
+                name,
+                change,
+            } => git::push(self, repository, name, *change),
             Action::Read { path } => path::decide(&self.paths, path, Access::Read),
             Action::Write { path } => path::decide(&self.paths, path, Access::Write),
             Action::Execute { argv } => self.execute(argv),
-        }
-    }
-
-    /// A repository that no rule names isn't reached, and none is pushed to.
-    fn git(&self, operation: GitOperation, asked: &Repository) -> Result<Allow, Box<Denied>> {
-        let network = &self.network;
-        if network.preset == NetworkPreset::None {
-            let origin = Origin::BuiltIn("network preset none".into());
-            return Err(Denied::new(None, origin, "the network is off", None));
-        }
-        if operation == GitOperation::Push {
-            return Err(Box::new(Denied {
-                deny: super::git::push_denied(),
-                change: None,
-                unlisted: false,
-            }));
-        }
-        if let Some(rule) = network::denying(network, asked.host(), asked.usual_port()) {
-            let (pattern, origin) = (rule.pattern.to_string(), rule.origin.clone());
-            return Err(Denied::new(Some(pattern), origin, "a rule denies its host", None));
-        }
-        let first = |fetch| {
-            let is_meant = move |rule: &&GitRule| match fetch {
-                true => rule.fetch && rule.repository.means(asked),
-                false => !rule.fetch && rule.repository.may_mean(asked),
-            };
-            let rules = self.git.rules.iter().filter(is_meant);
-            rules.min_by_key(|rule| (&rule.origin, &rule.repository))
-        };
-        if let Some(rule) = first(false) {
-            let (name, origin) = (rule.repository.to_string(), rule.origin.clone());
-            return Err(Denied::new(Some(name), origin, "denied by a rule", None));
-        }
-        match first(true) {
-            Some(rule) => Ok(Allow {
-                rule: Some(rule.repository.to_string()),
-                origin: rule.origin.clone(),
-                reason: "a rule allows it".into(),
-                by_request: false,
-            }),
-            None => Err(Denied::new(
-                None,
-                Origin::BuiltIn("git".into()),
-                "no rule names this repository",
-                Some(Change::Fetch(asked.clone())),
-            )),
         }
     }
 

@@ -1,10 +1,18 @@
 //! Which repositories git may reach, through the user's own ssh(1) or with the user's credentials over https.
 
+mod push;
+mod ref_pattern;
 mod repository;
 
+pub use push::{
+    AlsoPushed, Beyond, ProtectedPath, PushBounds, PushGrant, PushRule, PushTarget, PushTargetError,
+    RefChange, WrittenGrant,
+};
+pub(super) use push::{Standing, reason};
+pub use ref_pattern::{RefPattern, RefPatternError};
 pub use repository::{Repository, RepositoryError, Transport};
 
-use super::{Host, Origin, decide::Deny};
+use super::{Host, Origin};
 use serde::{Deserialize, Serialize};
 
 /// What git wants of a repository.
@@ -42,21 +50,31 @@ pub struct GitRule {
 /// What git may do through the user's ssh, or over https with the user's credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitPolicy {
-    /// The rules, in any order.
+    /// The rules on fetching, in any order.
     pub rules: Vec<GitRule>,
+    /// Those on pushing.
+    #[serde(default)]
+    pub pushes: Vec<PushRule>,
+    /// Branches that others build on, as the configuration of before the run names them; besides those whose name says so.
+    #[serde(default)]
+    pub default_branches: Vec<String>,
 }
 
 impl GitPolicy {
     /// Whether anything is allowed at all: else programs inside aren't told of the way.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.rules.iter().any(|rule| rule.fetch)
+        self.rules.iter().any(|rule| rule.fetch) || self.pushes.iter().any(|rule| rule.grant.is_some())
     }
 
     /// Where repositories are reached over https: what is said there is looked into.
     pub fn https_places(&self) -> impl Iterator<Item = (Host, u16)> {
-        let rules = self.rules.iter().filter(|rule| rule.fetch);
-        rules.filter_map(|rule| rule.repository.https_place())
+        let fetched = self.rules.iter().filter(|rule| rule.fetch);
+        let pushed = self.pushes.iter().filter(|rule| rule.grant.is_some());
+        fetched
+            .map(|rule| &rule.repository)
+            .chain(pushed.map(|rule| &rule.repository))
+            .filter_map(Repository::https_place)
     }
 
     /// Whether a host is such a place.
@@ -77,17 +95,5 @@ impl GitPolicy {
             .iter()
             .filter(move |rule| rule.fetch && !denied(rule))
             .map(|rule| &rule.repository)
-    }
-}
-
-/// Why no repository can be pushed to.
-pub(super) fn push_denied() -> Deny {
-    Deny {
-        rule: None,
-        origin: Origin::BuiltIn("git".into()),
-        reason: "repositories are read-only from inside: push from outside of the sandbox".into(),
-        allow_with: None,
-        allow_line: None,
-        quiet: false,
     }
 }

@@ -146,6 +146,10 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         return asked.refuse(deny, Some(operation), &allowed);
     }
     asked.record.ticket = admitted.ok();
+    if operation == GitOperation::Push {
+        let why = "repositories are read-only from inside: push from outside of the sandbox";
+        return asked.refuse(refusal(why), Some(operation), &[]);
+    }
     let target = match (host.parse::<IpAddr>(), host.parse::<Name>()) {
         (Ok(address), _) => Target::Address((address, port.unwrap_or(SSH_PORT)).into()),
         (_, Ok(name)) => Target::Name(name, port.unwrap_or(SSH_PORT)),
