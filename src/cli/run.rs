@@ -180,7 +180,9 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
 /// at the next start.
 fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
     // Only read where there is something to compare: it isn't held in memory meanwhile.
-    if let (false, Ok(snapshot)) = (outcome.trust.is_empty(), gate.load(before)) {
+    if !outcome.trust.is_empty()
+        && let Ok(snapshot) = gate.load(before)
+    {
         snapshot.leave_out_same(&mut outcome.trust);
     }
     match (outcome.trust_known, outcome.trust.is_empty()) {
