@@ -22,6 +22,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/git/frame.rs", "git_frames"),
     ("src/git/object_id.rs", "git_push"),
     ("src/git/objects.rs", "git_pack"),
+    ("src/git/outcome.rs", "git_advertisement"),
     ("src/git/pack.rs", "git_pack"),
     ("src/git/packet.rs", "git_push"),
     ("src/git/push.rs", "git_push"),

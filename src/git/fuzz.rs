@@ -13,6 +13,7 @@ use super::fetch::FetchFilter;
 use super::frame::{self, HEADER, Hello};
 use super::object_id::ObjectFormat;
 use super::objects::{self, Spend};
+use super::outcome::Outcome;
 use super::pack::{Limits, ObjectKind, PackReader};
 use super::packet::take;
 use super::push::{Push, PushReader};
@@ -39,8 +40,22 @@ fn read_push(mut bytes: &[u8]) -> Option<Push> {
     None
 }
 
+/// A server's report, of a push of one ref.
+fn outcome(bytes: &[u8]) {
+    let line = format!("{0} {0} refs/heads/a", "a".repeat(40));
+    let mut reader = PushReader::new(ObjectFormat::Sha1);
+    reader
+        .accept(super::packet::Packet::Data(line.as_bytes()))
+        .unwrap();
+    let push = reader.accept(super::packet::Packet::Flush).unwrap().unwrap();
+    let outcome = Outcome::read(bytes, &push);
+    assert!(outcome.taken.iter().all(|name| name.as_str() == "refs/heads/a"));
+    assert!(outcome.unpack.is_none() || outcome.taken.is_empty());
+}
+
 pub fn advertisement(mut bytes: &[u8]) {
     fetch(bytes);
+    outcome(bytes);
     let mut advertisement = PushAdvertisement::default();
     while let Ok(Some((packet, length))) = take(bytes) {
         if let super::packet::Packet::Data(data) = packet {

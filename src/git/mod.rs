@@ -15,6 +15,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod object_id;
 pub mod objects;
+pub mod outcome;
 pub mod pack;
 pub mod packet;
 pub mod push;

@@ -200,6 +200,12 @@ pub enum Event {
         failed: Option<String>,
         /// How ssh outside ended: its exit status.
         code: Option<i32>,
+        /// Refs of a push, as many as are told.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        refs: Vec<PushedRef>,
+        /// What was found in a push that speaks against it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<String>,
         /// Bytes from inside to outside.
         sent: u64,
         /// Bytes from outside to inside.
@@ -312,6 +318,35 @@ pub struct Via {
     pub proxy: String,
     /// Whether the name was looked up here and led to public addresses; else the proxy alone knows where it leads.
     pub checked: bool,
+}
+
+/// A ref of a push.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedRef {
+    /// Its full name.
+    pub name: String,
+    /// `create`, `update` or `delete`.
+    pub change: String,
+    /// The object that it should become.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+    /// What became of it.
+    pub outcome: RefOutcome,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What became of a ref of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefOutcome {
+    /// The server took it.
+    Taken,
+    /// The server didn't.
+    NotTaken,
+    /// The policy let nothing of the push through.
+    Refused,
 }
 
 /// How a trust-sensitive file changed.

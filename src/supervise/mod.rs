@@ -19,7 +19,7 @@ mod trust;
 pub mod watch;
 pub use control::Serve;
 pub use desk::Desk;
-pub use event::{AskAnswer, EVENT_VERSION, Emit, Event, Record, TrustChange, Via};
+pub use event::{AskAnswer, EVENT_VERSION, Emit, Event, PushedRef, Record, RefOutcome, TrustChange, Via};
 pub(crate) use flood::Bucket;
 pub use interception::Interception;
 pub use trust::{Change, Report, compare_now};

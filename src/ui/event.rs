@@ -2,7 +2,7 @@
 
 use super::sanitize;
 use crate::policy::{Deny, GitOperation, HostPattern, PortKind, Protocol};
-use crate::supervise::{Event, Record, TrustChange};
+use crate::supervise::{Event, PushedRef, Record, RefOutcome, TrustChange};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 
@@ -174,6 +174,8 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             denied,
             failed,
             code,
+            refs,
+            findings,
             sent,
             received,
             duration_ms,
@@ -191,12 +193,15 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 bytes(*received),
                 duration(*duration_ms)
             );
-            judged(
+            let mut lines = judged(
                 "git",
                 &format!("{pid}{operation} {repository}"),
                 denied.as_ref(),
                 outcome,
-            )
+            );
+            lines.extend(refs.iter().map(|pushed| ("", pushed_ref(pushed))));
+            lines.extend(findings.iter().map(|finding| ("", finding.clone())));
+            lines
         }
         Event::SyscallRefused {
             pid,
@@ -426,6 +431,23 @@ pub(super) fn bytes(count: u64) -> String {
     };
     let tenths = (u128::from(count) * 10) >> shift;
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// A ref of a push.
+fn pushed_ref(pushed: &PushedRef) -> String {
+    let outcome = match pushed.outcome {
+        RefOutcome::Taken => "taken",
+        RefOutcome::NotTaken => "not taken by the server",
+        RefOutcome::Refused => "refused",
+    };
+    let new = pushed.new.as_ref().map_or_else(String::new, |id| {
+        format!(" to {}", id.chars().take(10).collect::<String>())
+    });
+    let why = pushed
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
+    format!("{} {}{new}: {outcome}{why}", pushed.change, pushed.name)
 }
 
 #[cfg(test)]

@@ -405,8 +405,8 @@ pub struct PushRule {
     pub origin: Origin,
 }
 
-/// The bounds of a push: of all rules on the repository the strictest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bounds of a push: of all rules on the repository the strictest. By default nothing fits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushBounds {
     /// Bytes of a pack.
     pub max_pack: u64,

@@ -17,7 +17,7 @@ use crate::git::report::error_packet;
 use crate::git::ssh_words::{self, Service, SshRequest};
 use crate::plan::linux::{OWN_ADDRESSES, SSH_PORT};
 use crate::policy::{Action, Deny, GitOperation, Name, Repository};
-use crate::supervise::Event;
+use crate::supervise::{Event, PushedRef};
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -66,6 +66,9 @@ struct Asked {
     /// Which, or what was asked.
     repository: String,
     code: Option<i32>,
+    /// Of a push.
+    refs: Vec<PushedRef>,
+    findings: Vec<String>,
     started: Instant,
 }
 
@@ -85,6 +88,8 @@ pub(super) async fn serve(proxy: &Proxy, mut stream: TcpStream, own: IpAddr, who
         operation: None,
         repository: shown(&hello.words.join(" ")),
         code: None,
+        refs: Vec::new(),
+        findings: Vec::new(),
         started: Instant::now(),
     };
     let answer = answer(proxy, &mut stream, &hello, &mut asked).await;
@@ -293,6 +298,8 @@ impl Drop for Asked {
             denied: self.record.denied.take(),
             failed: self.record.failed.take(),
             code: self.code,
+            refs: std::mem::take(&mut self.refs),
+            findings: std::mem::take(&mut self.findings),
             sent,
             received,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
