@@ -7,6 +7,7 @@
 mod compile;
 
 use compile::{Architecture, Grant, List, Mode};
+use seccompiler::BpfProgram;
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,19 +17,25 @@ fn main() -> Result<(), Box<dyn Error>> {
         embed_as_json(folder)?;
     }
     let lists = compile::read(Path::new("seccomp"))?;
+    let check = compile::read_allowed(Path::new("seccomp/allow/gitcheck.json"))?;
     let target = env::var_os("CARGO_CFG_TARGET_ARCH").ok_or("Cargo names no target architecture")?;
     let out = env::var_os("OUT_DIR").ok_or("Cargo names no output folder")?;
     fs::write(Path::new(&out).join("seccomp_reasons.rs"), reasons(&lists)?)?;
     let mut embedded = None;
     for arch in Architecture::ALL {
-        let texts = (programs(&lists, arch)?, reported(&lists, arch)?);
+        let texts = (
+            programs(&lists, arch)?,
+            reported(&lists, arch)?,
+            instructions("GITCHECK", &compile::allowed(&check, arch)?)?,
+        );
         if target == arch.name() {
             embedded = Some(texts);
         }
     }
-    let (programs, reported) =
+    let (programs, reported, check) =
         embedded.ok_or_else(|| format!("no system-call lists for {}", target.display()))?;
     fs::write(Path::new(&out).join("seccomp_programs.rs"), programs)?;
+    fs::write(Path::new(&out).join("seccomp_gitcheck.rs"), check)?;
     fs::write(Path::new(&out).join("seccomp_reported.rs"), reported)?;
     Ok(())
 }
@@ -72,21 +79,22 @@ fn programs(lists: &[List], arch: Architecture) -> Result<String, Box<dyn Error>
             (vec![Grant::NestedUserns, Grant::IoUring], "USERNS_RING"),
         ] {
             let program = compile::program(lists, arch, &granted, mode)?;
-            writeln!(
-                text,
-                "static {mode_name}_{granted_name}: [Instruction; {}] = [",
-                program.len()
-            )?;
-            for it in program {
-                writeln!(
-                    text,
-                    "    Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
-                    it.code, it.jt, it.jf, it.k
-                )?;
-            }
-            writeln!(text, "];")?;
+            text.push_str(&instructions(&format!("{mode_name}_{granted_name}"), &program)?);
         }
     }
+    Ok(text)
+}
+
+fn instructions(name: &str, program: &BpfProgram) -> Result<String, Box<dyn Error>> {
+    let mut text = format!("static {name}: [Instruction; {}] = [\n", program.len());
+    for it in program {
+        writeln!(
+            text,
+            "    Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
+            it.code, it.jt, it.jf, it.k
+        )?;
+    }
+    writeln!(text, "];")?;
     Ok(text)
 }
 

@@ -5,7 +5,8 @@
 
 mod list;
 
-pub(crate) use list::{Architecture, Entry, Errno, Grant, List, ListError, read};
+use list::Condition;
+pub(crate) use list::{AllowList, Architecture, Entry, Errno, Grant, List, ListError, read, read_allowed};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     sock_filter,
@@ -49,7 +50,7 @@ pub(crate) fn number(entry: &Entry, arch: Architecture) -> Result<i64, ListError
 
 /// The number of a call by name. seccompiler keeps its table to itself, so it is asked by way of a program of one
 /// rule, where the number stands in the only comparison after the load of the number.
-fn number_of(name: &str, arch: Architecture) -> Result<i64, ListError> {
+pub(crate) fn number_of(name: &str, arch: Architecture) -> Result<i64, ListError> {
     let json = serde_json::json!({ "only": {
         "mismatch_action": "allow", "match_action": { "errno": 1 }, "filter": [{ "syscall": name }] } });
     let unknown = || ListError::UnknownCall {
@@ -108,7 +109,7 @@ pub(crate) fn program(
             .entry(number(entry, arch)?)
             .or_default();
         if !entry.args.is_empty() {
-            rules.push(rule(entry)?);
+            rules.push(rule(&entry.args)?);
         }
     }
     if mode == Mode::Starts {
@@ -127,8 +128,8 @@ pub(crate) fn program(
     Ok(program)
 }
 
-fn rule(entry: &Entry) -> Result<SeccompRule, ListError> {
-    let conditions = entry.args.iter().map(|condition| {
+fn rule(args: &[Condition]) -> Result<SeccompRule, ListError> {
+    let conditions = args.iter().map(|condition| {
         SeccompCondition::new(
             condition.index,
             condition.width.clone(),
@@ -137,6 +138,24 @@ fn rule(entry: &Entry) -> Result<SeccompRule, ListError> {
         )
     });
     Ok(SeccompRule::new(conditions.collect::<Result<_, _>>()?)?)
+}
+
+/// Compiles a list of what is let through: whatever else the process calls, it is killed.
+pub(crate) fn allowed(list: &AllowList, arch: Architecture) -> Result<BpfProgram, ListError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for entry in &list.entries {
+        let rules = rules.entry(number_of(&entry.syscall, arch)?).or_default();
+        if !entry.args.is_empty() {
+            rules.push(rule(&entry.args)?);
+        }
+    }
+    let filter = SeccompFilter::new(
+        rules,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        arch.target(),
+    )?;
+    Ok(BpfProgram::try_from(filter)?)
 }
 
 // Opcodes of classic BPF (linux/include/uapi/linux/bpf_common.h, linux/filter.h).

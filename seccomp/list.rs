@@ -72,6 +72,31 @@ pub(crate) struct Condition {
     pub(crate) comment: String,
 }
 
+/// What one process may do at all (`allow/*.json`): everything else ends it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllowList {
+    /// What the process is for.
+    pub(crate) about: String,
+    /// What it may do.
+    pub(crate) entries: Vec<Allowed>,
+}
+
+/// One call that is let through.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allowed {
+    /// Its name.
+    pub(crate) syscall: String,
+    /// Conditions on the arguments, all of which must hold; none means always.
+    #[serde(default)]
+    pub(crate) args: Vec<Condition>,
+    /// What it is needed for.
+    pub(crate) why: String,
+    /// Where the call is described.
+    pub(crate) source: String,
+}
+
 /// An architecture by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +254,34 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<List>, ListError> {
             }
         })
         .collect()
+}
+
+/// Reads one list of what is let through.
+pub(crate) fn read_allowed(path: &Path) -> Result<AllowList, ListError> {
+    let text = fs::read(path).map_err(|source| ListError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let list: AllowList = serde_json::from_slice(&text).map_err(|source| ListError::Parse {
+        path: path.to_owned(),
+        source,
+    })?;
+    let silent = |entry: &&Allowed| {
+        let comments = entry.args.iter().map(|condition| &condition.comment);
+        comments.chain([&entry.why, &entry.source]).any(String::is_empty)
+    };
+    let silent = list
+        .entries
+        .iter()
+        .find(silent)
+        .map(|entry| entry.syscall.clone());
+    match silent.or_else(|| list.about.is_empty().then(|| "about".to_owned())) {
+        None => Ok(list),
+        Some(name) => Err(ListError::Unexplained {
+            path: path.to_owned(),
+            name,
+        }),
+    }
 }
 
 fn unexplained(list: &List) -> Option<&str> {

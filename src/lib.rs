@@ -12,6 +12,7 @@ pub mod exit_gate;
 pub mod facts;
 pub mod failure;
 pub mod git;
+pub mod gitcheck;
 pub mod launch;
 pub mod plan;
 pub mod policy;

@@ -8,10 +8,11 @@
 )]
 
 use super::advertisement::{PushAdvertisement, fetch_capability};
+use super::check::{Asked, Key, Question, Scanner, check as look, read_answer, standard_limits};
 use super::commit::{Commit, tagged};
 use super::fetch::FetchFilter;
 use super::frame::{self, HEADER, Hello};
-use super::object_id::ObjectFormat;
+use super::object_id::{ObjectFormat, ObjectId};
 use super::objects::{self, Spend};
 use super::outcome::Outcome;
 use super::pack::{Limits, ObjectKind, PackReader};
@@ -134,6 +135,106 @@ fn read_object(kind: ObjectKind, content: &[u8]) {
             let _tagged = tagged(content, format);
         }
         ObjectKind::Blob => {}
+    }
+}
+
+fn question(limits: Limits, spend: Spend) -> Question {
+    let id = |byte: u8| Some(ObjectId::from_bytes(&[byte; 20], ObjectFormat::Sha1));
+    let asked = |name: &str, old, new| Asked {
+        name: format!("refs/heads/{name}").parse().unwrap(),
+        old,
+        new,
+    };
+    Question {
+        format: ObjectFormat::Sha1,
+        commands: vec![
+            asked("a", id(1), id(2)),
+            asked("b", None, id(3)),
+            asked("c", id(1), None),
+        ],
+        known: vec![],
+        protected_tips: vec![],
+        protect: [".github/workflows/**", "**/x*"]
+            .map(|text| crate::policy::PathPattern::parse(text, crate::policy::Case::Exact).unwrap())
+            .to_vec(),
+        limits,
+        spend,
+        commits_max: 10,
+        scan: true,
+        fingerprints: super::check::Fingerprint::of(b"a secret", Key::new([1; 16])),
+        key: Key::new([1; 16]),
+        has_pack: true,
+    }
+}
+
+/// A pack as [`pack`], and a repository that has nothing but the pack's own objects.
+pub fn check(bytes: &[u8]) {
+    let limits = Limits {
+        pack_bytes: 1 << 16,
+        objects: 100,
+        object_bytes: 1 << 16,
+        inflated_bytes: 1 << 18,
+    };
+    let spend = Spend {
+        total_bytes: 1 << 18,
+        held_bytes: 1 << 17,
+    };
+    let mut whole = bytes.to_vec();
+    whole.extend_from_slice(&Sha1::digest(bytes));
+    let length = u64::try_from(whole.len()).unwrap();
+    let mut question = question(limits, spend);
+    let scanner = Scanner::new().unwrap();
+    // The tips are commits of it, where it has some.
+    let mut commits = Vec::new();
+    let mut reader = PackReader::new(ObjectFormat::Sha1, limits);
+    if reader.accept(&whole).is_ok()
+        && let Ok(entries) = reader.finish()
+    {
+        let collect = &mut |object: objects::Object<'_>| {
+            if object.kind == ObjectKind::Commit {
+                commits.push(object.id);
+            }
+        };
+        objects::each(
+            whole.as_slice(),
+            &entries,
+            ObjectFormat::Sha1,
+            limits,
+            spend,
+            collect,
+        )
+        .ok();
+    }
+    for (asked, id) in question.commands.iter_mut().zip(commits) {
+        asked.new = asked.new.map(|_| id);
+    }
+    let mut nothing = |_: &ObjectId| None;
+    let answer = look(
+        &question,
+        Some((whole.as_slice(), length)),
+        &mut nothing,
+        &scanner,
+    );
+    // What is said is understood.
+    let said = postcard::to_stdvec(&answer).unwrap();
+    let heard = read_answer(&said, &question).unwrap();
+    assert_eq!(heard.is_ok(), answer.is_ok());
+}
+
+/// What a process says that somebody else has taken over, and a question.
+pub fn answer(bytes: &[u8]) {
+    let (limits, spend) = standard_limits(1 << 20);
+    let question = question(limits, spend);
+    if let Ok(Ok(findings)) = read_answer(bytes, &question) {
+        assert_eq!(findings.commands.len(), question.commands.len());
+        for problem in findings.problems {
+            let shown = problem.to_string();
+            assert!(!shown.chars().any(char::is_control) && shown.chars().count() < 2500);
+        }
+    }
+    if let Ok(question) = postcard::from_bytes::<Question>(bytes) {
+        let again = postcard::to_stdvec(&question).unwrap();
+        assert_eq!(postcard::from_bytes::<Question>(&again).unwrap(), question);
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Longest chain of deltas. Git makes none over 4095 (git-pack-objects(1), `--depth`).
-const DEPTH_MAX: u32 = 4096;
+pub(crate) const DEPTH_MAX: u32 = 4096;
 
 /// The bytes of a pack.
 pub trait ReadAt {
@@ -47,6 +47,8 @@ pub struct Object<'a> {
     pub id: ObjectId,
     /// What it is.
     pub kind: ObjectKind,
+    /// Where its entry begins in the pack.
+    pub offset: u64,
     /// Its content.
     pub content: &'a [u8],
 }
@@ -149,6 +151,7 @@ impl<'a> Work<'a> {
         visit(Object {
             id,
             kind,
+            offset: entry.offset,
             content: &content,
         });
         let mut children: Vec<&'a Entry> = self.by_offset.remove(&entry.offset).unwrap_or_default();
@@ -189,7 +192,7 @@ pub fn name(kind: ObjectKind, content: &[u8], format: ObjectFormat) -> ObjectId 
     }
 }
 
-fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, PackError> {
+pub(super) fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, PackError> {
     let wrong = PackError::Entry(entry.offset);
     let packed = usize::try_from(entry.end.saturating_sub(entry.data)).map_err(|_| wrong)?;
     let size = usize::try_from(entry.size).map_err(|_| wrong)?;

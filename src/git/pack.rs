@@ -131,6 +131,9 @@ pub enum PackError {
     /// The sum at its end is another.
     #[error("its checksum is wrong")]
     Checksum,
+    /// Something follows it.
+    #[error("bytes follow it")]
+    Trailing,
     /// It ended before its end.
     #[error("it ends too early")]
     Short,
@@ -185,7 +188,7 @@ impl Hash {
 
 const HEADER: usize = 12;
 /// Longest head of an entry: a size of 64 bits, and a base's name or offset.
-const HEAD_MAX: usize = 10 + 32;
+pub(crate) const HEAD_MAX: usize = 10 + 32;
 /// Where bytes are inflated to, to be forgotten.
 const SCRATCH: usize = 16 << 10;
 
@@ -379,7 +382,11 @@ fn fill(into: &mut Vec<u8>, rest: &[u8], wanted: usize) -> usize {
 }
 
 /// An entry's head; `None` while it isn't whole.
-fn read_head(head: &[u8], offset: u64, format: ObjectFormat) -> Result<Option<(EntryKind, u64)>, PackError> {
+pub(crate) fn read_head(
+    head: &[u8],
+    offset: u64,
+    format: ObjectFormat,
+) -> Result<Option<(EntryKind, u64)>, PackError> {
     let wrong = PackError::Entry(offset);
     let Some((first, rest)) = head.split_first() else {
         return Ok(None);

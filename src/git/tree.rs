@@ -67,19 +67,38 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && !name.contains(&b'/') && !matches!(name, b"." | b"..") && !is_git_directory(name)
 }
 
-/// What some file system takes for `.git`: letters of either size, the short name of FAT and NTFS, dots and spaces at the
-/// end and alternate streams there, characters that HFS+ ignores (git's own checks, `core.protectHFS` and
-/// `core.protectNTFS`).
+/// What some file system takes for `.git`, by its own name or by the short one of FAT and NTFS.
 fn is_git_directory(name: &[u8]) -> bool {
+    matches!(folded(name).as_slice(), b".git" | b"git~1")
+}
+
+/// The name that some file system takes `name` for: letters of either size, dots and spaces at the end and alternate
+/// streams of NTFS, characters that HFS+ ignores (git's own checks, `core.protectHFS` and `core.protectNTFS`).
+#[must_use]
+pub fn folded(name: &[u8]) -> Vec<u8> {
+    if name.is_ascii() {
+        return stem(&name.to_ascii_lowercase()).to_vec();
+    }
     let text = String::from_utf8_lossy(name);
     let seen: String = text
         .chars()
         .filter(|character| !is_ignored(*character))
         .collect::<String>()
         .to_ascii_lowercase();
-    let stem = seen.split([':', '\\']).next().unwrap_or_default();
-    let stem = stem.trim_end_matches(['.', ' ']);
-    matches!(stem, ".git" | "git~1")
+    stem(seen.as_bytes()).to_vec()
+}
+
+/// Without what NTFS leaves out.
+fn stem(name: &[u8]) -> &[u8] {
+    let end = name
+        .iter()
+        .position(|byte| matches!(byte, b':' | b'\\'))
+        .unwrap_or(name.len());
+    let mut stem = name.get(..end).unwrap_or_default();
+    while let Some(shorter) = stem.strip_suffix(b".").or_else(|| stem.strip_suffix(b" ")) {
+        stem = shorter;
+    }
+    stem
 }
 
 /// Characters that HFS+ leaves out when it compares names (Apple's technical note 1150).

@@ -35,6 +35,7 @@ pub fn inner_main(arguments: &[OsString]) -> Option<ExitCode> {
     match word {
         linux::remask::REMASK_WORD => Some(linux::remask::remask_main(arguments)),
         SSH_PROGRAM => Some(ssh::ssh_main(arguments)),
+        crate::gitcheck::CHECK_WORD => crate::gitcheck::check_main(arguments),
         _ => None,
     }
 }

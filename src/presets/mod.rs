@@ -4,10 +4,12 @@
 
 mod calls;
 mod home_path;
+mod tokens;
 mod tree;
 
 pub use calls::{RefusedCall, refused_calls};
 pub use home_path::{HomePath, HomePathError};
+pub use tokens::{Body, Token, tokens};
 pub use tree::{CONTENT_BYTES_MAX, RuleKind, RunsWhen, TreeRule, TreeRules, tree_rules};
 
 use crate::policy::{HostPattern, NetworkPreset};

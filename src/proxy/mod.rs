@@ -53,6 +53,7 @@ mod first_bytes;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod gate;
+pub mod git_check;
 mod git_ssh;
 mod guard;
 mod host_port;

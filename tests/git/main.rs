@@ -6,6 +6,7 @@
     reason = "a test may stop, and wait"
 )]
 
+mod check;
 mod packs;
 mod ssh;
 #[path = "../support/mod.rs"]

@@ -19,9 +19,9 @@ const GRANTS: [&[Grant]; 4] = [
     &[Grant::NestedUserns, Grant::IoUring],
 ];
 const MODES: [Mode; 3] = [Mode::Starts, Mode::Refusals, Mode::Alone];
-const X32_BIT: u32 = 0x4000_0000;
+pub(crate) const X32_BIT: u32 = 0x4000_0000;
 
-fn audit(arch: Architecture) -> u32 {
+pub(crate) fn audit(arch: Architecture) -> u32 {
     // linux/include/uapi/linux/audit.h
     match arch {
         Architecture::X86 => 0xc000_003e,

@@ -10,6 +10,8 @@
 #![expect(unsafe_code, reason = "bare system calls are what is tested")]
 
 #[cfg(test)]
+mod allowed;
+#[cfg(test)]
 #[path = "../../seccomp/compile.rs"]
 mod compile;
 #[cfg(test)]

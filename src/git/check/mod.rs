@@ -6,8 +6,16 @@
 
 mod findings;
 mod fingerprint;
+mod protect;
 mod question;
+mod scan;
+mod shapes;
+mod source;
+mod work;
 
 pub use findings::{ANSWER_MAX, Answer, AnswerError, Findings, PROBLEMS_MAX, Problem, read_answer};
 pub use fingerprint::{FINGERPRINTS_MAX, Fingerprint, Key, SECRET_MIN, Search};
 pub use question::{Asked, Question, standard_limits};
+pub use scan::Scanner;
+pub use source::Store;
+pub use work::{PackBytes, check};

@@ -1,0 +1,140 @@
+//! The packs of one directory of objects.
+
+use super::index::Index;
+use super::store::{Inflater, open_file, read};
+use crate::git::delta;
+use crate::git::object_id::{ObjectFormat, ObjectId};
+use crate::git::objects::DEPTH_MAX;
+use crate::git::pack::{EntryKind, HEAD_MAX, ObjectKind, read_head};
+use rustix::fs::{Mode, OFlags, RawDir};
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+
+/// Most packs that are looked into; git itself packs anew at 50 (`gc.autoPackLimit`). What lies in others isn't found.
+const PACKS_MAX: usize = 256;
+/// Names that are read in one directory.
+const NAMES_MAX: usize = 20_000;
+/// What the deltas of one object may come to, in times of the largest object.
+const CHAIN_FACTOR: u64 = 8;
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Packs {
+    format: ObjectFormat,
+    /// The one that had what was asked for last stands first.
+    packs: Vec<Pack>,
+}
+
+#[derive(Debug)]
+struct Pack {
+    index: Index,
+    file: OwnedFd,
+}
+
+impl Packs {
+    /// Those that lie beside their indices in `pack`.
+    pub(super) fn of(objects: &OwnedFd, format: ObjectFormat) -> Self {
+        Self {
+            packs: open(objects, format).unwrap_or_default(),
+            format,
+        }
+    }
+
+    /// The object of that name, by the first pack that claims to have it.
+    pub(super) fn get(
+        &mut self,
+        id: &ObjectId,
+        most: u64,
+        inflater: &mut Inflater,
+    ) -> Option<(ObjectKind, Vec<u8>)> {
+        let (at, offset) = self
+            .packs
+            .iter()
+            .enumerate()
+            .find_map(|(at, pack)| Some((at, pack.index.find(id)?)))?;
+        let object = self.packs.get(at)?.read(offset, self.format, most, inflater);
+        self.packs.swap(0, at);
+        object
+    }
+}
+
+fn open(objects: &OwnedFd, format: ObjectFormat) -> Option<Vec<Pack>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(objects, c"pack", flags, Mode::empty()).ok()?;
+    let mut buffer = [MaybeUninit::uninit(); 8 << 10];
+    let mut entries = RawDir::new(&directory, &mut buffer);
+    let (mut packs, mut seen) = (Vec::new(), 0);
+    while let Some(Ok(entry)) = entries.next() {
+        seen += 1;
+        if seen > NAMES_MAX || packs.len() >= PACKS_MAX {
+            break;
+        }
+        packs.extend(pack(&directory, entry.file_name(), format));
+    }
+    Some(packs)
+}
+
+fn pack(directory: &OwnedFd, name: &CStr, format: ObjectFormat) -> Option<Pack> {
+    let stem = name.to_bytes().strip_suffix(b".idx")?;
+    let index = Index::open(directory, name, format)?;
+    let name = CString::new([stem, b".pack"].concat()).ok()?;
+    let (file, _) = open_file(directory, &name)?;
+    Some(Pack { index, file })
+}
+
+impl Pack {
+    /// Undoes the deltas of what begins there. A circle of them is one that is too long.
+    fn read(
+        &self,
+        mut offset: u64,
+        format: ObjectFormat,
+        most: u64,
+        inflater: &mut Inflater,
+    ) -> Option<(ObjectKind, Vec<u8>)> {
+        let mut changes = Vec::new();
+        let mut left = most.saturating_mul(CHAIN_FACTOR);
+        let (kind, mut content) = loop {
+            let (entry, size, data) = self.head(offset, format)?;
+            left = left.checked_sub(size)?;
+            if size > most {
+                return None;
+            }
+            offset = match entry {
+                EntryKind::Whole(kind) => break (kind, self.inflate(data, size, inflater)?),
+                EntryKind::OffsetDelta(base) => base,
+                EntryKind::RefDelta(base) => self.index.find(&ObjectId::from_bytes(&base, format))?,
+            };
+            if changes.len() >= usize::try_from(DEPTH_MAX).ok()? {
+                return None;
+            }
+            changes.push((data, size));
+        };
+        for (data, size) in changes.into_iter().rev() {
+            let change = self.inflate(data, size, inflater)?;
+            content = delta::apply(&content, &change, most).ok()?;
+            left = left.checked_sub(u64::try_from(content.len()).ok()?)?;
+        }
+        Some((kind, content))
+    }
+
+    /// What an entry is, how long, and where its bytes begin.
+    fn head(&self, offset: u64, format: ObjectFormat) -> Option<(EntryKind, u64, u64)> {
+        // There is a sum at the end, so that a head at the very end has bytes behind it.
+        let wanted = HEAD_MAX.min(10 + format.digits() / 2);
+        let bytes = read(&self.file, offset, wanted)?;
+        for length in 1..=wanted {
+            if let Some((kind, size)) = read_head(bytes.get(..length)?, offset, format).ok()? {
+                return Some((kind, size, offset.checked_add(u64::try_from(length).ok()?)?));
+            }
+        }
+        None
+    }
+
+    fn inflate(&self, data: u64, size: u64, inflater: &mut Inflater) -> Option<Vec<u8>> {
+        let size = usize::try_from(size).ok()?;
+        inflater
+            .inflate(&self.file, data, size)
+            .filter(|content| content.len() == size)
+    }
+}
