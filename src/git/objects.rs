@@ -8,8 +8,7 @@ use super::object_id::{ObjectFormat, ObjectId};
 use super::pack::{Bound, Entry, EntryKind, Limits, ObjectKind, PackError, within};
 use flate2::{Decompress, FlushDecompress, Status};
 use serde::{Deserialize, Serialize};
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -176,20 +175,30 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The name of an object.
+/// The name of an object. One that was made to collide with another has a name that nobody else gives it (git dies of such
+/// a one: sha1dc in its own build).
 #[must_use]
 pub fn name(kind: ObjectKind, content: &[u8], format: ObjectFormat) -> ObjectId {
     let head = format!("{} {}\0", kind.word(), content.len());
     match format {
-        ObjectFormat::Sha1 => {
-            let hash = Sha1::new().chain_update(head).chain_update(content);
-            ObjectId::from_bytes(&hash.finalize(), format)
-        }
+        ObjectFormat::Sha1 => ObjectId::from_bytes(&sha1(head.as_bytes(), content), format),
         ObjectFormat::Sha256 => {
             let hash = Sha256::new().chain_update(head).chain_update(content);
             ObjectId::from_bytes(&hash.finalize(), format)
         }
     }
+}
+
+/// SHA-1 as git has it, but for what a collision attack made.
+fn sha1(head: &[u8], content: &[u8]) -> [u8; 20] {
+    let mut hash = sha1dc::mitigate::Hasher::new();
+    hash.update(head);
+    hash.update(content);
+    let digest = match hash.finalize() {
+        Ok(digest) => digest,
+        Err(mitigated) => mitigated.digest(),
+    };
+    digest.into()
 }
 
 pub(super) fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, PackError> {
@@ -215,4 +224,24 @@ pub(super) fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Ve
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_collides_has_another_name() {
+        // Leurent and Peyrin, "SHA-1 is a Shambles" (2020): the first pair with chosen beginnings.
+        let one = include_bytes!("../../tests/git/data/sha-mbles-1.bin");
+        let other = include_bytes!("../../tests/git/data/sha-mbles-2.bin");
+        let plain = |bytes: &[u8]| <sha1::Sha1 as Digest>::digest(bytes);
+        assert_eq!(plain(one), plain(other));
+        let (first, second) = (sha1(b"", one), sha1(b"", other));
+        assert!(first != second && first != plain(one).as_slice() && second != plain(one).as_slice());
+        let (head, rest) = one.split_at(100);
+        assert_eq!(sha1(head, rest), first);
+        // Everything else has git's.
+        assert_eq!(sha1(b"blob 0\0", b"").as_slice(), plain(b"blob 0\0").as_slice());
+    }
 }

@@ -83,8 +83,10 @@ pub fn folded(name: &[u8]) -> Vec<u8> {
     let seen: String = text
         .chars()
         .filter(|character| !is_ignored(*character))
-        .collect::<String>()
-        .to_ascii_lowercase();
+        // Both ways: `\u{212a}` is a small k, and `\u{17f}` a large S.
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect();
     stem(seen.as_bytes()).to_vec()
 }
 
@@ -165,6 +167,7 @@ mod tests {
             b".git\\hooks",
             ".g\u{200c}it".as_bytes(),
             "\u{feff}.git".as_bytes(),
+            ".g\u{131}t".as_bytes(),
         ] {
             assert_eq!(names(&tree(&[("100644", name)])), None, "{name:?}");
         }

@@ -285,3 +285,141 @@ fn plain(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fingerprint::Key;
+    use super::super::question::{Asked, standard_limits};
+    use super::*;
+    use crate::git::object_id::ObjectFormat;
+    use crate::git::pack::Bound;
+
+    fn id(byte: u8) -> ObjectId {
+        ObjectId::from_bytes(&[byte; 20], ObjectFormat::Sha1)
+    }
+
+    fn question() -> Question {
+        let (limits, spend) = standard_limits(1 << 20);
+        let asked = |name: &str, old: Option<u8>, new: Option<u8>| Asked {
+            name: name.parse().unwrap(),
+            old: old.map(id),
+            new: new.map(id),
+        };
+        Question {
+            format: ObjectFormat::Sha1,
+            commands: vec![
+                asked("refs/heads/a", Some(1), Some(2)),
+                asked("refs/heads/b", None, Some(3)),
+                asked("refs/heads/c", Some(4), None),
+            ],
+            known: vec![id(1)],
+            protected_tips: vec![id(1)],
+            protect: vec![],
+            limits,
+            spend,
+            commits_max: 10,
+            scan: true,
+            fingerprints: vec![],
+            key: Key::new([0; 16]),
+            has_pack: true,
+        }
+    }
+
+    fn findings() -> Findings {
+        Findings {
+            commands: vec![Some(Ancestry::Behind), None, None],
+            problems: vec![],
+            more: 0,
+            objects: 3,
+            commits: 1,
+        }
+    }
+
+    fn read(answer: &Answer) -> Result<Answer, AnswerError> {
+        read_answer(&postcard::to_stdvec(answer).unwrap(), &question())
+    }
+
+    #[test]
+    fn an_answer_is_read_as_it_was_said() {
+        assert_eq!(read(&Ok(findings())), Ok(Ok(findings())));
+        let fault = PackError::Limit {
+            what: Bound::Objects,
+            most: 5,
+        };
+        assert_eq!(read(&Err(fault)), Ok(Err(fault)));
+        let bytes = postcard::to_stdvec(&question()).unwrap();
+        assert_eq!(postcard::from_bytes::<Question>(&bytes).unwrap(), question());
+    }
+
+    #[test]
+    fn an_answer_to_something_else_is_none() {
+        let wrong = |change: fn(&mut Findings)| {
+            let mut said = findings();
+            change(&mut said);
+            assert_eq!(read(&Ok(said.clone())), Err(AnswerError::Question), "{said:?}");
+        };
+        wrong(|said| said.commands.truncate(2));
+        wrong(|said| said.commands.push(None));
+        wrong(|said| said.commands[0] = None);
+        wrong(|said| said.commands[1] = Some(Ancestry::Behind));
+        wrong(|said| said.more = 1);
+        wrong(|said| said.commits = 4);
+        wrong(|said| said.objects = u32::MAX);
+        wrong(|said| {
+            said.problems = vec![Problem::TreeName { object: id(1) }; PROBLEMS_MAX + 1];
+        });
+        wrong(|said| {
+            let object = ObjectFormat::Sha256.zero();
+            said.problems = vec![Problem::TreeName { object }];
+        });
+        wrong(|said| {
+            let name = "refs/heads/other".parse().unwrap();
+            said.problems = vec![Problem::NoCommit { name, object: id(1) }];
+        });
+        let mut without = question();
+        without.has_pack = false;
+        let said = postcard::to_stdvec::<Answer>(&Ok(findings())).unwrap();
+        assert_eq!(read_answer(&said, &without), Err(AnswerError::Question));
+        let said = postcard::to_stdvec::<Answer>(&Err(PackError::Base)).unwrap();
+        assert_eq!(read_answer(&said, &without), Err(AnswerError::Question));
+    }
+
+    #[test]
+    fn what_is_no_answer() {
+        let mut bytes = postcard::to_stdvec::<Answer>(&Ok(findings())).unwrap();
+        for length in 0..bytes.len() {
+            assert!(read_answer(&bytes[..length], &question()).is_err(), "{length}");
+        }
+        bytes.push(0);
+        assert_eq!(read_answer(&bytes, &question()), Err(AnswerError::Form));
+        assert_eq!(
+            read_answer(&vec![0; ANSWER_MAX + 1], &question()),
+            Err(AnswerError::Form)
+        );
+        // A list of two to the sixty-third.
+        assert!(read_answer(&[0, 255, 255, 255, 255, 255, 255, 255, 255, 127], &question()).is_err());
+    }
+
+    #[test]
+    fn texts_are_plain_and_say_what_to_do() {
+        let mut said = findings();
+        said.problems = vec![Problem::Secret {
+            rule: "a\u{1b}[2Jkey".to_owned(),
+            object: id(7),
+            path: Some(format!("a\nb\u{202e}\u{2028}{}", "x".repeat(1000))),
+        }];
+        let heard = read(&Ok(said)).unwrap().unwrap();
+        let text = heard.problems[0].to_string();
+        assert!(
+            text.starts_with("a?b??xxx") && text.ends_with("holds a?[2Jkey"),
+            "{text}"
+        );
+        assert!(text.chars().count() < 300);
+        let unproven = Problem::Unproven {
+            pattern: "Jenkinsfile".to_owned(),
+            commit: id(7),
+            lacking: id(8),
+        };
+        assert!(unproven.to_string().contains("`git fetch`"));
+    }
+}
