@@ -2,9 +2,11 @@
 //!
 //! Data goes one way: [`cli`] → [`config`] → [`policy`] (with [`facts`]) → [`plan`] → [`launch`] → [`supervise`] →
 //! [`audit`]. [`policy`], [`plan`] and [`git`] are pure; [`launch`] makes a plan so; [`proxy`] is the gate of the network,
-//! [`control`] the channel to a running session, [`exit_gate`] the look at what a run left; [`sys`] holds the only unsafe code. `tests/layers.rs` holds all that.
+//! [`broker`] finds credentials for it, [`control`] is the channel to a running session, [`exit_gate`] the look at what a
+//! run left; [`sys`] holds the only unsafe code. `tests/layers.rs` holds all that.
 pub mod agents;
 pub mod audit;
+pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod control;

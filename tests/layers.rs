@@ -106,6 +106,18 @@ const UPWARD: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "src/broker",
+        &[
+            "crate::supervise",
+            "crate::proxy",
+            "crate::launch",
+            "crate::config",
+            "crate::facts",
+            "crate::cli",
+            "crate::ui",
+        ],
+    ),
+    (
         "src/control",
         &[
             "crate::supervise",
@@ -132,7 +144,7 @@ const PLACES: &[(&[&str], &[&str])] = &[
     ),
     (
         &["async fn", "async move", ".await"],
-        &["src/supervise/", "src/proxy/"],
+        &["src/supervise/", "src/proxy/", "src/broker/"],
     ),
 ];
 const LINES_MAX: usize = 800;

@@ -572,6 +572,8 @@ impl RunFlags {
                     flagged("--git-push", target, WrittenPush { repository, grant })
                 })
                 .collect(),
+            unlisted: None,
+            credentials: Vec::new(),
             environment: self
                 .env
                 .iter()

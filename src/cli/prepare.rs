@@ -163,7 +163,9 @@ fn add_remotes(project: &Project, ambient: &Ambient, agent: &AgentDefinition, me
     };
     let name = (agent.name != agents::GENERIC).then_some(agent.name.as_str());
     let grant = WrittenGrant::default().filled(name);
-    for url in facts::remote_urls(layout) {
+    let own = facts::remote_urls(layout);
+    let rewritten = facts::rewritten_urls(&own, &ambient.home);
+    for url in own.into_iter().chain(rewritten) {
         // One of this machine, or of another protocol, isn't reached that way.
         let Ok(repository) = url.parse::<Repository>() else {
             continue;

@@ -4,8 +4,9 @@ use super::RunArgs;
 use super::check::{keep, warn_of_cut_off};
 use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
+use crate::broker::{Broker, Sources};
 use crate::exit_gate::snapshot::{Kept, Snapshot, Store};
-use crate::facts::{Refusal, ssh_client};
+use crate::facts::{Refusal, credential_tools, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
@@ -69,7 +70,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     {
         ui::write_error(&free_port(listening));
     }
-    let ssh = ssh(&prepared);
+    let (ssh, broker) = (ssh(&prepared), broker(&prepared));
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
@@ -92,6 +93,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         upstream: Arc::new(upstream),
         interception,
         ssh,
+        broker,
         events: log.clone(),
         session: &session,
         control: prepared.places.control(),
@@ -154,20 +156,7 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
     if !prepared.policy.git.is_on() {
         return Err("git over ssh is off".into());
     }
-    let open: Vec<PathBuf> = prepared
-        .plan
-        .view
-        .entries
-        .iter()
-        .filter_map(|entry| {
-            let granted = if let Entry::Grant { source, .. } = entry {
-                Some(source)
-            } else {
-                None
-            };
-            granted.cloned()
-        })
-        .collect();
+    let open = written_inside(prepared);
     ssh_client(&prepared.ambient, &open)
         .map(|client| Ssh {
             program: client.program,
@@ -190,6 +179,36 @@ fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
         (true, false) => gate.told(before).ok(),
         (false, _) => None,
     };
+}
+
+/// Directories of the host that are written inside.
+fn written_inside(prepared: &Prepared) -> Vec<PathBuf> {
+    let entries = prepared.plan.view.entries.iter();
+    let granted = entries.filter_map(|entry| {
+        let granted = if let Entry::Grant { source, .. } = entry {
+            Some(source)
+        } else {
+            None
+        };
+        granted.cloned()
+    });
+    granted.collect()
+}
+
+/// What finds credentials for git inside; nothing is asked for one yet.
+fn broker(prepared: &Prepared) -> Arc<Broker> {
+    let git = &prepared.policy.git;
+    if git.https_places().next().is_none() {
+        return Arc::default();
+    }
+    let tools = credential_tools(&prepared.ambient, &written_inside(prepared));
+    Arc::new(Broker::new(Sources {
+        rules: git.credentials.clone(),
+        programs: tools.programs,
+        variables: tools.variables,
+        environment: prepared.ambient.environment.clone(),
+        home: prepared.ambient.home.clone(),
+    }))
 }
 
 /// How many changed files are named in the line, and how many characters of each.

@@ -123,6 +123,7 @@ fn sides(
             Below {
                 preset: below.network.preset,
                 home: below.home,
+                unlisted: below.git.unlisted,
                 grants: &below.grants,
                 limits: &below.limits,
                 bases,

@@ -4,8 +4,8 @@ use super::{excerpt::Excerpt, floor::Forbidden, path::PathError, trust::TrustErr
 use crate::{
     agents::AgentError,
     policy::{
-        CommandPatternError, HostPatternError, Origin, PathPatternError, PortError, RefPatternError,
-        RepositoryError,
+        CommandPatternError, CredentialHostError, CredentialSourceError, HostPatternError, Origin,
+        PathPatternError, PortError, RefPatternError, RepositoryError,
     },
     presets::PresetError,
 };
@@ -132,6 +132,15 @@ pub enum Problem {
     /// No repository.
     #[error("{0}")]
     Repository(RepositoryError),
+    /// No host of a credential.
+    #[error("{0}")]
+    CredentialHost(CredentialHostError),
+    /// No source of one.
+    #[error("{0}")]
+    CredentialSource(CredentialSourceError),
+    /// No user's name on a server.
+    #[error("a user's name has no colon and no control character")]
+    CredentialUser,
     /// No pattern of refs.
     #[error("{0}")]
     Ref(RefPatternError),
@@ -264,6 +273,9 @@ impl Problem {
             | Self::Refused { .. }
             | Self::Command(_)
             | Self::Repository(_)
+            | Self::CredentialHost(_)
+            | Self::CredentialSource(_)
+            | Self::CredentialUser
             | Self::NotUtf8
             | Self::WrongType { .. }
             | Self::Host(_)

@@ -101,6 +101,24 @@ fn form(form: Form) -> Value {
         Form::WordOrRefs(words) => json!({ "anyOf": [{ "enum": words }, refs()] }),
         Form::NoOrRefs => json!({ "anyOf": [{ "const": false }, refs()] }),
         Form::Globs => list(json!({ "type": "string", "pattern": PATH })),
+        Form::Credentials(keys) => {
+            let mut one = table(keys, "");
+            if let Value::Object(schema) = &mut one {
+                schema.insert("required".into(), json!(["host", "from"]));
+                if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+                    for (name, pattern) in [
+                        ("host", CREDENTIAL_HOST),
+                        ("from", CREDENTIAL),
+                        ("user", "^[^:\\u0000-\\u001f]+$"),
+                    ] {
+                        if let Some(Value::Object(property)) = properties.get_mut(name) {
+                            property.insert("pattern".into(), json!(pattern));
+                        }
+                    }
+                }
+            }
+            list(one)
+        }
         Form::Repositories => list(json!({ "type": "string", "pattern": REPOSITORY })),
         Form::Text => json!({ "type": "string" }),
     }
@@ -120,6 +138,9 @@ const PATH: &str = "^(?!.*[^./][^/]*/\\.\\.(/|$))(?!/(.*/)?\\.\\.(/|$))(?!~[^/])
 const REPOSITORY: &str = "^((https|(git\\+)?ssh(\\+git)?)://[^/ ]+/|(?![A-Za-z+]+://)[^/: ]+:|([^/: ]+@)?\\[[0-9A-Fa-f:.]+\\]:)[^\\u0000-\\u001f]+$";
 /// Parts with slashes between.
 const REFS: &str = "^[^/\\u0000-\\u001f]+(/[^/\\u0000-\\u001f]+)*$";
+/// A host and perhaps a port.
+const CREDENTIAL_HOST: &str = "^[^/@ ]+$";
+const CREDENTIAL: &str = "^(helper|env:[A-Za-z0-9_]+|file:/.*|command: */.*)$";
 const PROXY: &str = "^(none|environment|env:[A-Za-z0-9_]+|file:(/|~/).*|[Hh][Tt][Tt][Pp][Ss]?://[^/?#]+/?)$";
 const VARIABLE: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*$";
 const VARIABLES: &str = "^(?!LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]*\\*?$";

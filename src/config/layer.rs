@@ -7,8 +7,8 @@ use super::{
     value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
 use crate::policy::{
-    Budget, Capture, CommandPattern, Grant, Home, HostPattern, HostPort, Limits, NetworkPreset, Origin,
-    OwnSandbox, Published, Repository, UpstreamProxy, WrittenGrant,
+    Budget, Capture, CommandPattern, CredentialHost, CredentialSource, Grant, Home, HostPattern, HostPort,
+    Limits, NetworkPreset, Origin, OwnSandbox, Published, Repository, Unlisted, UpstreamProxy, WrittenGrant,
 };
 use std::collections::BTreeMap;
 
@@ -48,6 +48,10 @@ pub struct Settings {
     pub repositories: Vec<Located<WrittenRepository>>,
     /// The same for what may be pushed.
     pub pushes: Vec<Located<WrittenPush>>,
+    /// `[git] unlisted`.
+    pub unlisted: Option<Located<Unlisted>>,
+    /// `[[git.credential]]`; never a project's.
+    pub credentials: Vec<Located<WrittenCredential>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.
@@ -66,6 +70,17 @@ pub struct Settings {
     pub limits: WrittenLimits,
     /// `own_sandbox`, in an agent's section only.
     pub own_sandbox: Option<Located<OwnSandbox>>,
+}
+
+/// One of `[[git.credential]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenCredential {
+    /// Whom it is for.
+    pub host: CredentialHost,
+    /// Where it is.
+    pub from: CredentialSource,
+    /// The user's name that goes with it.
+    pub user: Option<String>,
 }
 
 /// One repository of `[[git.repository]]`.

@@ -365,6 +365,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
             Form::SwitchOr(_) => "{ create = ['**'], tags = ['v*'] }".into(),
             Form::Refs | Form::NoOrRefs | Form::WordOrRefs(_) => "['**']".into(),
             Form::Globs => "['.github/**']".into(),
+            Form::Credentials(_) => "[{ host = 'evil.test', from = 'command:/bin/evil' }]".into(),
             Form::Repositories => "['git@evil.test:x/y']".into(),
             Form::Text => "'x'".into(),
         };
@@ -380,7 +381,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
 /// A key that is added to the tables is tried here without anybody thinking of it.
 #[test]
 fn a_projects_file_makes_nothing_wider_by_any_key() {
-    let user = "network.preset = 'none'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
+    let user = "network.preset = 'none'\ngit.unlisted = 'deny'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
     let policy = |project: FileLayer| -> (Policy, usize) {
         let layers = Layers {
             project: Some(project),
@@ -524,6 +525,7 @@ fn table_keys(keys: &[Key], within: &str, all: &mut BTreeSet<String>) {
             | Form::Switch
             | Form::Proxy
             | Form::Tables(_)
+            | Form::Credentials(_)
             | Form::Repositories
             | Form::SwitchOr(_)
             | Form::Refs
@@ -579,6 +581,14 @@ fn the_schema_judges_as_the_reader_does() {
         "git.repository = [{ url = ['a:b'], push = { create = 'x' } }]",
         "git.repository = [{ url = ['a:b'], push = { confirm = true } }]",
         "git.repository = { url = ['a:b'] }",
+        "git.unlisted = 'deny'",
+        "git.unlisted = 'maybe'",
+        "git.credential = [{ host = 'a.test:8443', from = 'command:/bin/x y', user = 'u' }, { host = 'b', from = 'helper' }]",
+        "git.credential = [{ host = 'a.test' }]",
+        "git.credential = [{ host = 'a.test', from = 'file:x' }]",
+        "git.credential = [{ host = 'https://a.test/', from = 'helper' }]",
+        "git.credential = [{ host = 'a.test', from = 'helper', user = 'a:b' }]",
+        "git.credential = [{ host = 'a.test', from = 'helper', password = 'x' }]",
         "git = 1",
         "network.proxy_env = true",
         "network.proxy_env = 'yes'",

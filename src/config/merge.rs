@@ -15,9 +15,9 @@ use super::{
 use crate::{
     agents::{self, AgentDefinition},
     policy::{
-        Capture, CommandRule, Dns, EnvironmentPolicy, GitPolicy, GitRule, Grant, Home, HostOptions,
-        HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Policy,
-        PublishRule, PushRule, Requirement, ResolveOverride, Sni, UpstreamProxy,
+        Capture, CommandRule, CredentialRule, Dns, EnvironmentPolicy, GitPolicy, GitRule, Grant, Home,
+        HostOptions, HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox,
+        Policy, PublishRule, PushRule, Requirement, ResolveOverride, Sni, Unlisted, UpstreamProxy,
     },
     presets,
 };
@@ -172,6 +172,8 @@ struct Merging<'a> {
     upstream_proxy: Located<UpstreamProxy>,
     repositories: Vec<GitRule>,
     pushes: Vec<PushRule>,
+    unlisted: Unlisted,
+    credentials: Vec<CredentialRule>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -201,6 +203,8 @@ impl<'a> Merging<'a> {
             upstream_proxy: default(UpstreamProxy::Environment),
             repositories: Vec::new(),
             pushes: Vec::new(),
+            unlisted: Unlisted::default(),
+            credentials: Vec::new(),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -262,6 +266,7 @@ impl<'a> Merging<'a> {
             Below {
                 preset: self.preset().value,
                 home: self.home.value,
+                unlisted: self.unlisted,
                 grants: &grants,
                 limits: &self.limits().values(),
                 bases: self.bases,
@@ -284,6 +289,9 @@ impl<'a> Merging<'a> {
             .iter()
             .filter(|written| written.value.grant.is_some());
         let fetched = fetched.chain(pushed.map(|written| &written.origin));
+        let unlisted = settings.unlisted.iter();
+        let unlisted = unlisted.filter(|unlisted| unlisted.value > self.unlisted);
+        let fetched = fetched.chain(unlisted.map(|unlisted| &unlisted.origin));
         let variables = settings.environment.iter().map(|entry| &entry.origin);
         let told = settings.proxy_env.iter().map(|proxies| &proxies.origin);
         let host_ports = settings.host_ports.iter().map(|port| &port.origin);
@@ -361,6 +369,16 @@ impl<'a> Merging<'a> {
             grant: written.value.grant.as_ref().map(|grant| grant.filled(agent)),
             origin: written.origin.clone(),
         }));
+        if let Some(unlisted) = &settings.unlisted {
+            self.unlisted = unlisted.value;
+        }
+        self.credentials
+            .extend(settings.credentials.iter().map(|written| CredentialRule {
+                host: written.value.host.clone(),
+                from: written.value.from.clone(),
+                user: written.value.user.clone(),
+                origin: written.origin.clone(),
+            }));
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
@@ -490,6 +508,8 @@ impl<'a> Merging<'a> {
                     rules: self.repositories,
                     pushes: self.pushes,
                     default_branches: Vec::new(),
+                    unlisted: self.unlisted,
+                    credentials: self.credentials,
                 },
                 environment: self::environment(&chosen.environment, never),
                 grants: chosen.grants.iter().map(|grant| grant.value).collect(),

@@ -10,6 +10,7 @@
 mod administrator;
 #[cfg(test)]
 mod agent_tests;
+mod credentials;
 pub mod edit;
 mod error;
 mod excerpt;

@@ -8,7 +8,7 @@ use super::{
     path::Start,
     said::Said,
 };
-use crate::policy::{Budget, Grant, Home, Limits, NetworkPreset};
+use crate::policy::{Budget, Grant, Home, Limits, NetworkPreset, Unlisted};
 
 /// What holds without the file.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,8 @@ pub struct Below<'a> {
     pub preset: NetworkPreset,
     /// The home.
     pub home: Home,
+    /// What unlisted repositories are.
+    pub unlisted: Unlisted,
     /// The grants.
     pub grants: &'a [Grant],
     /// The limits.
@@ -52,6 +54,8 @@ impl Split {
             publish,
             repositories,
             pushes,
+            unlisted,
+            credentials,
             environment,
             read,
             write,
@@ -64,6 +68,7 @@ impl Split {
         } = settings;
         let (preset, wider_preset) = sides(preset, |preset| *preset <= below.preset);
         let (ask, asks) = sides(ask, |ask| !*ask);
+        let (unlisted, more_unlisted) = sides(unlisted, |unlisted| *unlisted <= below.unlisted);
         let (home, wider_home) = sides(home, |home| *home <= below.home);
         // Outside of the project a path isn't the project's business.
         let within = |list: &[Located<super::path::WrittenPath>]| {
@@ -101,6 +106,7 @@ impl Split {
                 deny_commands: deny_commands.clone(),
                 repositories: fewer_repositories,
                 pushes: fewer_pushes,
+                unlisted,
                 grants,
                 limits,
                 ..Settings::default()
@@ -121,6 +127,9 @@ impl Split {
                 publish: publish.clone(),
                 repositories: more_repositories,
                 pushes: more_pushes,
+                unlisted: more_unlisted,
+                // The reader takes none from a project.
+                credentials: credentials.clone(),
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

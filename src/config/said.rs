@@ -4,7 +4,7 @@ use super::{
     layer::{Located, Settings, WrittenLimits, WrittenPush, WrittenRepository},
     value::{self, EnvironmentEntry},
 };
-use crate::policy::Origin;
+use crate::policy::{CredentialHost, CredentialSource, Origin};
 use serde::Serialize;
 use std::fmt;
 
@@ -42,6 +42,8 @@ impl Settings {
             publish,
             repositories,
             pushes,
+            unlisted,
+            credentials,
             environment,
             read,
             write,
@@ -70,6 +72,10 @@ impl Settings {
         all.each("network.publish", publish, |port| text(port));
         all.repositories(repositories);
         all.each("git.repository.push", pushes, shown_push);
+        all.each("git.unlisted", unlisted, |unlisted| text(unlisted.word()));
+        all.each("git.credential", credentials, |credential| {
+            shown_credential(&credential.host, &credential.from, credential.user.as_deref())
+        });
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);
@@ -110,6 +116,14 @@ fn shown_push(written: &WrittenPush) -> String {
         Some(grant) => format!("{name} {grant}"),
         None => format!("{name} false"),
     }
+}
+
+/// Where a credential is: nothing of it stands in a configuration.
+pub(super) fn shown_credential(host: &CredentialHost, from: &CredentialSource, user: Option<&str>) -> String {
+    let user = user
+        .map(|user| format!(", user = {}", text(user)))
+        .unwrap_or_default();
+    format!("{{ host = {}, from = {}{user} }}", text(host), text(from))
 }
 
 /// A value in the quotes of TOML.

@@ -235,6 +235,18 @@ impl Reader<'_> {
     ) -> Result<(), ConfigError> {
         const EXPECTED: &str = "a list of tables with `url`";
         self.check(key, table, GIT)?;
+        match key.get_ref().as_ref() {
+            "unlisted" => {
+                settings.unlisted = Some(self.word("unlisted", item, value::unlisted)?);
+                return Ok(());
+            }
+            "credential" => {
+                settings.credentials.extend(self.credentials(table, item)?);
+                return Ok(());
+            }
+            "repository" => {}
+            _ => return Err(self.unknown_key(key, table, GIT)),
+        }
         let list = item.get_ref().as_array();
         let list = list.ok_or_else(|| self.wrong_type("repository", EXPECTED, item))?;
         let table = format!("{table}.repository");
@@ -529,7 +541,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn located<T>(&self, span: std::ops::Range<usize>, value: T) -> Located<T> {
+    pub(super) fn located<T>(&self, span: std::ops::Range<usize>, value: T) -> Located<T> {
         Located {
             value,
             origin: self.source.origin(span.start),

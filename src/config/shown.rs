@@ -73,6 +73,10 @@ impl Merged {
             };
             push("git.repository.push", value, &rule.origin);
         }
+        for rule in &policy.git.credentials {
+            let shown = said::shown_credential(&rule.host, &rule.from, rule.user.as_deref());
+            push("git.credential", shown, &rule.origin);
+        }
         for entry in &chosen.environment {
             let (key, value) = said::variable(&entry.value);
             push(&key, value, &entry.origin);

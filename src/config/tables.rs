@@ -44,6 +44,8 @@ pub(super) enum Form {
     Proxy,
     /// A list of tables.
     Tables(&'static [Key]),
+    /// A list of credentials.
+    Credentials(&'static [Key]),
     /// A list of repositories.
     Repositories,
     /// Yes, no, or a table.
@@ -333,11 +335,41 @@ pub(super) const REPOSITORY: &[Key] = &[
         "What may be pushed to it: nothing (which wins), the agent's own branches, or what the table says",
     ),
 ];
-pub(super) const GIT: &[Key] = &[key(
-    "repository",
-    Form::Tables(REPOSITORY),
-    "Repositories that git inside reaches, besides the project's own remotes",
-)];
+/// A credential.
+pub(super) const CREDENTIAL: &[Key] = &[
+    key("host", Form::Text, "Whom it is for: `HOST` or `HOST:PORT`"),
+    key(
+        "from",
+        Form::Text,
+        "Where it is: `helper` (git's own), `env:NAME`, `file:/PATH`, or `command:/PROGRAM ARGUMENT…` that prints it",
+    ),
+    key(
+        "user",
+        Form::Text,
+        "The user's name that goes with it; `x-access-token` by default",
+    ),
+];
+pub(super) const UNLISTED: &[&str] = &["deny", "anonymous"];
+pub(super) const GIT: &[Key] = &[
+    key(
+        "repository",
+        Form::Tables(REPOSITORY),
+        "Repositories that git inside reaches, besides the project's own remotes",
+    ),
+    key(
+        "unlisted",
+        Form::Word(UNLISTED),
+        "What other repositories are on hosts that are reached anyway: fetched without a credential (the default), or not at all",
+    ),
+    Key {
+        who: Who::Owner,
+        ..key(
+            "credential",
+            Form::Credentials(CREDENTIAL),
+            "Where the credential of a host is; by default git's helpers, the forge's tool, GH_TOKEN and its like, ~/.netrc",
+        )
+    },
+];
 const GIT_KEY: Key = key(
     "git",
     Form::Table(GIT),

@@ -3,7 +3,7 @@
 use super::{floor::Lock, suggest, tables};
 use crate::policy::{
     Beyond, Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name,
-    NameError, NetworkPreset, OwnSandbox, ProxyUrlError, Sni, UpstreamProxy,
+    NameError, NetworkPreset, OwnSandbox, ProxyUrlError, Sni, Unlisted, UpstreamProxy,
 };
 use std::{
     fmt,
@@ -200,6 +200,17 @@ pub fn home(text: &str) -> Result<Home, ValueError> {
         "host" => Ok(Home::Host),
         other => Err(word(other, tables::HOMES)),
     }
+}
+
+/// `anonymous` or `deny`.
+///
+/// # Errors
+/// Any other word.
+pub fn unlisted(text: &str) -> Result<Unlisted, ValueError> {
+    let found = [Unlisted::Deny, Unlisted::Anonymous]
+        .into_iter()
+        .find(|unlisted| unlisted.word() == text);
+    found.ok_or_else(|| word(text, tables::UNLISTED))
 }
 
 /// The word of [`capture`].

@@ -198,6 +198,39 @@ pub fn default_branches(layout: &GitLayout) -> Vec<String> {
         .collect()
 }
 
+/// What the user's own configuration of git makes of URLs (`url.<base>.insteadOf` and `pushInsteadOf` in git-config(1)):
+/// those that it rewrites, rewritten. Includes aren't followed.
+#[must_use]
+pub fn rewritten_urls(urls: &[String], home: &Path) -> Vec<String> {
+    let Ok(text) = read_file(CWD, home.join(".gitconfig"), CONFIG_BYTES_MAX) else {
+        return Vec::new();
+    };
+    let settings = settings(&text);
+    let rules = || {
+        let rules = settings.iter().filter(|setting| setting.section == b"url");
+        rules.filter_map(|setting| {
+            let is_push = setting.key == b"pushinsteadof";
+            let base = setting
+                .subsection
+                .as_ref()
+                .filter(|_| is_push || setting.key == b"insteadof")?;
+            let base = String::from_utf8(base.clone()).ok()?;
+            Some((is_push, String::from_utf8(setting.value.clone()).ok()?, base))
+        })
+    };
+    let one = |url: &String, push: bool| {
+        let fitting =
+            rules().filter(|(is_push, beginning, _)| *is_push == push && url.starts_with(beginning));
+        // The longest counts.
+        let (_, beginning, base) = fitting.max_by_key(|(_, beginning, _)| beginning.len())?;
+        Some(format!("{base}{}", url.strip_prefix(&beginning)?))
+    };
+    urls.iter()
+        .flat_map(|url| [one(url, false), one(url, true)])
+        .flatten()
+        .collect()
+}
+
 /// Whether git would take a directory for a repository (`is_git_directory` in git's setup.c).
 pub(super) fn is_git_directory(path: &Path) -> bool {
     let directory = |name: &str| std::fs::metadata(path.join(name)).is_ok_and(|metadata| metadata.is_dir());

@@ -23,6 +23,7 @@ mod paths;
 mod project;
 mod refusal;
 mod ssh;
+mod tools;
 mod walk;
 mod walk_shared;
 mod walker;
@@ -34,7 +35,7 @@ pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
-pub use git::{GitError, GitKind, GitLayout, default_branches, remote_urls};
+pub use git::{GitError, GitKind, GitLayout, default_branches, remote_urls, rewritten_urls};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
@@ -43,6 +44,7 @@ pub use paths::{Identity, Kind, PathFact, Paths, identity_of, links_on_the_way, 
 pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use ssh::{SshClient, SshClientError, ssh_client};
+pub use tools::{Tools, credential_tools};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 
 use serde::{Deserialize, Serialize};

@@ -33,18 +33,27 @@ pub enum SshClientError {
     Configuration(PathBuf),
 }
 
+/// Whether a path lies in directories of the host that are written inside, or a link on its way does.
+pub(super) fn is_open(path: &Path, open: &[PathBuf]) -> bool {
+    let lies = |path: &Path| open.iter().any(|root| path.starts_with(root));
+    lies(path)
+        || real(path).is_ok_and(|real| lies(&real))
+        || links_on_the_way(path).iter().any(|link| lies(link))
+}
+
+/// Whether a path is a file that may be started.
+pub(super) fn is_program(path: &Path) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file && access(path, Access::EXEC_OK).is_ok()
+}
+
 /// Finds it on the caller's search path. `open` are the directories of the host that are written inside: nothing that lies
 /// in there, or that a link in there leads to, is started or obeyed.
 ///
 /// # Errors
 /// See [`SshClientError`].
 pub fn ssh_client(ambient: &Ambient, open: &[PathBuf]) -> Result<SshClient, SshClientError> {
-    let is_open = |path: &Path| {
-        let lies = |path: &Path| open.iter().any(|root| path.starts_with(root));
-        lies(path)
-            || real(path).is_ok_and(|real| lies(&real))
-            || links_on_the_way(path).iter().any(|link| lies(link))
-    };
+    let is_open = |path: &Path| is_open(path, open);
     let configuration = ambient.home.join(".ssh");
     if is_open(&configuration) {
         return Err(SshClientError::Configuration(configuration));
@@ -57,10 +66,6 @@ pub fn ssh_client(ambient: &Ambient, open: &[PathBuf]) -> Result<SshClient, SshC
     let all: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let is_good = |directory: &&PathBuf| directory.is_absolute() && !is_open(directory);
     let directories: Vec<&PathBuf> = all.iter().filter(is_good).collect();
-    let is_program = |path: &PathBuf| {
-        let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        is_file && access(path, Access::EXEC_OK).is_ok()
-    };
     let mut refused = None;
     for directory in &all {
         let found = directory.join("ssh");

@@ -74,7 +74,8 @@ impl Form {
 /// Whether a run has to look into TLS.
 #[must_use]
 pub fn looks_into_tls(policy: &Policy) -> bool {
-    policy.network.preset != NetworkPreset::None && policy.network.rules.iter().any(needs)
+    let repositories = policy.git.https_places().next().is_some();
+    policy.network.preset != NetworkPreset::None && (repositories || policy.network.rules.iter().any(needs))
 }
 
 /// Whether a rule is about requests in TLS. One that denies requests has a say about both schemes.
@@ -102,7 +103,7 @@ pub(super) fn add(entries: &mut Vec<Entry>) {
             at: PathBuf::from(at),
             content: form.placeholder(),
             writable: false,
-            why: "what programs trust, and the authority of this run besides: rules ask for requests in TLS"
+            why: "what programs trust, and the authority of this run besides: rules ask for requests in TLS, or name repositories over https"
                 .into(),
         });
     }

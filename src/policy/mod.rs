@@ -28,9 +28,10 @@ pub use command::{CommandPattern, CommandPatternError, CommandRule};
 pub use decide::{Allow, Deny, Verdict};
 pub(crate) use environment::matches_star;
 pub use git::{
-    AlsoPushed, Beyond, GitOperation, GitPolicy, GitRule, ProtectedPath, PushBounds, PushGrant, PushRule,
+    AlsoPushed, Beyond, CredentialHost, CredentialHostError, CredentialRule, CredentialSource,
+    CredentialSourceError, GitOperation, GitPolicy, GitRule, ProtectedPath, PushBounds, PushGrant, PushRule,
     PushTarget, PushTargetError, RefChange, RefPattern, RefPatternError, Repository, RepositoryError,
-    Transport, WrittenGrant,
+    Transport, Unlisted, WrittenGrant,
 };
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
@@ -44,6 +45,7 @@ pub use request::{Method, MethodError, Requests, RequestsError, Scheme};
 pub use request_path::{Letters, RequestPath, RequestPathError, RequestPathPattern};
 pub use session::SessionRules;
 
+pub(crate) use upstream::base64;
 pub use upstream::{Credentials, ProxyHost, ProxyUrl, ProxyUrlError, UpstreamProxy};
 
 use serde::{Deserialize, Serialize};

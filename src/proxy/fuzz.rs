@@ -16,6 +16,11 @@ pub fn client_hello(bytes: &[u8]) {
     }
 }
 
+/// The parts of a request are parted by NUL.
+pub fn git_route(bytes: &[u8]) {
+    super::intercept::fuzz_route(bytes);
+}
+
 pub fn http_head(bytes: &[u8]) {
     if let Some(first_bytes::Spoken::Http(request)) = first_bytes::tell(bytes) {
         assert!(request.length <= bytes.len());

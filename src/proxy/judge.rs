@@ -2,14 +2,14 @@
 
 use super::gate::refusal;
 use super::http::Request;
-use super::intercept::Interceptor;
+use super::intercept::{Front, Interceptor};
 use super::live::Live;
 use super::told::Told;
 use super::{Proxy, denial, http, intercept};
-use crate::policy::{Action, Deny, Host, Name, RequestPath, Scheme, Verdict};
+use crate::policy::{Action, Deny, Host, Name, RequestPath, Scheme, Unlisted, Verdict};
 use crate::supervise::Event;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Longest text of a request that is told, in characters.
 const TEXT_MAX: usize = 512;
@@ -20,6 +20,8 @@ pub(super) struct Judge {
     live: Arc<Live>,
     told: Arc<Told>,
     interceptor: Option<Arc<Interceptor>>,
+    front: Arc<Front>,
+    proxy: Weak<Proxy>,
     host: Host,
     port: u16,
 }
@@ -45,6 +47,8 @@ impl Judge {
             live: Arc::clone(&proxy.live),
             told: Arc::clone(&proxy.told),
             interceptor: proxy.interceptor.clone(),
+            front: Arc::clone(&proxy.front),
+            proxy: proxy.own.get().cloned().unwrap_or_default(),
             host,
             port,
         }
@@ -74,6 +78,50 @@ impl Judge {
     /// Whom they are sent to.
     pub(super) const fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// At which port.
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The gate, as long as it serves.
+    pub(super) fn proxy(&self) -> Option<Arc<Proxy>> {
+        self.proxy.upgrade()
+    }
+
+    /// What is known of git's repositories.
+    pub(super) fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// Whether rules name repositories there.
+    pub(super) fn has_repositories(&self) -> bool {
+        self.live.current().git.is_at(&self.host, self.port)
+    }
+
+    /// What becomes of a repository that no rule names.
+    pub(super) fn unlisted(&self) -> Unlisted {
+        self.live.current().git.unlisted
+    }
+
+    /// Repositories that may be fetched, so many at most.
+    pub(super) fn allowed(&self, most: usize) -> Vec<String> {
+        let policy = self.live.current();
+        policy.git.allowed().take(most).map(ToString::to_string).collect()
+    }
+
+    /// What the policy says of an action.
+    pub(super) fn decide(&self, action: &Action) -> Result<(), Deny> {
+        match self.live.current().decide(action) {
+            Verdict::Allow(_) => Ok(()),
+            Verdict::Deny(deny) => Err(deny),
+        }
+    }
+
+    /// Tells an event.
+    pub(super) fn emit(&self, event: Event) {
+        self.told.emit(event);
     }
 
     /// The same with the port, where that isn't the one of HTTPS, as a request names it.
@@ -112,10 +160,7 @@ impl Judge {
             method,
             path,
         };
-        match self.live.current().decide(&action) {
-            Verdict::Allow(_) => Ok(()),
-            Verdict::Deny(deny) => Err(deny),
-        }
+        self.decide(&action)
     }
 
     /// Tells of a denial, and gives the text for the client.

@@ -37,6 +37,8 @@
 //! | ports that lead over the wall ([`doors`]) | 256 opened while it runs | told to who asks | `doors::tests` |
 //! | looks for a connection's program ([`programs`]) | 4,096 wait; 20 ms of work at first, then 2 ms a second and 2 µs a connection | it isn't told | `programs` |
 //! | what git starts for ssh ([`git_ssh`]): its first frame, and the time for it; programs of ssh at once; silence | 16 KiB, 10 s; 8; 4 h | refused; wait; cut | `git::frame::tests`, `tests/git/ssh.rs` |
+//! | a request of git's over https ([`intercept`]) for a pack; redirections that are followed; attempts with a credential | 16 MiB; 3; 2 | refused | `tests/git/https.rs` |
+//! | a program that is asked for a credential ([`crate::broker`]): time, what it prints | 10 s, 64 KiB | killed; none | `broker::tests` |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
@@ -76,11 +78,12 @@ mod tls;
 mod told;
 mod upstream;
 
+use crate::broker::Broker;
 use crate::supervise::Emit;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
@@ -138,6 +141,9 @@ pub struct Proxy {
     unchecked: AtomicBool,
     programs: programs::Programs,
     interceptor: Option<Arc<Interceptor>>,
+    front: Arc<intercept::Front>,
+    /// Itself, for what outlives a call.
+    own: OnceLock<Weak<Self>>,
     ssh: Result<Ssh, String>,
     ssh_places: tokio::sync::Semaphore,
 }
@@ -161,6 +167,8 @@ impl Proxy {
             upstream,
             unchecked: AtomicBool::new(false),
             interceptor: None,
+            front: Arc::default(),
+            own: OnceLock::new(),
             ssh: Err("git over ssh is off".into()),
             ssh_places: tokio::sync::Semaphore::new(git_ssh::PROGRAMS_MAX),
         }
@@ -183,6 +191,15 @@ impl Proxy {
         self
     }
 
+    /// With what finds the user's credentials for git over https.
+    #[must_use]
+    pub fn with_broker(self, broker: Arc<Broker>) -> Self {
+        Self {
+            front: Arc::new(intercept::Front::new(broker)),
+            ..self
+        }
+    }
+
     /// The same gate that starts this for git, or tells why it doesn't.
     #[must_use]
     pub fn with_ssh(self, ssh: Result<Ssh, String>) -> Self {
@@ -199,6 +216,7 @@ impl Proxy {
         asked: tokio::sync::mpsc::UnboundedReceiver<PortsAsked>,
         stop: impl Future<Output = ()>,
     ) {
+        self.own.get_or_init(|| Arc::downgrade(&self));
         let mut tasks = tokio::task::JoinSet::new();
         let places = accept::Places::new();
         for listener in sockets.captured {

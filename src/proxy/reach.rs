@@ -3,6 +3,7 @@
 use super::first_bytes::Spoken;
 use super::gate::{self, Candidates, Judged, Target};
 use super::http::Upgrade;
+use super::programs::Who;
 use super::record::Record;
 use super::resolve::ResolveError;
 use super::upstream::{self, Kind};
@@ -10,6 +11,8 @@ use super::{Proxy, dial};
 use crate::policy::ProxyUrl;
 use crate::supervise::{Event, Via};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use tokio::net::TcpStream;
 
 /// The connection outside.
@@ -19,7 +22,7 @@ pub(super) struct Outside {
     /// The proxy at its other end takes requests one by one, each with the URL as its target.
     pub(super) forward: Option<Forward>,
     /// Keeps what is between it and a proxy that is spoken to in TLS.
-    _used: Option<upstream::Used>,
+    pub(super) used: Option<upstream::Used>,
 }
 
 impl From<TcpStream> for Outside {
@@ -28,7 +31,7 @@ impl From<TcpStream> for Outside {
         Self {
             stream,
             forward: None,
-            _used: None,
+            used: None,
         }
     }
 }
@@ -104,6 +107,18 @@ pub(super) async fn reach(
             None
         }
     }
+}
+
+/// Another connection to where one was let through; else why there is none. Its bytes are counted with those of the first.
+pub(super) async fn again(proxy: &Proxy, target: Target) -> Result<Outside, String> {
+    let going = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), target.port());
+    let mut record = Record::new(Arc::clone(&proxy.told), going, Who::default());
+    let judged = Judged::strict(target);
+    let reached = reach(proxy, &judged, Kind::Tls, &mut record).await;
+    let denied = record.denied.take().map(|deny| deny.reason.into());
+    let why = denied.or_else(|| record.failed.take());
+    record.forget();
+    reached.ok_or_else(|| why.unwrap_or_else(|| "it can't be reached".into()))
 }
 
 enum Unreached {
@@ -187,6 +202,6 @@ async fn through(
     Ok(Outside {
         stream,
         forward,
-        _used: used,
+        used,
     })
 }

@@ -185,7 +185,7 @@ pub enum Event {
         /// How long it was open.
         duration_ms: u64,
     },
-    /// Git asked for a repository through the user's ssh; written when it ends, or when it is refused.
+    /// Git asked for a repository, through the user's ssh or over https; written when it ends, or when it is refused.
     GitRequest {
         /// Process id on the host of the one that asked; `None` where it couldn't be told.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,6 +212,13 @@ pub enum Event {
         received: u64,
         /// How long it took.
         duration_ms: u64,
+    },
+    /// A credential of the user's was found for a repository: the server wants to know who asks.
+    CredentialUsed {
+        /// Which repository, such as `https://host/acme/app`.
+        repository: String,
+        /// Where it was found, without anything of it.
+        source: String,
     },
     /// A program inside listens at a port that the host could reach.
     Listening {
@@ -407,6 +414,7 @@ impl Event {
             | Self::Port { .. }
             | Self::Visit { .. }
             | Self::Listening { .. }
+            | Self::CredentialUsed { .. }
             | Self::TrustChange { .. }
             | Self::Masked { .. }
             | Self::Protected { .. }

@@ -24,7 +24,14 @@ impl Interception {
             return Ok(None);
         }
         let rules = policy.network.rules.iter().map(|rule| &rule.pattern);
-        let patterns: Vec<&HostPattern> = rules.filter(|pattern| pattern.requests().is_some()).collect();
+        // Where git finds repositories that rules name.
+        let places = policy
+            .git
+            .https_places()
+            .filter_map(|(host, port)| format!("{host}:{port}").parse().ok());
+        let places: Vec<HostPattern> = places.collect();
+        let requests = rules.filter(|pattern| pattern.requests().is_some());
+        let patterns: Vec<&HostPattern> = requests.chain(&places).collect();
         let certificates = Certificates::read(ambient);
         let interceptor = Interceptor::new(&patterns, certificates.pem())?;
         Ok(Some(Self {

@@ -6,6 +6,7 @@ use super::listening::{Listeners, OwnSockets};
 use super::ports::Ports;
 use super::session::Source;
 use super::sockets::FirstProcess;
+use crate::broker::Broker;
 use crate::launch::Channel;
 use crate::launch::protocol::Role;
 use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Ssh, Upstream};
@@ -31,6 +32,8 @@ pub(super) struct Network {
     captured: Captured,
     /// What git over ssh starts.
     ssh: Option<Result<Ssh, String>>,
+    /// What finds credentials for git over https.
+    broker: Arc<Broker>,
     own: Arc<OwnSockets>,
     ports: Arc<Ports>,
     idle: Option<Idle>,
@@ -60,6 +63,14 @@ pub(super) struct HandedOut {
     pub(super) first: i32,
 }
 
+/// What git inside needs outside.
+pub(super) struct ForGit {
+    /// The user's ssh, or why there is none.
+    pub(super) ssh: Result<Ssh, String>,
+    /// What finds credentials.
+    pub(super) broker: Arc<Broker>,
+}
+
 impl Network {
     /// Takes what the sandbox handed out, and the ports of the host that lead inside. What listens inside is told by the
     /// second value, where the kernel tells it.
@@ -70,7 +81,7 @@ impl Network {
         events: Arc<dyn Emit>,
         handed_out: HandedOut,
         published: Vec<Listening>,
-        ssh: Result<Ssh, String>,
+        git: ForGit,
     ) -> (Self, Option<Listeners>) {
         let own = Arc::new(OwnSockets::default());
         let mut sockets = Sockets {
@@ -113,7 +124,8 @@ impl Network {
             interceptor,
             events,
             captured,
-            ssh: Some(ssh),
+            ssh: Some(git.ssh),
+            broker: git.broker,
             own,
             ports: Arc::new(ports),
             idle: Some(Idle {
@@ -171,7 +183,8 @@ impl Source for Network {
         let (live, upstream) = (Arc::clone(&self.live), Arc::clone(&self.upstream));
         let mut proxy = Proxy::new(live, upstream, Arc::clone(&self.events))
             .with_programs(self.seen.take())
-            .with_interceptor(self.interceptor.clone());
+            .with_interceptor(self.interceptor.clone())
+            .with_broker(Arc::clone(&self.broker));
         if let Some(ssh) = self.ssh.take() {
             proxy = proxy.with_ssh(ssh);
         }

@@ -6,7 +6,7 @@ use super::desktop::{self, Desktop};
 use super::event::{Emit, Event};
 use super::interception::Interception;
 use super::listening::{Listeners, Offers};
-use super::network::{HandedOut, Network};
+use super::network::{ForGit, HandedOut, Network};
 use super::notify::Roots;
 use super::ports::{Ports, PortsLocked};
 use super::session::{self, Finished, SessionError, Source};
@@ -16,6 +16,7 @@ use super::terminal::JobTerminal;
 use super::trust::Change;
 use super::watch::{Watch, Watched};
 use crate::audit::SessionId;
+use crate::broker::Broker;
 use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
@@ -46,6 +47,8 @@ pub struct Run<'a> {
     pub interception: Option<Interception>,
     /// The user's ssh for git inside, or why there is none.
     pub ssh: Result<Ssh, String>,
+    /// What finds the user's credentials for git inside.
+    pub broker: Arc<Broker>,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -189,6 +192,10 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        // The sandbox is made, and its processes are told of nothing that comes.
+        if self.upstream.has_password() {
+            crate::broker::guard();
+        }
         let mut watch = self.watch(&standing);
         // The program's start waits for the listener's answer: until then nothing of it runs.
         if let Some(Err(error)) = watch.as_mut().map(Watch::settle) {
@@ -357,7 +364,10 @@ impl Run<'_> {
             Arc::clone(&self.events),
             handed_out,
             published,
-            self.ssh.clone(),
+            ForGit {
+                ssh: self.ssh.clone(),
+                broker: Arc::clone(&self.broker),
+            },
         );
         (Some(network), listeners)
     }

@@ -167,6 +167,9 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 ("", format!("to reach it from the host: aca ports add {port}")),
             ]
         }
+        Event::CredentialUsed { repository, source } => {
+            vec![("credential", format!("for {repository}, from {source}"))]
+        }
         Event::GitRequest {
             pid,
             operation,

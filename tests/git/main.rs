@@ -7,6 +7,8 @@
 )]
 
 mod check;
+mod forge;
+mod https;
 mod packs;
 mod ssh;
 #[path = "../support/mod.rs"]

@@ -178,6 +178,10 @@ pub(super) fn explain(event: &Event) -> Explanation {
                 )]),
             }
         }
+        Event::CredentialUsed { repository, source } => Explanation::notes([
+            format!("the server of {repository} wants to know who asks: it was told with what {source} gave"),
+            "nothing of it is seen inside; `git.credential` in the configuration names another source".into(),
+        ]),
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
         Event::TrustChange {
             path,

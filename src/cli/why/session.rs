@@ -88,6 +88,7 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Request { .. }
         | Event::Port { .. }
         | Event::Visit { .. }
+        | Event::CredentialUsed { .. }
         | Event::TrustChange { .. }
         | Event::Masked { .. }
         | Event::Protected { .. }

@@ -4,7 +4,7 @@ mod git;
 mod network;
 mod path;
 
-use super::{Access, Action, Change, HostOptions, NetworkPreset, Origin, Policy};
+use super::{Access, Action, Change, GitRule, Host, HostOptions, NetworkPreset, Origin, Policy};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -139,12 +139,22 @@ impl Policy {
 
     fn judge(&self, action: &Action) -> Result<Allow, Box<Denied>> {
         match action {
-            Action::Resolve { name } => network::decide(&self.network, &network::Asked::Name(name)),
+            Action::Resolve { name } => {
+                let decided = network::decide(&self.network, &network::Asked::Name(name));
+                self.with_git(decided, |host, _| matches!(host, Host::Name(own) if own == name))
+            }
             Action::Connect { name, port } => {
-                network::decide(&self.network, &network::Asked::Connection(name, *port))
+                let decided = network::decide(&self.network, &network::Asked::Connection(name, *port));
+                self.with_git(decided, |host, at| {
+                    matches!(host, Host::Name(own) if own == name) && at == *port
+                })
+                .map(|allow| self.asked_about(allow, &Host::Name(name.clone()), *port))
             }
             Action::ConnectAddress { address, port } => {
-                network::decide(&self.network, &network::Asked::Address(*address, *port))
+                let decided = network::decide(&self.network, &network::Asked::Address(*address, *port));
+                let here = Host::Address(address.to_canonical());
+                self.with_git(decided, |host, at| *host == here && at == *port)
+                    .map(|allow| self.asked_about(allow, &here, *port))
             }
             Action::Request {
                 host,
@@ -168,6 +178,43 @@ impl Policy {
             Action::Read { path } => path::decide(&self.paths, path, Access::Read),
             Action::Write { path } => path::decide(&self.paths, path, Access::Write),
             Action::Execute { argv } => self.execute(argv),
+        }
+    }
+
+    /// What no rule on hosts names is reached all the same where git finds a repository that a rule names.
+    fn with_git(
+        &self,
+        decided: Result<Allow, Box<Denied>>,
+        is_there: impl Fn(&Host, u16) -> bool,
+    ) -> Result<Allow, Box<Denied>> {
+        let denied = match decided {
+            Err(denied) if denied.deny.rule.is_none() && self.network.preset != NetworkPreset::None => denied,
+            decided => return decided,
+        };
+        let rules = self.git.rules.iter().filter(|rule| rule.fetch);
+        let is_at = |rule: &&GitRule| {
+            let place = rule.repository.https_place();
+            place.is_some_and(|(host, port)| is_there(&host, port))
+        };
+        match rules
+            .filter(is_at)
+            .min_by_key(|rule| (&rule.origin, &rule.repository))
+        {
+            Some(rule) => Ok(Allow {
+                rule: Some(rule.repository.to_string()),
+                origin: rule.origin.clone(),
+                reason: "git finds a repository there that a rule names".into(),
+                by_request: false,
+            }),
+            None => Err(denied),
+        }
+    }
+
+    /// Each request is asked about where git finds a repository that a rule names.
+    fn asked_about(&self, allow: Allow, host: &Host, port: u16) -> Allow {
+        Allow {
+            by_request: allow.by_request || self.git.is_at(host, port),
+            ..allow
         }
     }
 

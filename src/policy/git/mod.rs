@@ -1,9 +1,13 @@
 //! Which repositories git may reach, through the user's own ssh(1) or with the user's credentials over https.
 
+mod credential;
 mod push;
 mod ref_pattern;
 mod repository;
 
+pub use credential::{
+    CredentialHost, CredentialHostError, CredentialRule, CredentialSource, CredentialSourceError, Unlisted,
+};
 pub use push::{
     AlsoPushed, Beyond, ProtectedPath, PushBounds, PushGrant, PushRule, PushTarget, PushTargetError,
     RefChange, WrittenGrant,
@@ -58,6 +62,12 @@ pub struct GitPolicy {
     /// Branches that others build on, as the configuration of before the run names them; besides those whose name says so.
     #[serde(default)]
     pub default_branches: Vec<String>,
+    /// What becomes of other repositories over https, where hosts are reached anyway.
+    #[serde(default)]
+    pub unlisted: Unlisted,
+    /// Where credentials are, from trusted layers only; the last word on a host counts.
+    #[serde(default)]
+    pub credentials: Vec<CredentialRule>,
 }
 
 impl GitPolicy {

@@ -5,7 +5,8 @@
 
 use super::exchange::Tasks;
 use super::fields::Outward;
-use http_body_util::{BodyExt, Either, Full};
+use super::git::Filtered;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -111,9 +112,140 @@ async fn throw_away(mut body: impl Body<Data = Bytes> + Unpin, most: usize) {
     }
 }
 
-/// The body of an answer: one that is passed on, or a text of ours.
+/// Why a body ends before its end.
+pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a request outside has.
+pub(super) enum Sent {
+    /// What the client sends.
+    Passed(RequestBody),
+    /// Bytes of ours.
+    Own(Full<Bytes>),
+    /// What was read of the client's already, and what it sends besides, up to so many bytes.
+    Begun {
+        /// Read already.
+        first: Option<Bytes>,
+        /// The rest.
+        rest: RequestBody,
+        /// How many bytes it may have.
+        left: usize,
+    },
+}
+
+impl Sent {
+    /// Nothing.
+    pub(super) fn nothing() -> Self {
+        Self::Own(Full::default())
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Passed(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Self::Own(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Self::Begun { first, rest, left } => {
+                if let Some(first) = first.take() {
+                    return Poll::Ready(Some(Ok(Frame::data(first))));
+                }
+                loop {
+                    let frame = match ready!(Pin::new(&mut *rest).poll_frame(context)) {
+                        Some(Ok(frame)) => frame,
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        None => return Poll::Ready(None),
+                    };
+                    // What follows a body says nothing that git needs.
+                    let Ok(data) = frame.into_data() else { continue };
+                    return Poll::Ready(Some(match left.checked_sub(data.len()) {
+                        Some(rest) => {
+                            *left = rest;
+                            Ok(Frame::data(data))
+                        }
+                        None => Err("the request is larger than git's are".into()),
+                    }));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Passed(body) => body.is_end_stream(),
+            Self::Own(body) => body.is_end_stream(),
+            Self::Begun { first, rest, .. } => first.is_none() && rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Passed(body) => body.size_hint(),
+            Self::Own(body) => body.size_hint(),
+            Self::Begun { .. } => SizeHint::default(),
+        }
+    }
+}
+
+/// What an answer inside has.
+pub(super) enum Given {
+    /// What the server sends.
+    Passed(Incoming),
+    /// A text of ours.
+    Text(Full<Bytes>),
+    /// What the server sends of git's, looked through.
+    Git(Box<Filtered>),
+}
+
+impl Body for Given {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match self.get_mut() {
+            Self::Passed(body) => {
+                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(Into::into))
+            }
+            Self::Text(text) => {
+                ready!(Pin::new(text).poll_frame(context)).map(|frame| frame.map_err(|never| match never {}))
+            }
+            Self::Git(body) => ready!(body.poll(context)).map(|data| data.map(Frame::data)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Passed(body) => body.is_end_stream(),
+            Self::Text(text) => text.is_end_stream(),
+            Self::Git(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Passed(body) => body.size_hint(),
+            Self::Text(text) => text.size_hint(),
+            Self::Git(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The body of an answer.
 pub(super) struct AnswerBody {
-    body: Either<Incoming, Full<Bytes>>,
+    body: Given,
     /// All of it was passed on.
     done: bool,
     end: End,
@@ -132,7 +264,7 @@ enum End {
 
 impl AnswerBody {
     /// Ends after the request whose pieces these are, where there are such.
-    pub(super) fn new(body: Either<Incoming, Full<Bytes>>, after: Option<watch::Receiver<()>>) -> Self {
+    pub(super) fn new(body: Given, after: Option<watch::Receiver<()>>) -> Self {
         Self {
             body,
             done: false,
@@ -160,18 +292,14 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if !self.done && !self.body.is_end_stream() {
-            let frame = match &mut self.body {
-                Either::Left(body) => ready!(Pin::new(body).poll_frame(context)),
-                Either::Right(text) => ready!(Pin::new(text).poll_frame(context))
-                    .map(|frame| frame.map_err(|never| match never {})),
-            };
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
             match frame {
                 Some(Ok(frame)) if frame.is_trailers() => self.trailers = Some(frame),
                 None => {}
@@ -188,9 +316,6 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Either::Left(body) => body.size_hint(),
-            Either::Right(text) => text.size_hint(),
-        }
+        self.body.size_hint()
     }
 }

@@ -1,13 +1,13 @@
 //! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
 //! Bodies stream both ways as they come.
 
-use super::body::{AnswerBody, RequestBody};
-use super::fields;
+use super::body::{AnswerBody, Given, RequestBody, Sent};
+use super::{Again, fields, git};
 use crate::policy::Deny;
 use crate::policy::Scheme;
 use crate::proxy::gate::refusal;
 use crate::proxy::judge::{self, Judge, Line};
-use http_body_util::{Either, Full};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue};
@@ -33,7 +33,7 @@ const WINDOW: u32 = 1 << 20;
 const SEND_MAX: usize = 16 * 1024;
 
 /// What is passed on, or a text of ours.
-type Answer = Response<Either<Incoming, Full<Bytes>>>;
+pub(super) type Answer = Response<Given>;
 
 /// Tasks of one connection: they end with it.
 #[derive(Clone, Default)]
@@ -63,9 +63,9 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
 /// The way outside.
 pub(super) enum Outgoing {
     /// One request at a time.
-    Http1(tokio::sync::Mutex<http1::SendRequest<RequestBody>>),
+    Http1(tokio::sync::Mutex<http1::SendRequest<Sent>>),
     /// Many.
-    Http2(http2::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<Sent>),
     /// None, and why.
     None(String),
 }
@@ -111,7 +111,13 @@ impl Outgoing {
         }
     }
 
-    async fn send(&self, request: Request<RequestBody>) -> hyper::Result<Response<Incoming>> {
+    /// Whether requests are written in HTTP/2.
+    pub(super) const fn is_http2(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Sends one; gives what is answered.
+    pub(super) async fn send(&self, request: Request<Sent>) -> hyper::Result<Response<Incoming>> {
         match self {
             Self::Http1(sender) => {
                 let mut sender = sender.lock().await;
@@ -131,17 +137,23 @@ impl Outgoing {
 
 /// What the requests of a connection share.
 pub(super) struct Shared {
-    judge: Judge,
-    outgoing: Outgoing,
-    tasks: Tasks,
+    /// Who is asked.
+    pub(super) judge: Judge,
+    /// The server.
+    pub(super) outgoing: Outgoing,
+    /// Another connection to it, where one more is needed.
+    pub(super) again: Again,
+    /// Those of the connection.
+    pub(super) tasks: Tasks,
 }
 
 impl Shared {
     /// For one connection.
-    pub(super) const fn new(judge: Judge, outgoing: Outgoing, tasks: Tasks) -> Self {
+    pub(super) const fn new(judge: Judge, outgoing: Outgoing, again: Again, tasks: Tasks) -> Self {
         Self {
             judge,
             outgoing,
+            again,
             tasks,
         }
     }
@@ -213,9 +225,27 @@ async fn answer(shared: &Shared, mut request: Request<RequestBody>) -> hyper::Re
         .to_owned();
     let line = Line::new(Scheme::Https, request.method().as_str(), &target);
     let judge = &shared.judge;
-    if let Err(refused) = judged(judge, &request, &target) {
+    let denied = |refused: Box<(StatusCode, Deny)>, line| {
         let (status, deny) = *refused;
-        return Ok(text(status, "denied", judge.refuse(line, deny).text));
+        Ok(text(status, "denied", judge.refuse(line, deny).text))
+    };
+    if let Err(refused) = fit(judge, &request) {
+        return denied(refused, line);
+    }
+    match git::read(judge, &request, &target) {
+        git::Read::Other => {}
+        git::Read::Git(asked) => return Ok(Box::pin(git::serve(shared, *asked, request)).await),
+        git::Read::Refused(why) => {
+            let deny = refusal(&format!("git over https: {why}"));
+            return Ok(text(
+                StatusCode::FORBIDDEN,
+                "denied",
+                judge.refuse(line, deny).text,
+            ));
+        }
+    }
+    if let Err(deny) = judge.ask(Scheme::Https, request.method().as_str(), target.as_bytes()) {
+        return denied(Box::new((StatusCode::FORBIDDEN, deny)), line);
     }
     if let Outgoing::None(why) = &shared.outgoing {
         judge.tell(line, None, Some(StatusCode::BAD_GATEWAY.as_u16()));
@@ -230,7 +260,7 @@ async fn answer(shared: &Shared, mut request: Request<RequestBody>) -> hyper::Re
             judge.refuse(line, deny).text,
         ));
     }
-    let mut answer = match shared.outgoing.send(request).await {
+    let mut answer = match shared.outgoing.send(request.map(Sent::Passed)).await {
         Ok(answer) => answer,
         Err(error) => {
             judge.tell(line, None, None);
@@ -260,15 +290,11 @@ async fn answer(shared: &Shared, mut request: Request<RequestBody>) -> hyper::Re
     }
     judge.tell(line, None, Some(answer.status().as_u16()));
     fields::incoming(answer.headers_mut(), switches);
-    Ok(answer.map(Either::Left))
+    Ok(answer.map(Given::Passed))
 }
 
-/// Whether the request is for this host, and the rules let it pass.
-fn judged(
-    judge: &Judge,
-    request: &Request<RequestBody>,
-    target: &str,
-) -> Result<(), Box<(StatusCode, Deny)>> {
+/// Whether the request is for this host, and means what it seems to.
+fn fit(judge: &Judge, request: &Request<RequestBody>) -> Result<(), Box<(StatusCode, Deny)>> {
     let forbidden = |deny| Box::new((StatusCode::FORBIDDEN, deny));
     if request.method() == Method::CONNECT {
         return Err(forbidden(refusal("CONNECT asks for a tunnel to another host")));
@@ -290,9 +316,7 @@ fn judged(
             "the request can't be judged: some servers take a field of it for another",
         )));
     }
-    judge
-        .ask(Scheme::Https, request.method().as_str(), target.as_bytes())
-        .map_err(forbidden)
+    Ok(())
 }
 
 /// Every host that a request names; none is an error, and so are two fields.
@@ -324,8 +348,9 @@ fn hosts(request: &Request<RequestBody>) -> Result<Vec<String>, &'static str> {
     if all.is_empty() { Err("no host") } else { Ok(all) }
 }
 
-fn text(status: StatusCode, word: &'static str, text: String) -> Answer {
-    let mut answer = Response::new(Either::Right(Full::new(Bytes::from(text))));
+/// A text of ours as an answer.
+pub(super) fn text(status: StatusCode, word: &'static str, text: String) -> Answer {
+    let mut answer = Response::new(Given::Text(Full::new(Bytes::from(text))));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(

@@ -9,16 +9,20 @@ mod authority;
 mod body;
 mod exchange;
 mod fields;
+mod git;
 mod metered;
 mod store;
 
 pub use authority::AuthorityError;
+pub(super) use git::Front;
+#[cfg(fuzzing)]
+pub(super) use git::fuzz_route;
 pub use store::java_store;
 
-use super::gate::refusal;
+use super::gate::{Target, refusal};
 use super::judge::Judge;
 use super::record::Record;
-use super::{denial, relay};
+use super::{denial, reach, relay};
 use crate::policy::{Host, HostPattern};
 use authority::{Authority, Clock};
 pub(super) use exchange::split;
@@ -242,6 +246,10 @@ async fn connection(
         );
     }
     // First the server: what it speaks is all that the client is offered.
+    let again = Again {
+        protocols: common.clone(),
+        counts: Arc::clone(&counts),
+    };
     let reached = Box::pin(server(interceptor, outside, judge.host(), common.clone(), counts)).await;
     let spoken = match &reached {
         Ok(server) => server.get_ref().1.alpn_protocol().map(<[u8]>::to_vec),
@@ -274,7 +282,7 @@ async fn connection(
         }
         Err(_) => return End::Failed("the client's TLS was not whole in time".into()),
     };
-    match Box::pin(exchange(client, reached, protocol == HTTP2, judge)).await {
+    match Box::pin(exchange(client, reached, again, protocol == HTTP2, judge)).await {
         Ok(()) => failed.map_or(End::Done, End::Failed),
         Err(error) if error.is_parse() => {
             End::Denied("only some requests are allowed there, and what is spoken in TLS is no HTTP".into())
@@ -307,10 +315,48 @@ async fn server(
     }
 }
 
+/// Another connection to the server.
+struct Again {
+    /// What the client offered.
+    protocols: Vec<Vec<u8>>,
+    /// What the first counts in.
+    counts: Arc<super::record::Counts>,
+}
+
+impl Again {
+    /// Makes it.
+    async fn connect(&self, judge: &Judge, tasks: &Tasks) -> Result<Outgoing, String> {
+        let over = || "the session is ending".to_owned();
+        let (proxy, interceptor) = (
+            judge.proxy().ok_or_else(over)?,
+            judge.interceptor().ok_or_else(over)?,
+        );
+        let target = match judge.host() {
+            Host::Name(name) => Target::Name(name.clone(), judge.port()),
+            Host::Address(address) => Target::Address((*address, judge.port()).into()),
+        };
+        let outside = reach::again(&proxy, target).await?;
+        let protocols = self.protocols.clone();
+        let counts = Arc::clone(&self.counts);
+        let server = server(interceptor, outside.stream, judge.host(), protocols, counts).await?;
+        let http2 = server.get_ref().1.alpn_protocol() == Some(HTTP2);
+        let closed = Arc::new(Notify::new());
+        let outgoing = Outgoing::begin(server, http2, tasks, &closed).await;
+        if let Some(used) = outside.used {
+            tasks.spawn(async move {
+                closed.notified().await;
+                drop(used);
+            });
+        }
+        outgoing.map_err(|error| error.to_string())
+    }
+}
+
 /// Carries requests until both ends are done.
 async fn exchange(
     client: Client,
     server: Result<Server, String>,
+    again: Again,
     http2: bool,
     judge: &Judge,
 ) -> Result<(), hyper::Error> {
@@ -320,7 +366,7 @@ async fn exchange(
         Ok(server) => Outgoing::begin(server, http2, &tasks, &closed).await?,
         Err(why) => Outgoing::None(why),
     };
-    let shared = Arc::new(Shared::new(judge.clone(), outgoing, tasks.clone()));
+    let shared = Arc::new(Shared::new(judge.clone(), outgoing, again, tasks.clone()));
     exchange::serve(TokioIo::new(client), http2, shared, &closed).await?;
     // What became of a change of protocol.
     tasks.finish().await;

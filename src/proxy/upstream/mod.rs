@@ -144,6 +144,14 @@ impl Upstream {
         }
     }
 
+    /// Whether a password of the user's is held for one.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        let all = [&self.tls, &self.http, &self.other];
+        all.iter()
+            .any(|setting| matches!(setting, Some(Ok(url)) if url.credentials.is_some()))
+    }
+
     /// The connection to a proxy, in TLS where its URL says so; with what must be kept as long as it is used.
     pub(super) async fn secure(
         &self,

@@ -1,0 +1,145 @@
+//! Programs of the user's that know credentials, and what they are started with. They are looked for once, before the run:
+//! later the search path, or what lies on it, could be another.
+
+use super::Ambient;
+use super::paths::real;
+use super::ssh::{is_open, is_program};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Which.
+const NAMES: [&str; 3] = ["git", "gh", "glab"];
+/// Variables that they have, besides `PATH` and `HOME`: where they find their settings, and a keyring or an agent.
+const KEPT: [&str; 9] = [
+    "USER",
+    "LANG",
+    "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "GH_CONFIG_DIR",
+    "GLAB_CONFIG_DIR",
+];
+/// How those of the XDG base directories begin.
+const KEPT_BEGINNING: &[u8] = b"XDG_";
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tools {
+    /// Programs by name, each absolute and without links.
+    pub programs: HashMap<&'static str, PathBuf>,
+    /// All of their variables.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+/// Finds them on the caller's search path. `open` are the directories of the host that are written inside: nothing that lies
+/// in there is started, and where settings of git's could lie in there git is none of them.
+#[must_use]
+pub fn credential_tools(ambient: &Ambient, open: &[PathBuf]) -> Tools {
+    let variable = |name: &str| {
+        let found = ambient.environment.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.clone())
+    };
+    let path = variable("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    let directories: Vec<PathBuf> = std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute() && !is_open(directory, open))
+        .collect();
+    let find = |name: &str| {
+        let mut all = directories.iter().map(|directory| directory.join(name));
+        let found = all.find(|path| is_program(path) && !is_open(path, open))?;
+        real(&found).ok()
+    };
+    let programs = NAMES
+        .into_iter()
+        .filter(|name| *name != "git" || !obeys_inside(ambient, open));
+    let mut variables: Vec<(OsString, OsString)> = ambient
+        .environment
+        .iter()
+        .filter(|(name, _)| is_kept(name))
+        .cloned()
+        .collect();
+    variables.push(("HOME".into(), ambient.home.clone().into()));
+    // They start helpers by name.
+    if let Ok(path) = std::env::join_paths(&directories) {
+        variables.push(("PATH".into(), path));
+    }
+    Tools {
+        programs: programs.filter_map(|name| Some((name, find(name)?))).collect(),
+        variables,
+    }
+}
+
+fn is_kept(name: &OsStr) -> bool {
+    KEPT.iter().any(|kept| name == *kept) || name.as_bytes().starts_with(KEPT_BEGINNING)
+}
+
+/// Whether what git obeys could have been written from inside (git-config(1), "FILES").
+fn obeys_inside(ambient: &Ambient, open: &[PathBuf]) -> bool {
+    let own = ambient
+        .environment
+        .iter()
+        .find(|(name, _)| name == "XDG_CONFIG_HOME");
+    let settings = own.map_or_else(
+        || ambient.home.join(".config"),
+        |(_, value)| Path::new(value).to_owned(),
+    );
+    [
+        ambient.home.join(".gitconfig"),
+        settings.join("git/config"),
+        ambient.home.join(".git-credentials"),
+        settings.join("git/credentials"),
+    ]
+    .iter()
+    .any(|path| is_open(path, open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn nothing_that_is_written_inside_is_started_or_obeyed() {
+        let root = tempfile::tempdir().unwrap();
+        let root = real(root.path()).unwrap();
+        let (project, good) = (root.join("project/bin"), root.join("good"));
+        for directory in [&project, &good] {
+            std::fs::create_dir_all(directory).unwrap();
+            for name in NAMES {
+                std::fs::write(directory.join(name), "#!/bin/sh\n").unwrap();
+                let mode = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(directory.join(name), mode).unwrap();
+            }
+        }
+        let path = std::env::join_paths([&project, Path::new("relative"), &good]).unwrap();
+        let ambient = Ambient {
+            environment: vec![
+                ("PATH".into(), path),
+                ("GH_TOKEN".into(), "s3cr3t".into()),
+                ("XDG_RUNTIME_DIR".into(), "/run/user/1".into()),
+                ("GIT_CONFIG_COUNT".into(), "1".into()),
+            ],
+            home: root.join("home"),
+            directory: root.clone(),
+            uid: 1,
+            gid: 1,
+        };
+        let tools = credential_tools(&ambient, &[root.join("project")]);
+        for name in NAMES {
+            assert_eq!(tools.programs[name], good.join(name));
+        }
+        let names: Vec<_> = tools
+            .variables
+            .iter()
+            .map(|(name, _)| name.to_str().unwrap())
+            .collect();
+        assert_eq!(names, ["XDG_RUNTIME_DIR", "HOME", "PATH"]);
+        assert_eq!(tools.variables[2].1, good.clone().into_os_string());
+        // Settings that could have been written inside.
+        let tools = credential_tools(&ambient, &[root.join("home")]);
+        assert!(!tools.programs.contains_key("git") && tools.programs.contains_key("gh"));
+    }
+}

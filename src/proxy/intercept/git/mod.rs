@@ -1,0 +1,474 @@
+//! Git's smart HTTP (gitprotocol-http(5)) on hosts where a rule names a repository: what is listed goes outside with the
+//! user's own credential, which nothing inside ever sees.
+//!
+//! Requests are never passed on. Each is read into what is known ([`route`]), judged, and written anew ([`upstream`]): of
+//! the client's fields only which version of the protocol it speaks, which program it is and how its body is packed are
+//! kept, so nothing that it says about who it is gets outside. Of an answer the status and a body of git's own type get
+//! inside, and nothing else: a page of the server's could say what it was sent. A server that asks who one is (401) is
+//! answered here, and never inside, where git would ask a terminal.
+//!
+//! A refusal is a text, which git prints as `remote: aca: …` ([`refusal`]).
+
+mod filtered;
+mod refusal;
+mod route;
+mod upstream;
+
+pub(super) use filtered::Filtered;
+
+use super::body::{Given, RequestBody, Sent};
+use super::exchange::{Answer, Outgoing, Shared};
+use crate::broker::{Broker, Credential, Place};
+use crate::git::ssh_words::Service;
+use crate::policy::{Action, Deny, GitOperation, Repository, Scheme, Unlisted};
+use crate::proxy::gate;
+use crate::proxy::judge::Judge;
+use filtered::Carried;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::{Request, Response, StatusCode};
+#[cfg(fuzzing)]
+pub(in crate::proxy) use route::fuzz_route;
+use route::{Asked, Route, Step, route};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use upstream::Fields;
+
+/// Most bytes of a request for a pack.
+const CALL_MAX: usize = 16 << 20;
+/// Bytes of an answer that nobody gets: read, so that the connection can be used again.
+const DROPPED_MAX: usize = 64 * 1024;
+/// Redirections that are followed.
+const HOPS_MAX: usize = 3;
+/// Times that a credential is asked for.
+const ATTEMPTS: usize = 2;
+/// Repositories of which something is remembered.
+const KNOWN_MAX: usize = 1024;
+
+/// What lasts as long as the session.
+#[derive(Default)]
+pub(in crate::proxy) struct Front {
+    broker: Arc<Broker>,
+    known: Mutex<HashMap<Repository, Known>>,
+}
+
+/// What was learnt of a repository.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The server wants to know who asks.
+    needs: bool,
+    /// Where the server says that it is.
+    moved: Option<String>,
+}
+
+impl Front {
+    /// With what finds credentials.
+    pub(in crate::proxy) fn new(broker: Arc<Broker>) -> Self {
+        Self {
+            broker,
+            ..Self::default()
+        }
+    }
+
+    fn known(&self, repository: &Repository) -> Known {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(repository).cloned().unwrap_or_default()
+    }
+
+    fn learn(&self, repository: &Repository, learn: impl FnOnce(&mut Known)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        learn(known.entry(repository.clone()).or_default());
+    }
+}
+
+/// What a request is, on a host with rules on repositories.
+pub(super) enum Read {
+    /// None of git's: rules on requests decide.
+    Other,
+    /// Git's.
+    Git(Box<Asked>),
+    /// Neither plainly.
+    Refused(&'static str),
+}
+
+/// Looks at a request.
+pub(super) fn read(judge: &Judge, request: &Request<RequestBody>, target: &str) -> Read {
+    if !judge.has_repositories() {
+        return Read::Other;
+    }
+    let mut kinds = request.headers().get_all(CONTENT_TYPE).iter();
+    let kind = kinds
+        .next()
+        .map(HeaderValue::as_bytes)
+        .filter(|_| kinds.next().is_none());
+    match route(
+        judge.host(),
+        judge.port(),
+        request.method().as_str(),
+        target,
+        kind,
+    ) {
+        Route::Other => Read::Other,
+        Route::Git(asked) => Read::Git(Box::new(asked)),
+        Route::Refused(why) => Read::Refused(why),
+    }
+}
+
+/// How a repository may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// A rule names it: with the user's credential where the server asks for one.
+    Listed,
+    /// None does: as anybody may.
+    Anonymous,
+}
+
+/// Answers one of git's.
+pub(super) async fn serve(shared: &Shared, asked: Asked, request: Request<RequestBody>) -> Answer {
+    let judge = &shared.judge;
+    let operation = match asked.service {
+        Service::UploadPack => GitOperation::Fetch,
+        Service::ReceivePack => GitOperation::Push,
+    };
+    let mut carried = Carried::new(judge, operation, &asked.repository);
+    let fetch = standing(judge, &asked, &asked.base);
+    if operation == GitOperation::Push {
+        let push = Action::Git {
+            operation,
+            repository: asked.repository.clone(),
+        };
+        let deny = judge.decide(&push).err().unwrap_or_else(|| {
+            gate::refusal("pushes over https aren't carried: push from outside of the sandbox")
+        });
+        return refusal::push(judge, &asked, fetch.is_ok(), deny, &mut carried);
+    }
+    let standing = match fetch {
+        Ok(standing) => standing,
+        Err(deny) => return refusal::fetch(judge, &asked, *deny, &mut carried),
+    };
+    if let Outgoing::None(why) = &shared.outgoing {
+        return refusal::failed(StatusCode::BAD_GATEWAY, why, &mut carried);
+    }
+    let fields = Fields::of(request.headers());
+    let asking = Asking {
+        shared,
+        asked,
+        standing,
+        fields,
+    };
+    let answered = match asking.asked.step {
+        Step::Refs => asking.refs(&mut carried).await,
+        Step::Call => asking.call(request.into_body(), &mut carried).await,
+    };
+    match answered {
+        Ok(response) => given(response, &asking.asked, carried),
+        Err(failed) => refusal::failed(failed.status, &failed.why, &mut carried),
+    }
+}
+
+/// Whether a repository may be fetched at a path, and how.
+fn standing(judge: &Judge, asked: &Asked, base: &str) -> Result<Standing, Box<Deny>> {
+    let repository = Repository::https(judge.host(), judge.port(), base)
+        .map_err(|why| Box::new(gate::refusal(&format!("git over https: {why}"))))?;
+    let fetch = Action::Git {
+        operation: GitOperation::Fetch,
+        repository,
+    };
+    let (method, target) = match asked.step {
+        Step::Refs => ("GET", asked.target_at(base)),
+        Step::Call => ("POST", asked.target_at(base)),
+    };
+    let as_request = judge.ask(Scheme::Https, method, target.as_bytes());
+    match (judge.decide(&fetch), as_request) {
+        // A rule that says no of its requests says so of git's.
+        (Ok(()), Err(deny)) if deny.rule.is_some() => Err(Box::new(deny)),
+        (Ok(()), _) => Ok(Standing::Listed),
+        (Err(deny), Ok(())) if deny.rule.is_none() && judge.unlisted() == Unlisted::Anonymous => {
+            Ok(Standing::Anonymous)
+        }
+        (Err(deny), _) => Err(Box::new(deny)),
+    }
+}
+
+/// Why git gets no answer of the server's.
+struct Failed {
+    status: StatusCode,
+    why: String,
+}
+
+impl Failed {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self {
+            status,
+            why: why.into(),
+        }
+    }
+
+    fn forbidden(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, why)
+    }
+}
+
+/// A request that was let through.
+struct Asking<'a> {
+    shared: &'a Shared,
+    asked: Asked,
+    standing: Standing,
+    fields: Fields,
+}
+
+impl Asking<'_> {
+    /// Asks what there is. Follows the server to another name of the repository, and tells it who asks, where it wants to
+    /// know and the rules let it.
+    async fn refs(&self, carried: &mut Carried) -> Result<Response<Incoming>, Failed> {
+        let (mut base, mut attempts, mut hops) = (self.asked.base.clone(), 0, 0);
+        loop {
+            let credential = self.credential(&base, carried).await?;
+            let target = self.asked.target_at(&base);
+            let response = self.send(&target, credential.as_deref(), Sent::nothing).await?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED => {
+                    attempts += 1;
+                    self.asks_who(&base, credential.as_deref(), attempts)?;
+                }
+                status if status.is_redirection() => {
+                    hops += 1;
+                    base = self.moved(&response, hops)?;
+                }
+                _ => {
+                    if base != self.asked.base && response.status() == StatusCode::OK {
+                        let front = self.front();
+                        front.learn(&self.asked.repository, |known| known.moved = Some(base.clone()));
+                    }
+                    return Ok(response);
+                }
+            }
+            read_away(response).await;
+        }
+    }
+
+    /// Asks for a pack.
+    async fn call(&self, body: RequestBody, carried: &mut Carried) -> Result<Response<Incoming>, Failed> {
+        let moved = self.front().known(&self.asked.repository).moved;
+        let base = moved.unwrap_or_else(|| self.asked.base.clone());
+        if base != self.asked.base && standing(&self.shared.judge, &self.asked, &base) != Ok(self.standing) {
+            return Err(Failed::forbidden(format!(
+                "it moved to {base}, which isn't allowed"
+            )));
+        }
+        let credential = self.credential(&base, carried).await?;
+        let target = self.asked.target_at(&base);
+        let body = Sent::Begun {
+            first: None,
+            rest: body,
+            left: CALL_MAX,
+        };
+        let shared = self.shared;
+        let request = upstream::request(
+            &shared.judge,
+            &shared.outgoing,
+            self.asked.step,
+            &target,
+            &self.fields,
+            credential.as_deref(),
+            body,
+        );
+        let request = request.map_err(|error| Failed::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+        let response = shared.outgoing.send(request).await;
+        let response =
+            response.map_err(|error| Failed::new(StatusCode::BAD_GATEWAY, upstream::why(&error)))?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.asks_who(&base, credential.as_deref(), 1)?;
+            // What was sent can't be sent again.
+            return Err(Failed::forbidden(
+                "the server asked in the middle who asks, and will be told the next time: try once more",
+            ));
+        }
+        Ok(response)
+    }
+
+    /// The credential, where the repository is listed and the server is known to want one.
+    async fn credential(&self, base: &str, carried: &mut Carried) -> Result<Option<Arc<Credential>>, Failed> {
+        let front = self.front();
+        if self.standing == Standing::Anonymous || !front.known(&self.asked.repository).needs {
+            return Ok(None);
+        }
+        match front.broker.credential(&self.place(base)).await {
+            Ok((credential, is_new)) => {
+                if is_new {
+                    carried.found(credential.source());
+                }
+                Ok(Some(credential))
+            }
+            Err(missing) => Err(Failed::forbidden(format!(
+                "the server wants to know who asks, and no credential for it was found outside: {missing}"
+            ))),
+        }
+    }
+
+    /// The server answered 401.
+    fn asks_who(&self, base: &str, sent: Option<&Credential>, attempts: usize) -> Result<(), Failed> {
+        let front = self.front();
+        match (self.standing, sent) {
+            (Standing::Anonymous, _) => Err(Failed::forbidden(
+                "the server wants to know who asks, and a repository that no rule names is asked for without that",
+            )),
+            (Standing::Listed, None) => {
+                front.learn(&self.asked.repository, |known| known.needs = true);
+                Ok(())
+            }
+            (Standing::Listed, Some(credential)) => {
+                front.broker.rejected(&self.place(base));
+                if attempts <= ATTEMPTS {
+                    return Ok(());
+                }
+                Err(Failed::forbidden(format!(
+                    "the server doesn't take the credential that {} gave: sign in again, outside of the sandbox",
+                    credential.source()
+                )))
+            }
+        }
+    }
+
+    /// Where the server says that it is: another path of the same host, that may be fetched in the same way.
+    fn moved(&self, response: &Response<Incoming>, hops: usize) -> Result<String, Failed> {
+        let judge = &self.shared.judge;
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|location| location.to_str().ok());
+        let location = location.unwrap_or_default();
+        let elsewhere = || Failed::forbidden("the server leads elsewhere, where nobody follows it");
+        let target = match location.strip_prefix("https://") {
+            Some(rest) => {
+                let at = rest.find('/').ok_or_else(elsewhere)?;
+                let (authority, target) = rest.split_at_checked(at).ok_or_else(elsewhere)?;
+                Some(target)
+                    .filter(|_| judge.is(authority))
+                    .ok_or_else(elsewhere)?
+            }
+            None if location.starts_with('/') && !location.starts_with("//") => location,
+            None => return Err(elsewhere()),
+        };
+        if hops > HOPS_MAX {
+            return Err(Failed::forbidden("the server leads from one place to the next"));
+        }
+        match route(judge.host(), judge.port(), "GET", target, None) {
+            Route::Git(there) if there.service == self.asked.service && there.step == Step::Refs => {
+                if standing(judge, &self.asked, &there.base) != Ok(self.standing) {
+                    return Err(Failed::forbidden(format!(
+                        "the server says that it moved to {}, which isn't allowed",
+                        there.repository
+                    )));
+                }
+                Ok(there.base)
+            }
+            Route::Git(_) | Route::Other | Route::Refused(_) => Err(elsewhere()),
+        }
+    }
+
+    /// Sends what can be sent again: over another connection where the server has ended the first.
+    async fn send(
+        &self,
+        target: &str,
+        credential: Option<&Credential>,
+        body: impl Fn() -> Sent,
+    ) -> Result<Response<Incoming>, Failed> {
+        let shared = self.shared;
+        let bad = |why: String| Failed::new(StatusCode::BAD_GATEWAY, why);
+        let request = |outgoing: &Outgoing| {
+            let (judge, step) = (&shared.judge, self.asked.step);
+            upstream::request(judge, outgoing, step, target, &self.fields, credential, body())
+                .map_err(|error| bad(error.to_string()))
+        };
+        match shared.outgoing.send(request(&shared.outgoing)?).await {
+            Ok(response) => return Ok(response),
+            Err(error) if error.is_closed() || error.is_canceled() => {}
+            Err(error) => return Err(bad(upstream::why(&error))),
+        }
+        let again = shared
+            .again
+            .connect(&shared.judge, &shared.tasks)
+            .await
+            .map_err(bad)?;
+        let response = again.send(request(&again)?).await;
+        response.map_err(|error| bad(upstream::why(&error)))
+    }
+
+    fn place(&self, base: &str) -> Place {
+        let judge = &self.shared.judge;
+        Place {
+            host: judge.host().clone(),
+            port: judge.port(),
+            path: base.trim_start_matches('/').to_owned(),
+        }
+    }
+
+    fn front(&self) -> &Front {
+        self.shared.judge.front()
+    }
+}
+
+/// What the client gets of an answer.
+fn given(response: Response<Incoming>, asked: &Asked, mut carried: Carried) -> Answer {
+    let status = response.status();
+    let what = match asked.step {
+        Step::Refs => "advertisement",
+        Step::Call => "result",
+    };
+    let kind = format!("application/x-{}-{what}", asked.service.word());
+    let fields = response.headers();
+    let is_kind = fields
+        .get(CONTENT_TYPE)
+        .is_some_and(|own| own.as_bytes() == kind.as_bytes());
+    let is_plain = fields
+        .get(CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding == "identity");
+    if status != StatusCode::OK || !is_kind || !is_plain {
+        let (status, why) = match status {
+            StatusCode::OK => (
+                StatusCode::BAD_GATEWAY,
+                "what the server says isn't git's smart HTTP".to_owned(),
+            ),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => (
+                StatusCode::FORBIDDEN,
+                "the server says 403: whoever asks may not do that there".to_owned(),
+            ),
+            StatusCode::NOT_FOUND | StatusCode::GONE => (
+                StatusCode::NOT_FOUND,
+                "the server says that there is no such repository".to_owned(),
+            ),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                (status, format!("the server says {}", status.as_u16()))
+            }
+            status => (
+                StatusCode::BAD_GATEWAY,
+                format!("the server says {}", status.as_u16()),
+            ),
+        };
+        return refusal::failed(status, &why, &mut carried);
+    }
+    let filtered = Filtered::new(response.into_body(), asked.step, carried);
+    let mut answer = Response::new(Given::Git(Box::new(filtered)));
+    let headers = answer.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&kind) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+/// Reads a body that nobody gets.
+async fn read_away(response: Response<Incoming>) {
+    let (mut body, mut read) = (response.into_body(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, hyper::body::Bytes::len);
+        if read > DROPPED_MAX {
+            return;
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A user with an account and repositories on a forge that is reached over https: a real `git http-backend` behind Basic
+//! authentication in TLS, on loopback, as `forge.test`. The user's password there is `s3cr3t`.
+
+use super::support::{Ran, World, has};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+const SERVER: &str = include_str!("forge.js");
+/// The password, and what is sent of it.
+const SECRETS: [&str; 3] = ["s3cr3t", "YWxpY2U6czNjcjN0", "733363723374"];
+
+/// All of it; the server ends with the value.
+pub(crate) struct Forge {
+    pub(crate) world: World,
+    server: Child,
+    port: u16,
+    /// Where the server is: its log, its certificates, how it behaves.
+    directory: PathBuf,
+    /// Where its repositories are: `acme/app.git`, `acme/lib.git`, `other/secret.git`, `public/tool.git`.
+    pub(crate) repositories: PathBuf,
+}
+
+impl Forge {
+    /// `None`, and a skip, where that can't be. The project's remote is `acme/app`, and git's own store has the password.
+    pub(crate) fn new() -> Option<Self> {
+        let forge = Self::of("h1")?;
+        forge.store("https://alice:s3cr3t@forge.test\n");
+        Some(forge)
+    }
+
+    /// The same with HTTP/2 (`h2`) or without (`h1`), and without a credential.
+    pub(crate) fn of(kind: &str) -> Option<Self> {
+        if !["node", "openssl", "git"].into_iter().all(has) {
+            return None;
+        }
+        let world = World::new();
+        let directory = world.directory(world.outside.join("forge"));
+        let repositories = world.directory(directory.join("srv"));
+        let make = "set -e; ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+            openssl req -x509 $ec -days 3 -keyout ca.key -out ca.pem -subj '/CN=forge authority' 2>&1
+            openssl req $ec -keyout key.pem -out leaf.csr -subj '/CN=leaf' 2>&1
+            printf 'subjectAltName=DNS:forge.test,DNS:other.test\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' > ext
+            openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>&1";
+        let mut command = world.command("sh");
+        let made = command
+            .args(["-c", make])
+            .current_dir(&directory)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        world.file(directory.join("server.js"), SERVER);
+        for name in ["log", "fields", "mode"] {
+            world.file(directory.join(name), "");
+        }
+        let mut server = world
+            .command("node")
+            .args(["server.js", kind])
+            .arg(&repositories)
+            .current_dir(&directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let forge = Self {
+            world,
+            server,
+            port: line.trim().parse().unwrap(),
+            directory,
+            repositories,
+        };
+        for name in ["acme/app", "acme/lib", "other/secret", "public/tool"] {
+            forge.make(name);
+        }
+        forge
+            .world
+            .git(&forge.world.project, &["init", "-q", "-b", "main"]);
+        forge.remote("origin", "https://forge.test/acme/app.git");
+        Some(forge)
+    }
+
+    fn make(&self, name: &str) {
+        let world = &self.world;
+        let bare = world.directory(self.repositories.join(format!("{name}.git")));
+        world.git(&bare, &["init", "-q", "--bare", "-b", "main"]);
+        world.git(&bare, &["config", "uploadpack.allowFilter", "true"]);
+        let work = world.directory(world.outside.join(format!("work/{name}")));
+        world.git(&work, &["init", "-q", "-b", "main"]);
+        for number in 1..4 {
+            world.file(work.join("README"), format!("this is {name}\n"));
+            world.file(work.join(format!("file{number}")), format!("{name} {number}\n"));
+            world.git(&work, &["add", "-A"]);
+            world.git(&work, &["commit", "-q", "-m", &format!("number {number}")]);
+        }
+        world.git(&work, &["push", "-q", bare.to_str().unwrap(), "main"]);
+    }
+
+    /// Adds a remote to the project.
+    pub(crate) fn remote(&self, name: &str, url: &str) {
+        self.world.git(&self.world.project, &["remote", "add", name, url]);
+    }
+
+    /// Gives the user git's own store of credentials, with these.
+    pub(crate) fn store(&self, lines: &str) {
+        self.gitconfig("[credential]\n\thelper = store\n");
+        self.world.file(self.world.home.join(".git-credentials"), lines);
+    }
+
+    /// The user's own configuration of git.
+    pub(crate) fn gitconfig(&self, text: &str) {
+        self.world.file(self.world.home.join(".gitconfig"), text);
+    }
+
+    /// The user's own configuration of aca.
+    pub(crate) fn config(&self, text: &str) {
+        self.world
+            .file(self.world.home.join(".config/aca/config.toml"), text);
+    }
+
+    /// A program of the user's, outside of what any sandbox is given.
+    pub(crate) fn program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.world.outside.join("bin").join(name);
+        let path = self.world.file(path, format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Who vouches for the server, PEM.
+    pub(crate) fn authority(&self) -> String {
+        fs::read_to_string(self.directory.join("ca.pem")).unwrap()
+    }
+
+    /// How the server behaves from now on.
+    pub(crate) fn mode(&self, mode: &str) {
+        self.world.file(self.directory.join("mode"), mode);
+    }
+
+    /// `aca run`, not started yet.
+    pub(crate) fn command(&self, flags: &[&str], script: &str) -> Command {
+        let resolve = format!("forge.test=127.0.0.1:{}", self.port);
+        let mut command = self.world.aca(&["run", "--resolve", &resolve]);
+        command
+            .args(flags)
+            .args(["--", "sh", "-c", &searched(script)])
+            .env("SSL_CERT_FILE", self.directory.join("ca.pem"));
+        command
+    }
+
+    /// `aca run`, with what every run has to hold: nothing of the password is printed, logged, or seen anywhere inside.
+    pub(crate) fn run(&self, flags: &[&str], script: &str) -> Ran {
+        self.finish(&mut self.command(flags, script))
+    }
+
+    /// The same of a command that was made ready.
+    pub(crate) fn finish(&self, command: &mut Command) -> Ran {
+        let ran = Ran::from_output(&command.output().unwrap());
+        self.holds(&ran);
+        ran
+    }
+
+    /// Nothing of the password is in what was printed and logged.
+    #[track_caller]
+    pub(crate) fn holds(&self, ran: &Ran) {
+        assert!(!ran.out.contains("LEAK"), "{ran:?}");
+        let logged = fs::read_dir(self.world.sessions())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let logged = logged.flat_map(|entry| fs::read_to_string(entry.path()).ok());
+        let printed = [ran.out.clone(), ran.err.clone()];
+        for text in printed.into_iter().chain(logged) {
+            for secret in SECRETS {
+                assert!(!text.contains(secret), "{text}");
+            }
+        }
+    }
+
+    /// What the server was asked for, one line a request; it is forgotten then.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let path = self.directory.join("log");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, "").unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The fields of all requests so far.
+    pub(crate) fn fields(&self) -> String {
+        fs::read_to_string(self.directory.join("fields")).unwrap()
+    }
+
+    /// The requests of the newest session: what for, which, and why not.
+    pub(crate) fn requests(&self) -> Vec<(String, String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let events = self.world.events_of("git_request");
+        let of = |event: &serde_json::Value| {
+            let denied = text(&event["denied"]["reason"]);
+            (text(&event["operation"]), text(&event["repository"]), denied)
+        };
+        events.iter().map(of).collect()
+    }
+}
+
+/// A script, and a look for the password wherever a program inside can look.
+fn searched(script: &str) -> String {
+    let patterns: Vec<String> = SECRETS
+        .iter()
+        // Not in the script's own words.
+        .map(|secret| secret.chars().map(|letter| format!("[{letter}]")).collect())
+        .map(|pattern: String| format!("-e '{pattern}'"))
+        .collect();
+    format!(
+        "({script}); code=$?; if grep -rqs {} ~ /tmp /run /.aca /proc/self/environ /proc/[0-9]*/environ \
+         /proc/[0-9]*/cmdline; then echo LEAK; fi; exit $code",
+        patterns.join(" ")
+    )
+}
+
+impl Drop for Forge {
+    fn drop(&mut self) {
+        self.server.kill().ok();
+        self.server.wait().ok();
+    }
+}
