@@ -9,8 +9,8 @@ use crate::{
     },
     failure::{Failure, FailureKind},
     policy::{
-        Access, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published, PushTarget,
-        Repository,
+        Access, GitMode, Grant, Home, HostPattern, HostPort, NetworkPreset, Origin, OwnSandbox, Published,
+        PushTarget, Repository,
     },
 };
 use clap::{
@@ -468,6 +468,9 @@ pub struct RunFlags {
     /// Let git inside fetch a repository and push to it: the agent's own branches, and those that follow a `#`
     #[arg(long, value_name = "URL[#REFS]")]
     pub git_push: Vec<PushTarget>,
+    /// Which git directory is worked on inside: isolated (a private one whose branches, index and stash come back), direct (the host's)
+    #[arg(long, value_name = "MODE", value_parser = value::git_mode)]
+    pub git_mode: Option<GitMode>,
     /// Keep a variable, or set it
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<EnvironmentEntry>,
@@ -574,6 +577,7 @@ impl RunFlags {
                 .collect(),
             unlisted: None,
             credentials: Vec::new(),
+            git_mode: self.git_mode.map(|mode| flagged("--git-mode", mode.word(), mode)),
             environment: self
                 .env
                 .iter()

@@ -124,6 +124,7 @@ fn sides(
                 preset: below.network.preset,
                 home: below.home,
                 unlisted: below.git.unlisted,
+                git_mode: below.git_mode,
                 grants: &below.grants,
                 limits: &below.limits,
                 bases,

@@ -7,8 +7,9 @@ use super::{
     value::{AllowedHost, EnvironmentEntry, FixedAddress},
 };
 use crate::policy::{
-    Budget, Capture, CommandPattern, CredentialHost, CredentialSource, Grant, Home, HostPattern, HostPort,
-    Limits, NetworkPreset, Origin, OwnSandbox, Published, Repository, Unlisted, UpstreamProxy, WrittenGrant,
+    Budget, Capture, CommandPattern, CredentialHost, CredentialSource, GitMode, Grant, Home, HostPattern,
+    HostPort, Limits, NetworkPreset, Origin, OwnSandbox, Published, Repository, Unlisted, UpstreamProxy,
+    WrittenGrant,
 };
 use std::collections::BTreeMap;
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub unlisted: Option<Located<Unlisted>>,
     /// `[[git.credential]]`; never a project's.
     pub credentials: Vec<Located<WrittenCredential>>,
+    /// `[git] mode`.
+    pub git_mode: Option<Located<GitMode>>,
     /// `[environment] keep` and `set`.
     pub environment: Vec<Located<EnvironmentEntry>>,
     /// `[files] read`, as written.

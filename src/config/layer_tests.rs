@@ -381,7 +381,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
 /// A key that is added to the tables is tried here without anybody thinking of it.
 #[test]
 fn a_projects_file_makes_nothing_wider_by_any_key() {
-    let user = "network.preset = 'none'\ngit.unlisted = 'deny'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
+    let user = "network.preset = 'none'\ngit.unlisted = 'deny'\ngit.mode = 'isolated'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
     let policy = |project: FileLayer| -> (Policy, usize) {
         let layers = Layers {
             project: Some(project),

@@ -15,9 +15,10 @@ use super::{
 use crate::{
     agents::{self, AgentDefinition},
     policy::{
-        Capture, CommandRule, CredentialRule, Dns, EnvironmentPolicy, GitPolicy, GitRule, Grant, Home,
-        HostOptions, HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin, OwnSandbox,
-        Policy, PublishRule, PushRule, Requirement, ResolveOverride, Sni, Unlisted, UpstreamProxy,
+        Capture, CommandRule, CredentialRule, Dns, EnvironmentPolicy, GitMode, GitPolicy, GitRule, Grant,
+        Home, HostOptions, HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin,
+        OwnSandbox, Policy, PublishRule, PushRule, Requirement, ResolveOverride, Sni, Unlisted,
+        UpstreamProxy,
     },
     presets,
 };
@@ -64,6 +65,8 @@ pub struct Chosen {
     pub upstream_proxy: Located<UpstreamProxy>,
     /// The home.
     pub home: Located<Home>,
+    /// The git directory.
+    pub git_mode: Located<GitMode>,
     /// Grants.
     pub grants: Vec<Located<Grant>>,
     /// Limits.
@@ -174,6 +177,7 @@ struct Merging<'a> {
     pushes: Vec<PushRule>,
     unlisted: Unlisted,
     credentials: Vec<CredentialRule>,
+    git_mode: Located<GitMode>,
     home: Located<Home>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
@@ -205,6 +209,7 @@ impl<'a> Merging<'a> {
             pushes: Vec::new(),
             unlisted: Unlisted::default(),
             credentials: Vec::new(),
+            git_mode: default(GitMode::default()),
             home: default(Home::Private),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
@@ -267,6 +272,7 @@ impl<'a> Merging<'a> {
                 preset: self.preset().value,
                 home: self.home.value,
                 unlisted: self.unlisted,
+                git_mode: self.git_mode.value,
                 grants: &grants,
                 limits: &self.limits().values(),
                 bases: self.bases,
@@ -379,6 +385,9 @@ impl<'a> Merging<'a> {
                 user: written.value.user.clone(),
                 origin: written.origin.clone(),
             }));
+        if let Some(mode) = &settings.git_mode {
+            self.git_mode = mode.clone();
+        }
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
@@ -491,6 +500,7 @@ impl<'a> Merging<'a> {
             proxy_env: self.proxy_env.clone(),
             upstream_proxy: self.upstream_proxy.clone(),
             home: self.home.clone(),
+            git_mode: self.git_mode.clone(),
             grants: self.grants.clone(),
             limits,
             own_sandbox,
@@ -503,6 +513,7 @@ impl<'a> Merging<'a> {
         Ok(Merged {
             policy: Policy {
                 home: chosen.home.value,
+                git_mode: chosen.git_mode.value,
                 network: self.network(chosen.preset.value)?,
                 git: GitPolicy {
                     rules: self.repositories,

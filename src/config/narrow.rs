@@ -8,7 +8,7 @@ use super::{
     path::Start,
     said::Said,
 };
-use crate::policy::{Budget, Grant, Home, Limits, NetworkPreset, Unlisted};
+use crate::policy::{Budget, GitMode, Grant, Home, Limits, NetworkPreset, Unlisted};
 
 /// What holds without the file.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub struct Below<'a> {
     pub home: Home,
     /// What unlisted repositories are.
     pub unlisted: Unlisted,
+    /// The git directory.
+    pub git_mode: GitMode,
     /// The grants.
     pub grants: &'a [Grant],
     /// The limits.
@@ -56,6 +58,7 @@ impl Split {
             pushes,
             unlisted,
             credentials,
+            git_mode,
             environment,
             read,
             write,
@@ -69,6 +72,7 @@ impl Split {
         let (preset, wider_preset) = sides(preset, |preset| *preset <= below.preset);
         let (ask, asks) = sides(ask, |ask| !*ask);
         let (unlisted, more_unlisted) = sides(unlisted, |unlisted| *unlisted <= below.unlisted);
+        let (git_mode, wider_git_mode) = sides(git_mode, |mode| *mode <= below.git_mode);
         let (home, wider_home) = sides(home, |home| *home <= below.home);
         // Outside of the project a path isn't the project's business.
         let within = |list: &[Located<super::path::WrittenPath>]| {
@@ -107,6 +111,7 @@ impl Split {
                 repositories: fewer_repositories,
                 pushes: fewer_pushes,
                 unlisted,
+                git_mode,
                 grants,
                 limits,
                 ..Settings::default()
@@ -130,6 +135,7 @@ impl Split {
                 unlisted: more_unlisted,
                 // The reader takes none from a project.
                 credentials: credentials.clone(),
+                git_mode: wider_git_mode,
                 environment: environment.clone(),
                 read: read_outside,
                 write: write.clone(),

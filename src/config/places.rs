@@ -72,6 +72,12 @@ impl Places {
         self.state.join("aca/exit")
     }
 
+    /// Private git directories of sessions.
+    #[must_use]
+    pub fn private_git(&self) -> PathBuf {
+        self.state.join("aca/git")
+    }
+
     /// What was put away.
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {

@@ -44,6 +44,7 @@ impl Settings {
             pushes,
             unlisted,
             credentials,
+            git_mode,
             environment,
             read,
             write,
@@ -76,6 +77,7 @@ impl Settings {
         all.each("git.credential", credentials, |credential| {
             shown_credential(&credential.host, &credential.from, credential.user.as_deref())
         });
+        all.each("git.mode", git_mode, |mode| text(mode.word()));
         for entry in environment {
             let (key, value) = variable(&entry.value);
             all.push(&key, value, &entry.origin);

@@ -236,6 +236,10 @@ impl Reader<'_> {
         const EXPECTED: &str = "a list of tables with `url`";
         self.check(key, table, GIT)?;
         match key.get_ref().as_ref() {
+            "mode" => {
+                settings.git_mode = Some(self.word("mode", item, value::git_mode)?);
+                return Ok(());
+            }
             "unlisted" => {
                 settings.unlisted = Some(self.word("unlisted", item, value::unlisted)?);
                 return Ok(());

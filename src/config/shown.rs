@@ -1,7 +1,7 @@
 //! The merged policy, one value at a time with its source.
 
 use super::{Merged, Said, layer::Located, said};
-use crate::policy::{Access, Origin};
+use crate::policy::{Access, GitMode, Origin};
 
 impl Merged {
     /// All that holds, in the order of the tables, those of the built-in data too.
@@ -94,6 +94,10 @@ impl Merged {
         }
         let Located { value, origin } = &chosen.home;
         push("files.home", text(&super::value::home_word(*value)), origin);
+        if chosen.git_mode.value != GitMode::default() {
+            let Located { value, origin } = &chosen.git_mode;
+            push("git.mode", text(&value.word()), origin);
+        }
         for rule in &policy.commands {
             push("commands.deny", text(&rule.pattern), &rule.origin);
         }

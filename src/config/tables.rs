@@ -101,6 +101,7 @@ const fn administrators(name: &'static str, form: Form, about: &'static str) -> 
 
 pub(super) const PRESETS: &[&str] = &["none", "listed", "agent", "dev", "open"];
 pub(super) const OWN_SANDBOX: &[&str] = &["keep", "off"];
+pub(super) const GIT_MODES: &[&str] = &["isolated", "direct"];
 pub(super) const CAPTURES: &[&str] = &["auto", "redirect", "ports"];
 pub(super) const DNS: &[&str] = &["leased", "real"];
 pub(super) const SNI: &[&str] = &["required", "optional", "any"];
@@ -357,6 +358,11 @@ pub(super) const GIT: &[Key] = &[
         "Repositories that git inside reaches, besides the project's own remotes",
     ),
     key(
+        "mode",
+        Form::Word(GIT_MODES),
+        "Which git directory is worked on inside: a private one whose branches come back (isolated), or the host's (direct)",
+    ),
+    key(
         "unlisted",
         Form::Word(UNLISTED),
         "What other repositories are on hosts that are reached anyway: fetched without a credential (the default), or not at all",
@@ -430,7 +436,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Lock, value},
-        policy::{Grant, Guarantee},
+        policy::{GitMode, Grant, Guarantee},
     };
 
     /// The words of each list are those that are parsed, all of them.
@@ -441,6 +447,7 @@ mod tests {
         assert_eq!(Lock::ALL.map(Lock::word), LOCKS);
         assert!(PRESETS.iter().all(|word| value::network_preset(word).is_ok()));
         assert!(CAPTURES.iter().all(|word| value::capture(word).is_ok()));
+        assert_eq!(GitMode::ALL.map(GitMode::word), GIT_MODES);
         assert!(OWN_SANDBOX.iter().all(|word| value::own_sandbox(word).is_ok()));
         assert!(DNS.iter().all(|word| value::dns(word).is_ok()));
         assert!(SNI.iter().all(|word| value::sni(word).is_ok()));

@@ -2,7 +2,7 @@
 
 use super::{floor::Lock, suggest, tables};
 use crate::policy::{
-    Beyond, Capture, Dns, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name,
+    Beyond, Capture, Dns, GitMode, Grant, Guarantee, Home, HostOptions, HostPattern, HostPatternError, Name,
     NameError, NetworkPreset, OwnSandbox, ProxyUrlError, Sni, Unlisted, UpstreamProxy,
 };
 use std::{
@@ -188,6 +188,17 @@ pub fn own_sandbox(text: &str) -> Result<OwnSandbox, ValueError> {
         "off" => Ok(OwnSandbox::Off),
         other => Err(word(other, tables::OWN_SANDBOX)),
     }
+}
+
+/// `isolated` or `direct`.
+///
+/// # Errors
+/// Any other word.
+pub fn git_mode(text: &str) -> Result<GitMode, ValueError> {
+    GitMode::ALL
+        .into_iter()
+        .find(|mode| mode.word() == text)
+        .ok_or_else(|| word(text, tables::GIT_MODES))
 }
 
 /// `private` or `host`.

@@ -9,6 +9,7 @@ mod command;
 mod decide;
 mod environment;
 mod git;
+mod git_mode;
 mod guarantee;
 mod host;
 mod name;
@@ -33,6 +34,7 @@ pub use git::{
     PushTarget, PushTargetError, RefChange, RefPattern, RefPatternError, Repository, RepositoryError,
     Transport, Unlisted, WrittenGrant,
 };
+pub use git_mode::GitMode;
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
@@ -70,6 +72,9 @@ pub struct Policy {
     /// Which repositories git may reach.
     #[serde(default)]
     pub git: GitPolicy,
+    /// Which git directory is worked on inside.
+    #[serde(default)]
+    pub git_mode: GitMode,
     /// What of the environment is kept or set.
     pub environment: EnvironmentPolicy,
     /// Kernel facilities that are off by default and were granted by name.
