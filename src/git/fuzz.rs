@@ -12,15 +12,39 @@ use super::check::{Asked, Key, Question, Scanner, check as look, read_answer, st
 use super::commit::{Commit, tagged};
 use super::fetch::FetchFilter;
 use super::frame::{self, HEADER, Hello};
+use super::index;
+use super::object_id::ObjectFormat;
 use super::object_id::{ObjectFormat, ObjectId};
 use super::objects::{self, Spend};
 use super::outcome::Outcome;
 use super::pack::{Limits, ObjectKind, PackReader};
 use super::packet::take;
 use super::push::{Push, PushReader};
+use super::ref_files;
 use super::ssh_words::{parse, quote};
 use super::tree::{TreeEntry, entries};
 use sha1::{Digest, Sha1};
+
+pub fn index(bytes: &[u8]) {
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        drop(ref_files::head(bytes, format));
+        drop(ref_files::loose(bytes, format));
+        drop(ref_files::packed(bytes, format));
+        drop(ref_files::log(bytes, format));
+        if let Ok(entries) = index::read(bytes, format) {
+            // What is written is understood the same way.
+            let again = index::read(&index::write(&entries, format), format).unwrap();
+            assert_eq!(again, entries);
+            let brought = index::brought(entries, &[]);
+            assert!(
+                brought
+                    .entries
+                    .iter()
+                    .all(|entry| !entry.skipped && !entry.assumed)
+            );
+        }
+    }
+}
 
 pub fn push(bytes: &[u8]) {
     if let Some(push) = read_push(bytes) {

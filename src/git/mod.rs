@@ -13,12 +13,14 @@ pub mod fetch;
 pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
+pub mod index;
 pub mod object_id;
 pub mod objects;
 pub mod outcome;
 pub mod pack;
 pub mod packet;
 pub mod push;
+pub mod ref_files;
 pub mod ref_name;
 pub mod report;
 pub mod ssh_words;

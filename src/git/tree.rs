@@ -63,7 +63,7 @@ pub fn entries(mut content: &[u8], format: ObjectFormat) -> Option<Vec<TreeEntry
 }
 
 /// Whether a name can be a file's, and not git's own directory's.
-fn is_name(name: &[u8]) -> bool {
+pub(super) fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && !name.contains(&b'/') && !matches!(name, b"." | b"..") && !is_git_directory(name)
 }
 
