@@ -15,6 +15,7 @@ pub mod facts;
 pub mod failure;
 pub mod git;
 pub mod gitcheck;
+pub mod isolated;
 pub mod launch;
 pub mod plan;
 pub mod policy;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod doctor;
 pub mod flags;
 pub mod import;
+mod isolated;
 pub mod log;
 pub mod plan;
 pub mod ports;

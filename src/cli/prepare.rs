@@ -9,6 +9,7 @@ use crate::config::{self, Bases, Forbidden, Layers, Lock, Merged, Places, Said};
 use crate::control::protocol::Refused;
 use crate::facts::{self, Ambient, GitIdentity, Project};
 use crate::failure::{Failure, FailureKind};
+use crate::isolated::{HostGit, Layout};
 use crate::plan::{Cache, Extras, Kept, Plan, PlanError, ProjectNeeds, Shown};
 use crate::policy::{
     Action, GitRule, Home, NetworkPreset, Origin, Place, Policy, PushRule, Repository, Verdict, WrittenGrant,
@@ -35,6 +36,8 @@ pub(super) struct Prepared {
     pub(super) places: Places,
     pub(super) state: Vec<StateFile>,
     pub(super) looked: Looked,
+    /// The repository that a private git directory stands for, and git outside.
+    pub(super) isolated: Option<(Layout, HostGit)>,
     /// Secrets of the real home, where it is shown; not all of them are there.
     pub(super) hidden: Vec<PathBuf>,
     /// What the project's file says and what doesn't count.
@@ -213,6 +216,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
     let policy = merged.policy;
     let looked = look(project, &policy)?;
     let mut needs = looked.needs(&ambient.home);
+    let isolated = super::isolated::settle(&looked.project, &policy, &ambient, &places, &mut needs);
     let links = match (&args.flags.config, &args.flags.srt_settings) {
         (Some(named), _) | (None, Some(named)) => keep(&ambient.directory.join(named), &places, &mut needs),
         // What is kept elsewhere, in a repository of settings, say.
@@ -261,6 +265,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         places,
         state,
         looked,
+        isolated,
         waiting,
     })
 }

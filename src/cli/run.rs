@@ -2,6 +2,7 @@
 
 use super::RunArgs;
 use super::check::{keep, warn_of_cut_off};
+use super::isolated;
 use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::broker::{Broker, Sources};
@@ -48,6 +49,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let published = publish(&prepared.plan)?;
     let interception = Interception::prepare(&prepared.policy, ambient)
         .map_err(|error| Failure::new(FailureKind::Machine, error))?;
+    isolated::bring_back(&prepared.places, Some(&prepared.looked.project), ambient);
     let session = SessionId::new(jiff::Timestamp::now(), chance());
     let log = Arc::new(
         Log::begin(
@@ -71,6 +73,14 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         ui::write_error(&free_port(listening));
     }
     let (ssh, broker) = (ssh(&prepared), broker(&prepared));
+    let git_apart = match &prepared.isolated {
+        Some((layout, git)) => {
+            let root = &prepared.looked.project.root;
+            let made = isolated::make(&prepared.places, session.as_str(), root, layout, git.clone())?;
+            Some(made)
+        }
+        None => None,
+    };
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
@@ -103,6 +113,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         published,
         ports_locked: prepared.ports_locked.clone(),
         watched: Arc::new(watched),
+        git_apart,
     };
     let mut outcome = match run.execute(stage) {
         Ok(outcome) => outcome,
@@ -250,6 +261,30 @@ fn told(outcome: &Outcome, log: &Log) {
             1 => "1 state file not kept".to_owned(),
             count => format!("{count} state files not kept"),
         });
+    }
+    if let Some((what, at)) = outcome.git.aside.first() {
+        let more = match outcome.git.aside.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        news.push(format!(
+            "{} is kept as {}{more}",
+            ui::sanitize::line_within(what, NAME_TOLD),
+            ui::sanitize::line_within(at, 2 * NAME_TOLD)
+        ));
+    }
+    if !outcome.git.missing.is_empty() {
+        let names: Vec<String> = outcome
+            .git
+            .missing
+            .iter()
+            .take(NAMES_TOLD)
+            .map(|name| ui::sanitize::line_within(name, NAME_TOLD))
+            .collect();
+        news.push(format!("not brought back from git inside: {}", names.join(", ")));
+    }
+    if let Some(kept) = &outcome.git.kept {
+        news.push(format!("the private git directory is kept at {}", kept.display()));
     }
     if log.lost() > 0 {
         news.push(format!("{} events could not be written", log.lost()));

@@ -4,6 +4,7 @@ use super::flags::SessionsArgs;
 use super::log::{find_failure, sessions_directory};
 use super::project::project_failure;
 use crate::audit::{self, FindError};
+use crate::config::Places;
 use crate::facts::{Ambient, Project};
 use crate::failure::{Failure, FailureKind};
 use crate::ui::{self, session::Row};
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 /// The directory of logs can't be read, or there is no project here.
 pub fn execute(args: &SessionsArgs) -> Result<ExitCode, Failure> {
     let ambient = Ambient::read().map_err(|error| Failure::new(FailureKind::Machine, error))?;
+    let places = Places::new(&ambient.environment, &ambient.home, &ambient.directory);
+    super::isolated::bring_back(&places, None, &ambient);
     let project = if args.project {
         let project = Project::find(&ambient.directory, &ambient.home).map_err(project_failure)?;
         Some(project.root)

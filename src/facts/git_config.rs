@@ -2,19 +2,19 @@
 
 /// One setting: section and key in lower case, the subsection as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) section: Vec<u8>,
-    pub(super) subsection: Option<Vec<u8>>,
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
+pub(crate) struct Setting {
+    pub(crate) section: Vec<u8>,
+    pub(crate) subsection: Option<Vec<u8>>,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
 }
 
 /// Longest configuration that is read.
-pub(super) const CONFIG_BYTES_MAX: usize = 1 << 20;
+pub(crate) const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// The settings of a configuration file, in order (gitformat in git-config(1), "Syntax"). What can't be read is left
 /// out: git itself would refuse such a file.
-pub(super) fn settings(text: &[u8]) -> Vec<Setting> {
+pub(crate) fn settings(text: &[u8]) -> Vec<Setting> {
     let mut found = Vec::new();
     let (mut section, mut subsection) = (Vec::new(), None);
     let mut lines = text.split(|byte| *byte == b'\n');
@@ -110,7 +110,7 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
 }
 
 /// The last value of a key in a section without a subsection, as git takes it.
-pub(super) fn last(settings: &[Setting], section: &str, key: &str) -> Option<Vec<u8>> {
+pub(crate) fn last(settings: &[Setting], section: &str, key: &str) -> Option<Vec<u8>> {
     let is = |setting: &&Setting| {
         setting.section == section.as_bytes() && setting.subsection.is_none() && setting.key == key.as_bytes()
     };

@@ -11,7 +11,7 @@ mod found;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod git;
-mod git_config;
+pub(crate) mod git_config;
 mod git_walk;
 mod identity;
 mod machine;

@@ -41,6 +41,11 @@ impl Packs {
         }
     }
 
+    /// Whether a pack claims to have it.
+    pub(super) fn has(&self, id: &ObjectId) -> bool {
+        self.packs.iter().any(|pack| pack.index.find(id).is_some())
+    }
+
     /// The object of that name, by the first pack that claims to have it.
     pub(super) fn get(
         &mut self,

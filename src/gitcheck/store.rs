@@ -51,6 +51,16 @@ impl Stores {
     }
 }
 
+impl Stores {
+    /// Whether one of them has a file or a pack's entry of that name, whatever it holds.
+    #[must_use]
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.stores
+            .iter()
+            .any(|store| store.packs.has(id) || loose_file(&store.objects, id).is_some())
+    }
+}
+
 impl Store for Stores {
     fn get(&mut self, id: &ObjectId) -> Option<(ObjectKind, Vec<u8>)> {
         let (most, inflater) = (self.object_bytes, &mut self.inflater);
@@ -73,16 +83,20 @@ pub(super) fn open_file(directory: &OwnedFd, name: &CStr) -> Option<(OwnedFd, u6
     Some((file, length))
 }
 
+fn loose_file(objects: &OwnedFd, id: &ObjectId) -> Option<OwnedFd> {
+    let text = id.to_string();
+    let (folder, rest) = text.split_at_checked(2)?;
+    let name = std::ffi::CString::new(format!("{folder}/{rest}")).ok()?;
+    open_file(objects, &name).map(|(file, _)| file)
+}
+
 fn loose(
     objects: &OwnedFd,
     id: &ObjectId,
     most: u64,
     inflater: &mut Inflater,
 ) -> Option<(ObjectKind, Vec<u8>)> {
-    let text = id.to_string();
-    let (folder, rest) = text.split_at_checked(2)?;
-    let name = std::ffi::CString::new(format!("{folder}/{rest}")).ok()?;
-    let (file, _) = open_file(objects, &name)?;
+    let file = loose_file(objects, id)?;
     let whole = usize::try_from(most).ok()?.checked_add(HEAD_MAX)?;
     let mut content = inflater.inflate(&file, 0, whole)?;
     let end = content.iter().take(HEAD_MAX).position(|byte| *byte == 0)?;

@@ -36,6 +36,7 @@ pub fn inner_main(arguments: &[OsString]) -> Option<ExitCode> {
         linux::remask::REMASK_WORD => Some(linux::remask::remask_main(arguments)),
         SSH_PROGRAM => Some(ssh::ssh_main(arguments)),
         crate::gitcheck::CHECK_WORD => crate::gitcheck::check_main(arguments),
+        crate::isolated::export::EXPORT_WORD => Some(crate::isolated::export::export_main()),
         _ => None,
     }
 }

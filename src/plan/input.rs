@@ -131,9 +131,41 @@ pub struct ProjectNeeds {
     pub ignored: String,
     /// What the walk left out.
     pub skipped: Vec<PathBuf>,
+    /// The private git directory, where that is worked on.
+    pub private_git: Option<PrivateGit>,
+    /// Why there is none though it is wanted, and what would help.
+    pub no_private_git: Option<(String, String)>,
+}
+
+/// A private git directory at the place of the project's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrivateGit {
+    /// What it lies in, in aca's own state.
+    pub source: PathBuf,
+    /// The project's git directory, at whose place it is.
+    pub at: PathBuf,
+    /// Directories of objects on the host, and where they are seen.
+    pub stores: Vec<(PathBuf, PathBuf)>,
 }
 
 impl ProjectNeeds {
+    /// Puts a private git directory in the place of the project's: of that nothing is seen any more, so there is nothing
+    /// in it to protect either.
+    pub fn isolate(&mut self, git: PrivateGit) {
+        let outside = |path: &PathBuf| !path.starts_with(&git.at);
+        self.extra_writable.retain(outside);
+        self.protect.retain(|kept| outside(&kept.path));
+        self.masks.retain(|(path, _, _)| outside(path));
+        self.pins.retain(outside);
+        // It stays where it is with what it lies in.
+        let above = git
+            .at
+            .parent()
+            .filter(|above| *above != self.root && above.starts_with(&self.root));
+        self.pins.extend(above.map(Path::to_owned));
+        self.private_git = Some(git);
+    }
+
     /// The roots of all that is writable and was walked.
     pub(super) fn roots(&self) -> impl Iterator<Item = &PathBuf> {
         std::iter::once(&self.root)

@@ -18,7 +18,9 @@ pub use crate::policy::Guarantee;
 pub use certificates::{Form, looks_into_tls};
 pub use effective::Seen;
 pub use guarantee::{Degraded, Mechanism};
-pub use input::{AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, ProjectNeeds, Shown, StateCopy};
+pub use input::{
+    AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, PrivateGit, ProjectNeeds, Shown, StateCopy,
+};
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
 
@@ -247,7 +249,7 @@ pub fn plan(
             })
             .collect(),
     };
-    let (enforced, degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
+    let (enforced, mut degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
         if let Some(lost) = degraded
             .iter()
@@ -258,6 +260,14 @@ pub fn plan(
                 lost: lost.clone(),
             });
         }
+    }
+    if let Some((because, remedy)) = &needs.no_private_git {
+        degraded.push(Degraded {
+            guarantee: Guarantee::LaterRunProtected,
+            lost: "the private git directory: the host's own is worked on".into(),
+            because: because.clone(),
+            remedy: remedy.clone(),
+        });
     }
     Ok(Plan {
         agent: extras.agent.name.clone(),

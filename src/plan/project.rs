@@ -85,11 +85,45 @@ pub(super) fn add(
         let fact = facts.paths.get(&rule.path);
         ruled(rule, fact, rules, needs, &mut hollow, &mut inner)?;
     }
+    private_git(needs, &mut inner);
     // A mount hides what lies beneath it, so the outer ones go first; at the same place the stricter goes on top.
     inner.sort_by_key(|entry| (entry.at().components().count(), strictness(entry)));
     entries.extend(inner);
     entries.extend(hollow.into_iter().map(|at| Entry::Seal { at }));
     Ok(())
+}
+
+/// The private git directory, and the objects that it borrows. What those lead to in turn is listed beside them, so their
+/// own lists are empty.
+fn private_git(needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
+    let Some(git) = &needs.private_git else { return };
+    let origin = || Origin::BuiltIn("git.mode = \"isolated\"".into());
+    inner.push(Entry::Grant {
+        source: git.source.clone(),
+        at: git.at.clone(),
+        kind: Kind::Directory,
+        identity: None,
+        own: true,
+        why: "the private git directory".into(),
+        place: Place::Private,
+        origin: origin(),
+    });
+    for (source, at) in &git.stores {
+        inner.push(Entry::Show {
+            source: source.clone(),
+            at: at.clone(),
+            kind: Kind::Directory,
+            why: "objects of the repository".into(),
+            place: Place::Project,
+            origin: origin(),
+        });
+        inner.push(Entry::Cover {
+            at: at.join("info/alternates"),
+            content: Vec::new(),
+            writable: false,
+            why: "what it borrows from is listed beside it".into(),
+        });
+    }
 }
 
 /// A masked directory of which a rule shows a part: nothing can be put into a mask, so it becomes an empty place that is

@@ -270,6 +270,29 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Something that was done in the private git directory is done in the host's.
+    GitBrought {
+        /// A ref, `HEAD`, `index`, `stash`, or a key of the configuration.
+        what: String,
+        /// What it is now.
+        value: String,
+    },
+    /// A value of the private git directory is kept in the host's under another name.
+    GitAside {
+        /// The ref.
+        what: String,
+        /// The other name.
+        at: String,
+        /// Why.
+        why: String,
+    },
+    /// Something of the private git directory isn't in the host's.
+    GitNotBrought {
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// Rules were added while it runs.
     RulesChanged {
         /// Which hosts.
@@ -419,6 +442,9 @@ impl Event {
             | Self::Masked { .. }
             | Self::Protected { .. }
             | Self::StateNotKept { .. }
+            | Self::GitBrought { .. }
+            | Self::GitAside { .. }
+            | Self::GitNotBrought { .. }
             | Self::RulesChanged { .. }
             | Self::Asked { .. }
             | Self::Answered { .. }

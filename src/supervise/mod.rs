@@ -9,6 +9,7 @@ mod listening;
 mod network;
 pub mod notify;
 pub mod ports;
+pub mod private_git;
 pub mod run;
 pub mod session;
 pub mod signals;

@@ -9,6 +9,7 @@ use super::listening::{Listeners, Offers};
 use super::network::{ForGit, HandedOut, Network};
 use super::notify::Roots;
 use super::ports::{Ports, PortsLocked};
+use super::private_git::{Brought, PrivateGit, Running};
 use super::session::{self, Finished, SessionError, Source};
 use super::signals::HeldSignals;
 use super::state::{StateError, StateFile};
@@ -27,7 +28,7 @@ use crate::policy::{Grant, NetworkPreset};
 use crate::proxy::{Listening, Live, OpenPort, Ssh, Upstream};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,6 +68,8 @@ pub struct Run<'a> {
     pub ports_locked: PortsLocked,
     /// What is looked after while it runs, and compared at its end.
     pub watched: Arc<Watched>,
+    /// The private git directory, where one is worked on.
+    pub git_apart: Option<PrivateGit>,
 }
 
 /// Why there was no run, or why its end isn't known. Nothing ran outside of the sandbox.
@@ -110,6 +113,8 @@ pub struct Outcome {
     pub trust: Vec<Change>,
     /// Whether that is all that changed: the project could be walked again.
     pub trust_known: bool,
+    /// What came of the private git directory.
+    pub git: Brought,
 }
 
 /// SHA-256 of the plan's JSON, hexadecimal: the same plan always has the same.
@@ -154,12 +159,21 @@ impl Run<'_> {
     pub fn execute(mut self, stage: Stage) -> Result<Outcome, RunError> {
         let started = Instant::now();
         let published = std::mem::take(&mut self.published);
-        let outcome = self.attempt(stage, published);
+        let mut git_apart = self.git_apart.take();
+        let outcome = self.attempt(stage, published, &mut git_apart);
+        if let Some(unused) = git_apart {
+            unused.forget();
+        }
         self.emit_end(outcome.as_ref().map(|outcome| outcome.finished).ok(), started);
         outcome
     }
 
-    fn attempt(&self, stage: Stage, published: Vec<Listening>) -> Result<Outcome, RunError> {
+    fn attempt(
+        &self,
+        stage: Stage,
+        published: Vec<Listening>,
+        git_apart: &mut Option<PrivateGit>,
+    ) -> Result<Outcome, RunError> {
         // Before anything is made that a signal could leave behind.
         let mut signals = HeldSignals::hold()?;
         // Before the program can have changed its modes.
@@ -179,6 +193,10 @@ impl Run<'_> {
         if let Some(interception) = &self.interception {
             interception.supply(&mut steps);
         }
+        if let Some(git) = git_apart.as_ref() {
+            git.supply(&mut steps);
+        }
+        let git_place = git_apart.as_ref().map(PrivateGit::at);
         let mut standing = match stage.build(&steps, Some(&mut signals)) {
             Ok(standing) => standing,
             Err(LaunchError::Interrupted) => {
@@ -188,6 +206,7 @@ impl Run<'_> {
                     state_lost: Vec::new(),
                     trust: Vec::new(),
                     trust_known: true,
+                    git: Brought::default(),
                 });
             }
             Err(error) => return Err(error.into()),
@@ -225,6 +244,12 @@ impl Run<'_> {
             None => None,
         };
         let home = standing.home.take();
+        let bringing = git_apart.take().and_then(|git| {
+            let running = git.start(Arc::clone(&self.events));
+            running
+                .map_err(|error| self.events.emit(no_bringing(&error)))
+                .ok()
+        });
         self.emit_lost(&standing, &steps, watcher.is_some());
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
@@ -264,7 +289,8 @@ impl Run<'_> {
             Some(home) => super::state::carry_back(home, &self.state, &self.state_lock, &self.events),
             None => Vec::new(),
         };
-        let (trust, trust_known) = self.trust();
+        let git = bringing.map(Running::finish).unwrap_or_default();
+        let (trust, trust_known) = self.trust(git_place.as_deref());
         if let Some(watch) = watch {
             watch.join();
         }
@@ -273,6 +299,7 @@ impl Run<'_> {
             state_lost,
             trust,
             trust_known,
+            git,
         })
     }
 
@@ -302,8 +329,8 @@ impl Run<'_> {
     }
 
     /// What the host runs later is compared with what it was, once nobody inside can change it any more.
-    fn trust(&self) -> (Vec<Change>, bool) {
-        let super::trust::Report { changes, cut } = match super::trust::changes(&self.watched) {
+    fn trust(&self, apart: Option<&Path>) -> (Vec<Change>, bool) {
+        let super::trust::Report { mut changes, cut } = match super::trust::changes(&self.watched) {
             Ok(report) => report,
             Err(error) => {
                 self.events.emit(Event::Degraded {
@@ -312,6 +339,9 @@ impl Run<'_> {
                 return (Vec::new(), false);
             }
         };
+        // Nothing inside can have written there: it is what was brought back, and what the user did.
+        changes
+            .retain(|change| !apart.is_some_and(|apart| change.root.join(change.below()).starts_with(apart)));
         if cut {
             self.events.emit(Event::Degraded {
                 lost: vec![
@@ -417,6 +447,15 @@ pub fn not_executed(errno: i32) -> FailureKind {
         FailureKind::NotFound
     } else {
         FailureKind::NotExecutable
+    }
+}
+
+/// That nothing is brought back before the next run.
+fn no_bringing(error: &std::io::Error) -> Event {
+    Event::Degraded {
+        lost: vec![format!(
+            "bringing back what is done in git, until the next run in the project ({error})"
+        )],
     }
 }
 

@@ -239,6 +239,11 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
             "protect",
             format!("{}, which was replaced on the host", path.display()),
         )],
+        Event::GitBrought { what, value } => vec![("git", format!("{what} is {value}"))],
+        Event::GitAside { what, at, why } => vec![("git", format!("{what} is kept as {at}: {why}"))],
+        Event::GitNotBrought { what, why } => {
+            vec![("git", format!("{what} was not brought back: {why}"))]
+        }
         Event::StateNotKept { path, reason } => {
             vec![("state", format!("{} was not kept: {reason}", path.display()))]
         }

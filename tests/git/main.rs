@@ -9,6 +9,8 @@
 mod check;
 mod forge;
 mod https;
+mod isolated;
+mod isolated_hostile;
 mod packs;
 mod ssh;
 #[path = "../support/mod.rs"]

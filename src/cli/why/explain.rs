@@ -203,6 +203,17 @@ pub(super) fn explain(event: &Event) -> Explanation {
             ),
             "nothing is to be done; for some milliseconds the new file could be written".into(),
         ]),
+        Event::GitBrought { what, value } => Explanation::notes([
+            format!("`{what}` was changed in the private git directory, and is {value} outside now"),
+            "git.mode = \"isolated\"".into(),
+        ]),
+        Event::GitAside { what, at, why } => Explanation::notes([
+            format!("`{what}` was changed in the private git directory, and outside {why}"),
+            format!("it is kept as `{at}`: `git log {at}` shows it, `git merge {at}` takes it"),
+        ]),
+        Event::GitNotBrought { what, why } => Explanation::notes([format!(
+            "`{what}` of the private git directory isn't outside: {why}"
+        )]),
         Event::StateNotKept { path, reason } => Explanation::notes([
             format!(
                 "what the agent wrote to {} was not carried over to the host: {reason}",

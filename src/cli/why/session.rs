@@ -93,6 +93,9 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Masked { .. }
         | Event::Protected { .. }
         | Event::StateNotKept { .. }
+        | Event::GitBrought { .. }
+        | Event::GitAside { .. }
+        | Event::GitNotBrought { .. }
         | Event::RulesChanged { .. }
         | Event::Asked { .. }
         | Event::Answered { .. }

@@ -1,0 +1,120 @@
+//! The private git directory, as commands need it: whether there is one, making it, and what cut-off runs left.
+
+use crate::config::Places;
+use crate::facts::{Ambient, Project, real};
+use crate::failure::{Failure, FailureKind};
+use crate::isolated::{HostGit, Import, Layout, News, Place, Unfit};
+use crate::plan::{PrivateGit, ProjectNeeds};
+use crate::policy::{Access, GitMode, PathRule, Policy};
+use crate::supervise::private_git::{self, bring_left_over};
+use crate::ui::{self, sanitize};
+use std::path::{Path, PathBuf};
+
+/// Puts a private git directory into what the plan is made of, where one is wanted and can be had.
+pub(super) fn settle(
+    project: &Project,
+    policy: &Policy,
+    ambient: &Ambient,
+    places: &Places,
+    needs: &mut ProjectNeeds,
+) -> Option<(Layout, HostGit)> {
+    if policy.git_mode == GitMode::Direct {
+        return None;
+    }
+    match look(project, policy, ambient) {
+        Ok(found) => {
+            let (layout, git) = found?;
+            let source = places.private_git();
+            needs.isolate(PrivateGit {
+                source: real(&source).unwrap_or(source),
+                at: layout.at().to_owned(),
+                stores: layout.stores(),
+            });
+            Some((layout, git))
+        }
+        Err(unfit) => {
+            needs.no_private_git = Some((unfit.to_string(), unfit.remedy().to_owned()));
+            None
+        }
+    }
+}
+
+fn look(project: &Project, policy: &Policy, ambient: &Ambient) -> Result<Option<(Layout, HostGit)>, Unfit> {
+    let Some(layout) = Layout::look(project)? else {
+        return Ok(None);
+    };
+    // A project that isn't written, or not seen, has no work to bring back; a rule on a part means the host's.
+    let names = |rule: &&PathRule| {
+        let hides = rule.access != Access::Write && layout.at().starts_with(&rule.path);
+        rule.path.starts_with(layout.at()) || (hides && rule.path.starts_with(&project.root))
+    };
+    if let Some(rule) = policy.paths.iter().find(names) {
+        return Err(Unfit::Rule(rule.path.clone()));
+    }
+    let written = policy.paths.iter().filter(|rule| rule.access == Access::Write);
+    let open: Vec<PathBuf> = std::iter::once(project.root.clone())
+        .chain(project.extra_writable.iter().cloned())
+        .chain(written.map(|rule| rule.path.clone()))
+        .collect();
+    let git = HostGit::find(ambient, &open).ok_or(Unfit::NoGit)?;
+    Ok(Some((layout, git)))
+}
+
+/// Makes it, for the session.
+pub(super) fn make(
+    places: &Places,
+    session: &str,
+    project: &Path,
+    layout: &Layout,
+    git: HostGit,
+) -> Result<private_git::PrivateGit, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            FailureKind::Machine,
+            format!("the private git directory can't be made: {error}"),
+        )
+        .hint("`--git-mode direct` works on the host's own")
+    };
+    let place = Place::make(&places.private_git(), session, project, layout).map_err(failed)?;
+    let at = layout.at().to_owned();
+    let import = Import::new(place, git).map_err(failed)?;
+    Ok(private_git::PrivateGit::new(import, at))
+}
+
+/// Brings back what runs left that were cut off: of one project, or of all.
+pub(super) fn bring_back(places: &Places, project: Option<&Project>, ambient: &Ambient) {
+    for place in Place::left_over(&places.private_git(), project) {
+        let session = place.session().to_owned();
+        let directory = place.directory().to_owned();
+        let import = place
+            .git_outside(ambient)
+            .and_then(|git| Import::new(place, git).ok());
+        let Some(import) = import else {
+            ui::write_error(&format!(
+                "aca: what the run {session} did in git is still in {}: there is no git here to bring it back with\n",
+                sanitize::line_within(&directory.to_string_lossy(), 200)
+            ));
+            continue;
+        };
+        let (news, kept) = bring_left_over(import);
+        let count = news
+            .iter()
+            .filter(|one| matches!(one, News::Brought { .. }))
+            .count();
+        let mut parts = vec![format!("{count} brought back")];
+        for one in &news {
+            match one {
+                News::Brought { .. } => {}
+                News::Aside { what, at, .. } => parts.push(format!("{what} is kept as {at}")),
+                News::NotBrought { what, why } => parts.push(format!("{what} not: {why}")),
+            }
+        }
+        if let Some(kept) = kept {
+            parts.push(format!("all of it is still in {}", kept.display()));
+        }
+        ui::write_error(&format!(
+            "aca: the run {session} was cut off; of what it did in git: {}\n",
+            sanitize::line_within(&parts.join("; "), 2000)
+        ));
+    }
+}

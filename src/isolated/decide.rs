@@ -1,0 +1,174 @@
+//! What becomes of a ref that changed inside. Pure.
+//!
+//! Nothing that the user has is lost: a ref of the host's moves only to what comes after the value that the user left it
+//! at, and only if it still is what this session saw there. What the session itself brought may be replaced by it again,
+//! so that an amended commit or a rebased branch of its own is what the user sees. All else is kept aside.
+
+use crate::git::object_id::ObjectId;
+use crate::git::ref_name::RefName;
+use serde::{Deserialize, Serialize};
+
+/// What was done with a ref last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Handled {
+    /// The value inside that it was done with.
+    pub(super) inside: ObjectId,
+    /// What the user left the host's at: nothing where the ref is the session's own.
+    pub(super) base: Option<ObjectId>,
+    /// What the host's was set to; nothing where the value was kept aside.
+    pub(super) host: Option<ObjectId>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing: it didn't change inside, or the host has it already.
+    Nothing,
+    /// It appears on the host.
+    Create,
+    /// The host's moves, if the new value comes after `behind`; else it is kept aside.
+    Move {
+        /// What the host's must still be.
+        old: ObjectId,
+        /// What has to lie behind the new value; nothing where it is the session's own.
+        behind: Option<ObjectId>,
+    },
+    /// It is kept aside.
+    Aside(&'static str),
+}
+
+/// Whether a ref is one that comes back at all.
+pub(super) fn comes_back(name: &RefName) -> bool {
+    let kinds = ["refs/heads/", "refs/tags/", "refs/notes/", "refs/remotes/"];
+    kinds.iter().any(|kind| name.as_str().starts_with(kind))
+}
+
+/// Decides on one ref. `start` is what it was when the private directory was made.
+pub(super) fn decide(
+    inside: ObjectId,
+    start: Option<ObjectId>,
+    handled: Option<&Handled>,
+    host: Option<ObjectId>,
+) -> Step {
+    let last = handled.map(|handled| handled.inside).or(start);
+    if last == Some(inside) || host == Some(inside) {
+        return Step::Nothing;
+    }
+    let brought = handled.and_then(|handled| handled.host);
+    match host {
+        None if start.is_none() && brought.is_none() => Step::Create,
+        None => Step::Aside("it was deleted outside meanwhile"),
+        Some(old) if brought == Some(old) => Step::Move {
+            old,
+            behind: handled.and_then(|handled| handled.base),
+        },
+        Some(old) => Step::Move {
+            old,
+            behind: Some(old),
+        },
+    }
+}
+
+/// What is known after a move from `old`, or a creation.
+pub(super) fn after(inside: ObjectId, handled: Option<&Handled>, old: Option<ObjectId>) -> Handled {
+    let own = handled.filter(|handled| handled.host.is_some() && handled.host == old);
+    Handled {
+        inside,
+        base: own.map_or(old, |handled| handled.base),
+        host: Some(inside),
+    }
+}
+
+/// The name that a value is kept aside under.
+pub(super) fn aside(name: &RefName, session: &str) -> String {
+    let rest = name
+        .branch()
+        .unwrap_or_else(|| name.as_str().trim_start_matches("refs/"));
+    format!("refs/aca/{session}/{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::object_id::ObjectFormat;
+
+    fn id(number: u8) -> ObjectId {
+        ObjectId::from_bytes(&[number; 20], ObjectFormat::Sha1)
+    }
+
+    #[test]
+    fn what_the_user_has_is_never_overwritten() {
+        let step = |inside, start: Option<u8>, host: Option<u8>| {
+            decide(id(inside), start.map(id), None, host.map(id))
+        };
+        assert_eq!(step(1, Some(1), Some(1)), Step::Nothing);
+        assert_eq!(step(1, Some(1), Some(2)), Step::Nothing, "the user moved it");
+        assert_eq!(step(2, Some(1), Some(2)), Step::Nothing, "both to the same");
+        assert_eq!(step(2, None, None), Step::Create);
+        let forward = |old| Step::Move {
+            old: id(old),
+            behind: Some(id(old)),
+        };
+        assert_eq!(step(2, Some(1), Some(1)), forward(1));
+        assert_eq!(
+            step(2, Some(1), Some(3)),
+            forward(3),
+            "only past what the user did"
+        );
+        assert_eq!(step(2, None, Some(3)), forward(3));
+        assert!(matches!(step(2, Some(1), None), Step::Aside(_)));
+    }
+
+    #[test]
+    fn what_the_session_brought_is_its_own() {
+        // Made by the session, brought as 1, rewritten to 2.
+        let handled = after(id(1), None, None);
+        assert_eq!(
+            decide(id(2), None, Some(&handled), Some(id(1))),
+            Step::Move {
+                old: id(1),
+                behind: None
+            }
+        );
+        // The user's 1, moved on to 2, amended to 3: 1 has to lie behind.
+        let handled = after(id(2), None, Some(id(1)));
+        assert_eq!(
+            decide(id(3), Some(id(1)), Some(&handled), Some(id(2))),
+            Step::Move {
+                old: id(2),
+                behind: Some(id(1))
+            }
+        );
+        let again = after(id(3), Some(&handled), Some(id(2)));
+        assert_eq!(again.base, Some(id(1)));
+        // The user committed on top of 2 meanwhile.
+        assert_eq!(
+            decide(id(3), Some(id(1)), Some(&handled), Some(id(9))),
+            Step::Move {
+                old: id(9),
+                behind: Some(id(9))
+            }
+        );
+        // Deleted outside: it doesn't come again.
+        assert!(matches!(
+            decide(id(3), None, Some(&handled), None),
+            Step::Aside(_)
+        ));
+    }
+
+    #[test]
+    fn names() {
+        let name = |text: &str| text.parse::<RefName>().unwrap();
+        assert_eq!(aside(&name("refs/heads/a/b"), "s"), "refs/aca/s/a/b");
+        assert_eq!(aside(&name("refs/tags/v"), "s"), "refs/aca/s/tags/v");
+        for text in [
+            "refs/replace/x",
+            "refs/bisect/x",
+            "refs/stash",
+            "refs/aca/s/x",
+            "refs/original/refs/heads/x",
+        ] {
+            assert!(!comes_back(&name(text)), "{text}");
+        }
+    }
+}

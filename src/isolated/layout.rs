@@ -1,0 +1,309 @@
+//! What a project's repository is made of, and whether a private one can stand in its place.
+//!
+//! Where one can't in all that the repository does, none does: half of a git directory would lose what is put into it.
+
+use crate::facts::beneath::read_file;
+use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
+use crate::facts::{GitKind, Project, real};
+use crate::git::object_id::ObjectFormat;
+use rustix::fs::CWD;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Most directories of objects, and how far one may lead to another (git's own bound is 5).
+const STORES_MAX: usize = 32;
+const ALTERNATE_DEPTH: usize = 5;
+/// Most submodules.
+const MODULES_MAX: usize = 200;
+/// Directories of tools that keep more than a cache in the git directory: it would be lost, or be missing.
+const FOREIGN: [&str; 6] = ["annex", "git-crypt", "gitbutler", "jj", "lfs", "svn"];
+
+/// One git directory: the repository's, or a submodule's in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// Where it lies beneath the repository's; empty for that itself.
+    #[serde(with = "crate::policy::path_text")]
+    pub(super) below: PathBuf,
+    /// Its directories of objects on the host: its own first, then what that borrows from.
+    #[serde(with = "crate::policy::path_text::list")]
+    pub(super) stores: Vec<PathBuf>,
+    /// Whether objects have names of 64 digits.
+    pub(super) sha256: bool,
+}
+
+impl Part {
+    pub(super) const fn format(&self) -> ObjectFormat {
+        if self.sha256 {
+            ObjectFormat::Sha256
+        } else {
+            ObjectFormat::Sha1
+        }
+    }
+}
+
+/// A repository that a private git directory can stand for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The git directory on the host, which all work trees share: inside, the private one is at the same place.
+    #[serde(with = "crate::policy::path_text")]
+    pub(super) host: PathBuf,
+    /// Where the work tree's own files lie in there: `worktrees/NAME`, or nothing for the main one.
+    #[serde(with = "crate::policy::path_text")]
+    pub(super) work: PathBuf,
+    pub(super) parts: Vec<Part>,
+}
+
+/// Why none can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No work tree.
+    #[error("the project is a repository without a work tree")]
+    Bare,
+    /// Work trees in the git directory.
+    #[error("other work trees lie in its git directory")]
+    Neighbours,
+    /// A file can't be read.
+    #[error("{} can't be read", .0.display())]
+    Unreadable(PathBuf),
+    /// A format or extension.
+    #[error("its format or extension `{0}` is not known here")]
+    Format(String),
+    /// Objects that come when they are asked for.
+    #[error("it is a partial clone, which fetches objects while git works")]
+    Partial,
+    /// Refs in tables.
+    #[error("its refs are in the reftable format")]
+    Reftable,
+    /// A split or sparse index.
+    #[error("its index is split or sparse")]
+    Index,
+    /// Another tool's data.
+    #[error("`{0}` keeps data of its own in the git directory")]
+    Foreign(&'static str),
+    /// Too much.
+    #[error("it has more than {STORES_MAX} directories of objects, or {MODULES_MAX} submodules")]
+    TooMany,
+    /// A rule names a part of it.
+    #[error("a rule of yours names {}, which lies in the git directory or around it", .0.display())]
+    Rule(PathBuf),
+    /// No git outside.
+    #[error("there is no git outside to bring the work back with")]
+    NoGit,
+}
+
+impl Unfit {
+    /// What would help.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoGit => "install git, in a directory of PATH that isn't written inside",
+            Self::Rule(_) => "take the rule away, or say `--git-mode direct`",
+            Self::Bare
+            | Self::Neighbours
+            | Self::Unreadable(_)
+            | Self::Format(_)
+            | Self::Partial
+            | Self::Reftable
+            | Self::Index
+            | Self::Foreign(_)
+            | Self::TooMany => "work on a plain clone of the repository, or say `--git-mode direct`",
+        }
+    }
+}
+
+impl Layout {
+    /// Looks at the project's repository; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn look(project: &Project) -> Result<Option<Self>, Unfit> {
+        let Some(git) = &project.git else {
+            return Ok(None);
+        };
+        if git.kind == GitKind::Bare {
+            return Err(Unfit::Bare);
+        }
+        if !project.neighbours.is_empty() {
+            return Err(Unfit::Neighbours);
+        }
+        let work = git.git_dir.strip_prefix(&git.common_dir);
+        let work = work
+            .map_err(|_| Unfit::Unreadable(git.git_dir.clone()))?
+            .to_owned();
+        let mut parts = vec![part(&git.common_dir, PathBuf::new())?];
+        check_index(&git.git_dir)?;
+        modules(&git.common_dir, Path::new(""), &mut parts, 0)?;
+        Ok(Some(Self {
+            host: git.common_dir.clone(),
+            work,
+            parts,
+        }))
+    }
+
+    /// Where it is shown.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        &self.host
+    }
+
+    /// The directories of objects, each once: where it is on the host, and where it is seen inside.
+    #[must_use]
+    pub fn stores(&self) -> Vec<(PathBuf, PathBuf)> {
+        let mut stores: Vec<(PathBuf, PathBuf)> = Vec::new();
+        for store in self.parts.iter().flat_map(|part| &part.stores) {
+            if !stores.iter().any(|(known, _)| known == store) {
+                let at = PathBuf::from(format!("/.aca/objects/{}", stores.len()));
+                stores.push((store.clone(), at));
+            }
+        }
+        stores
+    }
+
+    /// A git directory on the host.
+    pub(super) fn host_of(&self, part: &Part) -> PathBuf {
+        self.host.join(&part.below)
+    }
+
+    /// Where the files of the work tree are: those of a submodule's lie in its git directory.
+    pub(super) fn work_of(&self, part: &Part) -> PathBuf {
+        if part.below.as_os_str().is_empty() {
+            self.work.clone()
+        } else {
+            part.below.clone()
+        }
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn part(host: &Path, below: PathBuf) -> Result<Part, Unfit> {
+    let unreadable = |path: PathBuf| move |_| Unfit::Unreadable(path);
+    let config = host.join("config");
+    let text = read_file(CWD, config.clone(), CONFIG_BYTES_MAX).map_err(unreadable(config))?;
+    let settings = settings(&text);
+    let sha256 = check_format(&settings)?;
+    if is_there(&host.join("reftable")) {
+        return Err(Unfit::Reftable);
+    }
+    if let Some(foreign) = FOREIGN.iter().find(|name| is_there(&host.join(name))) {
+        return Err(Unfit::Foreign(foreign));
+    }
+    let head = host.join("HEAD");
+    if !head.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(Unfit::Unreadable(head));
+    }
+    check_index(host)?;
+    let objects = host.join("objects");
+    let mut stores = Vec::new();
+    store(
+        &real(&objects).map_err(|_| Unfit::Unreadable(objects))?,
+        &mut stores,
+        0,
+    )?;
+    Ok(Part {
+        below,
+        stores,
+        sha256,
+    })
+}
+
+fn check_format(settings: &[Setting]) -> Result<bool, Unfit> {
+    let version = last(settings, "core", "repositoryformatversion").unwrap_or_else(|| b"0".to_vec());
+    if version != b"0" && version != b"1" {
+        return Err(Unfit::Format(String::from_utf8_lossy(&version).into_owned()));
+    }
+    let mut sha256 = false;
+    for setting in settings {
+        match (
+            setting.section.as_slice(),
+            setting.key.as_slice(),
+            setting.value.as_slice(),
+        ) {
+            (b"extensions", b"objectformat", b"sha256") => sha256 = true,
+            (b"extensions", b"objectformat", b"sha1")
+            | (b"extensions", b"refstorage", b"files")
+            | (b"extensions", b"noop" | b"worktreeconfig" | b"relativeworktrees" | b"preciousobjects", _) => {
+            }
+            (b"extensions", b"refstorage", _) => return Err(Unfit::Reftable),
+            (b"extensions", b"partialclone", _) | (b"remote", b"promisor", _) => return Err(Unfit::Partial),
+            (b"extensions", key, _) => {
+                return Err(Unfit::Format(String::from_utf8_lossy(key).into_owned()));
+            }
+            (b"index", b"sparse", b"true") | (b"core", b"splitindex", b"true") => return Err(Unfit::Index),
+            _ => {}
+        }
+    }
+    Ok(sha256)
+}
+
+/// A split index has another file beside it.
+fn check_index(git_dir: &Path) -> Result<(), Unfit> {
+    let names = std::fs::read_dir(git_dir).map_err(|_| Unfit::Unreadable(git_dir.to_owned()))?;
+    let split = |entry: std::fs::DirEntry| entry.file_name().as_bytes().starts_with(b"sharedindex.");
+    if names.filter_map(Result::ok).any(split) {
+        return Err(Unfit::Index);
+    }
+    Ok(())
+}
+
+/// A directory of objects, and those that it borrows from (gitrepository-layout(5), `objects/info/alternates`).
+fn store(directory: &Path, stores: &mut Vec<PathBuf>, depth: usize) -> Result<(), Unfit> {
+    if stores.iter().any(|known| known == directory) || depth > ALTERNATE_DEPTH {
+        return Ok(());
+    }
+    if stores.len() >= STORES_MAX {
+        return Err(Unfit::TooMany);
+    }
+    stores.push(directory.to_owned());
+    let file = directory.join("info/alternates");
+    if !is_there(&file) {
+        return Ok(());
+    }
+    let text = read_file(CWD, file.clone(), CONFIG_BYTES_MAX).map_err(|_| Unfit::Unreadable(file))?;
+    for line in text.split(|byte| *byte == b'\n') {
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        // One that isn't there is passed over by git as well.
+        if let Ok(path) = real(&directory.join(OsStr::from_bytes(line))) {
+            store(&path, stores, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Git directories of submodules; their names may have slashes.
+fn modules(host: &Path, below: &Path, parts: &mut Vec<Part>, depth: usize) -> Result<(), Unfit> {
+    let directory = below.join("modules");
+    inner_modules(host, &directory, parts, depth)
+}
+
+fn inner_modules(host: &Path, directory: &Path, parts: &mut Vec<Part>, depth: usize) -> Result<(), Unfit> {
+    let Ok(names) = std::fs::read_dir(host.join(directory)) else {
+        return Ok(());
+    };
+    if depth > 8 {
+        return Err(Unfit::TooMany);
+    }
+    for entry in names {
+        let entry = entry.map_err(|_| Unfit::Unreadable(host.join(directory)))?;
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let below = directory.join(entry.file_name());
+        if !is_there(&host.join(&below).join("HEAD")) {
+            inner_modules(host, &below, parts, depth + 1)?;
+            continue;
+        }
+        if parts.len() > MODULES_MAX {
+            return Err(Unfit::TooMany);
+        }
+        parts.push(part(&host.join(&below), below.clone())?);
+        modules(host, &below, parts, depth + 1)?;
+    }
+    Ok(())
+}

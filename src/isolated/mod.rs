@@ -1,0 +1,28 @@
+//! The private git directory (`git.mode = "isolated"`): what a run works on in place of the host's, and how that comes
+//! back.
+//!
+//! [`layout`] looks whether one can stand for the project's repository, [`make`] makes it in aca's own state, the plan
+//! shows it at the place of the host's, whose objects it borrows read-only. So git inside can do all that it does outside,
+//! and nothing that is written there is ever run or obeyed by git outside. While the run goes on, and a last time at its
+//! end, [`import`] brings branches, tags, `HEAD`, the index, the stash, and new remotes back: each read strictly ([`read`],
+//! [`crate::git::index`]), objects by a confined process of our own ([`export`]) and a pack that git outside checks as it
+//! checks a server's ([`fetch`], [`host`]), refs only forward from what the user has ([`decide`]).
+
+mod apply;
+mod decide;
+pub(crate) mod export;
+mod fetch;
+mod host;
+mod import;
+mod kept;
+mod layout;
+mod make;
+mod place;
+mod read;
+mod staged;
+
+pub use host::HostGit;
+pub use import::{Import, News, Progress};
+pub use layout::{Layout, Unfit};
+pub use place::Place;
+pub(crate) use read::ref_directories;

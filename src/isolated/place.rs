@@ -1,0 +1,263 @@
+//! Where a session's private git directory is kept, and what is known of it: enough to bring its work back after this
+//! process was killed.
+
+use super::decide::Handled;
+use super::host::HostGit;
+use super::layout::Layout;
+use super::make::{make, refs_file};
+use crate::facts::{Ambient, Project};
+use crate::git::object_id::ObjectId;
+use crate::git::ref_files::Head;
+use crate::git::ref_name::RefName;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The private git directory, in the session's place.
+const GIT: &str = "git";
+const ABOUT: &str = "about.json";
+const STATE: &str = "state.json";
+const LOCK: &str = "lock";
+/// How long making one may take.
+const YOUNG: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What doesn't change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    /// The project.
+    #[serde(with = "crate::policy::path_text")]
+    pub(super) project: PathBuf,
+    pub(super) layout: Layout,
+}
+
+/// What was done so far, for each part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) handled: BTreeMap<RefName, Handled>,
+    /// The host's `HEAD`, as the session saw or set it last.
+    pub(super) head: Option<HeadText>,
+    /// The host's stash, as the session saw or set it last; the oldest first.
+    pub(super) stash: Vec<ObjectId>,
+    /// What of it the session brought.
+    pub(super) stash_own: BTreeSet<ObjectId>,
+}
+
+/// `HEAD`, in a form that is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum HeadText {
+    Branch(RefName),
+    Detached(ObjectId),
+}
+
+impl From<Head> for HeadText {
+    fn from(head: Head) -> Self {
+        match head {
+            Head::Branch(name) => Self::Branch(name),
+            Head::Detached(id) => Self::Detached(id),
+        }
+    }
+}
+
+/// The place of one session.
+#[derive(Debug)]
+pub struct Place {
+    directory: PathBuf,
+    session: String,
+    pub(super) about: About,
+    /// Held for as long as the session lives: a place whose lock nobody holds was left over.
+    _lock: OwnedFd,
+}
+
+impl Place {
+    /// Makes the private git directory of a session in `places`, a directory of aca's own.
+    ///
+    /// # Errors
+    /// Of the file system; nothing is left then.
+    pub fn make(places: &Path, session: &str, project: &Path, layout: &Layout) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(places)?;
+        let directory = places.join(session);
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        let made = Self::fill(&directory, session, project, layout);
+        if made.is_err() {
+            fs::remove_dir_all(&directory).ok();
+        }
+        made
+    }
+
+    fn fill(directory: &Path, session: &str, project: &Path, layout: &Layout) -> io::Result<Self> {
+        let lock = lock(directory)?.ok_or(io::ErrorKind::ResourceBusy)?;
+        let about = About {
+            project: project.to_owned(),
+            layout: layout.clone(),
+        };
+        let refs = make(layout, &directory.join(GIT))?;
+        for (index, (text, part)) in refs.iter().zip(&layout.parts).enumerate() {
+            fs::write(refs_file(directory, index), text)?;
+            let (host, work) = (layout.host_of(part), layout.host.join(layout.work_of(part)));
+            copy_if_there(&work.join("index"), &index_file(directory, index))?;
+            let inside = directory.join(GIT).join(&part.below).join("config");
+            fs::copy(inside, config_file(directory, index))?;
+            copy_if_there(&host.join("logs/refs/stash"), &stash_file(directory, index))?;
+            copy_if_there(&work.join("HEAD"), &head_file(directory, index))?;
+        }
+        // The last: a place without it was never begun.
+        fs::write(directory.join(ABOUT), serde_json::to_vec(&about)?)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            session: session.to_owned(),
+            about,
+            _lock: lock,
+        })
+    }
+
+    /// Those in `places` that a session left over which didn't come to its end, of one project or of all. One that was
+    /// never begun is removed.
+    #[must_use]
+    pub fn left_over(places: &Path, project: Option<&Project>) -> Vec<Self> {
+        let Ok(names) = fs::read_dir(places) else {
+            return Vec::new();
+        };
+        let mut found: Vec<Self> = names
+            .filter_map(|entry| {
+                let (path, name) = (entry.as_ref().ok()?.path(), entry.ok()?.file_name());
+                let session = name.into_string().ok()?;
+                let held = lock(&path).ok()??;
+                let Ok(text) = fs::read(path.join(ABOUT)) else {
+                    // It may be made at this moment.
+                    let age = path
+                        .metadata()
+                        .ok()?
+                        .modified()
+                        .ok()?
+                        .elapsed()
+                        .unwrap_or_default();
+                    if age > YOUNG {
+                        fs::remove_dir_all(&path).ok();
+                    }
+                    return None;
+                };
+                let about: About = serde_json::from_slice(&text).ok()?;
+                let wanted = project.is_none_or(|project| project.root == about.project);
+                wanted.then_some(Self {
+                    directory: path,
+                    session,
+                    about,
+                    _lock: held,
+                })
+            })
+            .collect();
+        found.sort_unstable_by(|one, other| one.session.cmp(&other.session));
+        found
+    }
+
+    /// The private git directory.
+    #[must_use]
+    pub fn git(&self) -> PathBuf {
+        self.directory.join(GIT)
+    }
+
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The project.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.about.project
+    }
+
+    pub(super) fn refs(&self, part: usize) -> io::Result<Vec<u8>> {
+        fs::read(refs_file(&self.directory, part))
+    }
+
+    pub(super) fn config(&self, part: usize) -> io::Result<Vec<u8>> {
+        fs::read(config_file(&self.directory, part))
+    }
+
+    /// A file of the host's as the session saw or wrote it last; empty where there was none.
+    pub(super) fn index(&self, part: usize) -> Vec<u8> {
+        fs::read(index_file(&self.directory, part)).unwrap_or_default()
+    }
+
+    pub(super) fn set_index(&self, part: usize, content: &[u8]) -> io::Result<()> {
+        fs::write(index_file(&self.directory, part), content)
+    }
+
+    pub(super) fn stash(&self, part: usize) -> Vec<u8> {
+        fs::read(stash_file(&self.directory, part)).unwrap_or_default()
+    }
+
+    pub(super) fn head(&self, part: usize) -> Vec<u8> {
+        fs::read(head_file(&self.directory, part)).unwrap_or_default()
+    }
+
+    /// What was done so far; `None` where nothing was.
+    pub(super) fn state(&self) -> Option<Vec<State>> {
+        serde_json::from_slice(&fs::read(self.directory.join(STATE)).ok()?).ok()
+    }
+
+    pub(super) fn keep(&self, state: &[&State]) -> io::Result<()> {
+        let beside = self.directory.join("state.new");
+        fs::write(&beside, serde_json::to_vec(state)?)?;
+        fs::rename(beside, self.directory.join(STATE))
+    }
+
+    /// Removes it.
+    pub(super) fn remove(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.directory)
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Git outside, for a session that is over: nothing inside is writable any more but what was.
+    #[must_use]
+    pub fn git_outside(&self, ambient: &Ambient) -> Option<HostGit> {
+        HostGit::find(ambient, std::slice::from_ref(&self.about.project))
+    }
+}
+
+fn index_file(directory: &Path, part: usize) -> PathBuf {
+    directory.join(format!("index-{part}"))
+}
+
+fn config_file(directory: &Path, part: usize) -> PathBuf {
+    directory.join(format!("config-{part}"))
+}
+
+fn stash_file(directory: &Path, part: usize) -> PathBuf {
+    directory.join(format!("stash-{part}"))
+}
+
+fn head_file(directory: &Path, part: usize) -> PathBuf {
+    directory.join(format!("head-{part}"))
+}
+
+fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::copy(from, to) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the lock of a place; `None` where somebody holds it.
+fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory.join(LOCK), flags, Mode::RUSR | Mode::WUSR)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
