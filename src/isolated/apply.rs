@@ -123,6 +123,19 @@ impl Work<'_> {
         }
     }
 
+    /// What the session made goes where it is gone inside.
+    pub(super) fn delete(&mut self, name: &RefName, id: ObjectId, handled: &mut BTreeMap<RefName, Handled>) {
+        let line = format!("delete {name} {id}\n");
+        let done = self.call(&["update-ref", "--stdin"], &[], Input::Bytes(line.as_bytes()));
+        match done {
+            Ok(_) => {
+                self.told_brought(name.as_str(), "gone again");
+                handled.remove(name);
+            }
+            Err(error) => self.tell(not_brought(&(self.named)(name.as_str()), error)),
+        }
+    }
+
     fn update(&self, moves: &[(RefName, ObjectId, Option<ObjectId>)]) -> Result<(), String> {
         let lines: String = moves
             .iter()

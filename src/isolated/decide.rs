@@ -19,6 +19,13 @@ pub(super) struct Handled {
     pub(super) host: Option<ObjectId>,
 }
 
+impl Handled {
+    /// The value of a ref of the session's own, if it has not been touched outside: that one may go again.
+    pub(super) fn own(&self, host: Option<ObjectId>) -> Option<ObjectId> {
+        host.filter(|_| self.base.is_none() && self.host == host)
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {

@@ -216,6 +216,13 @@ impl Import {
                 steps.push((name.clone(), *id, step));
             }
         }
+        let gone: Vec<(RefName, ObjectId)> = one
+            .state
+            .handled
+            .iter()
+            .filter(|(name, _)| !refs.contains_key(name))
+            .filter_map(|(name, handled)| Some((name.clone(), handled.own(host_refs.get(name).copied())?)))
+            .collect();
         let new_stash: Vec<&LogEntry> = stash
             .iter()
             .flatten()
@@ -264,6 +271,9 @@ impl Import {
                     "objects that it leads to aren't there, or aren't what their names say",
                 );
             }
+        }
+        for (name, id) in gone {
+            work.delete(&name, id, &mut one.state.handled);
         }
         let count = whole_steps.len();
         let stash_from =

@@ -173,7 +173,27 @@ fn only_what_the_session_brought_is_rewritten() {
         git(&world, &["log", "-1", "--format=%s", "--glob=refs/aca"]),
         "rewritten"
     );
-    // Nor taken away.
+    // What a session made it may take away again, and nothing else.
+    let child = start(
+        &world,
+        "git tag brief; git branch brief; wait_for made; git tag -d brief; git branch -D brief; wait_for gone",
+    );
+    let tags = || {
+        git(
+            &world,
+            &[
+                "for-each-ref",
+                "--format=%(refname)",
+                "refs/tags",
+                "refs/heads/brief",
+            ],
+        )
+    };
+    until(|| (tags().lines().count() == 2).then_some(()));
+    go_on(&world, "made");
+    until(|| tags().is_empty().then_some(()));
+    go_on(&world, "gone");
+    finish(child).ok();
     isolated(&world, "git branch -D own; git tag t; git stash list").ok();
     assert_eq!(git(&world, &["log", "-1", "--format=%s", "own"]), "w");
 }

@@ -7,6 +7,7 @@
 )]
 
 mod check;
+mod fidelity;
 mod forge;
 mod https;
 mod isolated;
