@@ -24,6 +24,7 @@ use super::ref_files;
 use super::ssh_words::{parse, quote};
 use super::tree::{TreeEntry, entries};
 use sha1::{Digest, Sha1};
+use std::sync::OnceLock;
 
 pub fn index(bytes: &[u8]) {
     for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
@@ -207,7 +208,8 @@ pub fn check(bytes: &[u8]) {
     whole.extend_from_slice(&Sha1::digest(bytes));
     let length = u64::try_from(whole.len()).unwrap();
     let mut question = question(limits, spend);
-    let scanner = Scanner::new().unwrap();
+    static SCANNER: OnceLock<Scanner> = OnceLock::new();
+    let scanner = SCANNER.get_or_init(|| Scanner::new().unwrap());
     // The tips are commits of it, where it has some.
     let mut commits = Vec::new();
     let mut reader = PackReader::new(ObjectFormat::Sha1, limits);
@@ -233,12 +235,7 @@ pub fn check(bytes: &[u8]) {
         asked.new = asked.new.map(|_| id);
     }
     let mut nothing = |_: &ObjectId| None;
-    let answer = look(
-        &question,
-        Some((whole.as_slice(), length)),
-        &mut nothing,
-        &scanner,
-    );
+    let answer = look(&question, Some((whole.as_slice(), length)), &mut nothing, scanner);
     // What is said is understood.
     let said = postcard::to_stdvec(&answer).unwrap();
     let heard = read_answer(&said, &question).unwrap();

@@ -1,6 +1,5 @@
 //! What `fuzz/` feeds: a repository's object, a pack and its index of any bytes.
 #![expect(
-    missing_docs,
     clippy::missing_panics_doc,
     clippy::unwrap_used,
     reason = "there for the fuzzer alone"
