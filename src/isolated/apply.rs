@@ -206,6 +206,11 @@ impl Work<'_> {
             ));
             return;
         }
+        if !whole {
+            let why = "what is checked out inside isn't outside under that name";
+            self.tell(not_brought(&(self.named)("HEAD"), why));
+            return;
+        }
         let shown = |head: &Head| match head {
             Head::Branch(name) => name.short().to_owned(),
             Head::Detached(id) => id.to_string(),
@@ -219,7 +224,7 @@ impl Work<'_> {
                 &[],
                 Input::Nothing,
             ),
-            Head::Detached(id) if whole => {
+            Head::Detached(id) => {
                 let id = id.to_string();
                 self.call_in(
                     self.host_work,
@@ -228,7 +233,6 @@ impl Work<'_> {
                     Input::Nothing,
                 )
             }
-            Head::Detached(_) => Err("objects that it leads to aren't there".into()),
         };
         match done {
             Ok(_) => {

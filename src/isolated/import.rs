@@ -66,7 +66,6 @@ pub struct Import {
     git: HostGit,
     root: OwnedFd,
     parts: Vec<PartState>,
-    told: BTreeSet<News>,
     /// Something is in the private directory alone.
     kept: bool,
 }
@@ -111,7 +110,6 @@ impl Import {
             git,
             root,
             parts,
-            told: BTreeSet::new(),
             kept: false,
         })
     }
@@ -122,11 +120,19 @@ impl Import {
         (self.place.git(), self.place.about.layout.work.clone())
     }
 
-    /// Brings back what has changed. `last` is when nothing inside is alive any more: then nothing is waited for.
+    /// Brings back what has changed. `last` is when nothing inside is alive any more: then nothing is waited for. What
+    /// doesn't come back may come the next time; it is said anew each time.
     pub fn bring(&mut self, last: bool) -> (Progress, Vec<News>) {
         let mut news = Vec::new();
         let mut progress = Progress::Settled;
         self.kept = false;
+        if last {
+            // All that doesn't come back is told now.
+            for part in &mut self.parts {
+                part.index_done = None;
+                part.config_done = None;
+            }
+        }
         for index in 0..self.parts.len() {
             if self.part(index, last, &mut news) == Some(Progress::Again) {
                 progress = Progress::Again;
@@ -139,7 +145,6 @@ impl Import {
         if last {
             self.look_for_more(&mut news);
         }
-        news.retain(|one| self.told.insert(one.clone()));
         (progress, news)
     }
 
@@ -297,7 +302,12 @@ impl Import {
             }
         } else {
             let detached_is_whole = is_whole(with_commits.saturating_sub(1));
-            work.head(head.as_ref(), &host, detached_is_whole, &mut one.state.head);
+            let is_same = match &head {
+                Some(Head::Branch(name)) => host.refs()?.get(name) == refs.get(name),
+                Some(Head::Detached(_)) => detached_is_whole,
+                None => false,
+            };
+            work.head(head.as_ref(), &host, is_same, &mut one.state.head);
             if let Some(stash) = &stash {
                 work.stash(stash, &new_stash, &host, &mut one.state);
             }

@@ -170,14 +170,19 @@ impl Keeper {
             if waits.is_some() && (due || !changed) {
                 // Directories first: what appears in a new one while it is looked at is seen.
                 self.watch();
-                waits = match self.bring(false) {
+                let (progress, news) = self.import.bring(false);
+                self.tell(news, false);
+                waits = match progress {
                     Progress::Settled => None,
                     Progress::Again => Some((Instant::now() + LATEST, PATIENCE)),
                 };
             }
         }
-        for _ in 0..LAST_TRIES {
-            if self.bring(true) == Progress::Settled {
+        for left in (0..LAST_TRIES).rev() {
+            let (progress, news) = self.import.bring(true);
+            let done = progress == Progress::Settled || left == 0;
+            self.tell(news, done);
+            if done {
                 break;
             }
             poll(&mut [], Timespec::try_from(PATIENCE).ok().as_ref()).ok();
@@ -186,13 +191,14 @@ impl Keeper {
         self.brought
     }
 
-    fn bring(&mut self, last: bool) -> Progress {
-        let (progress, news) = self.import.bring(last);
+    /// What didn't come back may come yet: that is said at the end.
+    fn tell(&mut self, news: Vec<News>, done: bool) {
         for one in news {
-            self.brought.add(&one);
-            self.events.emit(event(one));
+            if done || !matches!(one, News::NotBrought { .. }) {
+                self.brought.add(&one);
+                self.events.emit(event(one));
+            }
         }
-        progress
     }
 
     fn watch(&self) {
