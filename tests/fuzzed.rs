@@ -125,7 +125,12 @@ const OTHERS: &[(&str, &str)] = &[
         "src/proxy/git_ssh/carry.rs",
         "passes to git/frame.rs and git/fetch.rs",
     ),
+    ("src/proxy/git_push/streams.rs", "passes to git/packet.rs"),
     ("src/proxy/git_ssh/mod.rs", "passes to git/frame.rs"),
+    (
+        "src/proxy/git_ssh/push.rs",
+        "passes to git/frame.rs, and to proxy/git_push",
+    ),
     ("src/broker/mod.rs", "passes to broker/helper.rs"),
     ("src/broker/program.rs", "writes"),
     (

@@ -51,6 +51,8 @@ pub enum Command {
     Agents(AgentsArgs),
     /// Explain one decision: of a path, a host, a command, or an event of a session
     Why(Box<WhyArgs>),
+    /// Explain what would become of a ref that git inside pushes
+    WhyPush(Box<super::why::push::WhyPushArgs>),
     /// Print what is configured, each value with its source; check a file; print the schema
     Config(ConfigArgs),
     /// Trust what a project's `.aca.toml` says, after a look at it
@@ -679,7 +681,8 @@ impl Command {
             | Self::Check(_)
             | Self::Ports(_)
             | Self::Selftest(_)
-            | Self::Why(_) => {
+            | Self::Why(_)
+            | Self::WhyPush(_) => {
                 return Ok(());
             }
         };

@@ -106,5 +106,6 @@ pub fn main(argv: Vec<OsString>, stage: Option<Result<Stage, LaunchError>>) -> R
         Command::Config(args) => config::execute(&args),
         Command::Trust(args) => trust::execute(&args),
         Command::Why(args) => why::execute(&args),
+        Command::WhyPush(args) => why::push::execute(&args),
     }
 }

@@ -7,13 +7,13 @@ use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::broker::{Broker, Sources};
 use crate::exit_gate::snapshot::{Kept, Snapshot, Store};
-use crate::facts::{Refusal, credential_tools, ssh_client};
+use crate::facts::{self, Refusal, credential_tools, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
 use crate::plan::{Entry, Plan};
 use crate::policy::PublishRule;
-use crate::proxy::{Listening, Live, Ssh, Upstream};
+use crate::proxy::{History, Listening, Live, ObjectStores, Ssh, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, Interception, TrustChange};
@@ -81,6 +81,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         }
         None => None,
     };
+    let objects = objects(&prepared, session.as_str());
     let watched = prepared
         .looked
         .watched(&prepared.plan, &prepared.policy, prepared.hidden);
@@ -104,6 +105,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         interception,
         ssh,
         broker,
+        objects,
         events: log.clone(),
         session: &session,
         control: prepared.places.control(),
@@ -172,6 +174,10 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
         .map(|client| Ssh {
             program: client.program,
             environment: client.environment,
+            history: client.git.map(|git| History {
+                git,
+                directory: prepared.places.history(),
+            }),
         })
         .map_err(|error| error.to_string())
 }
@@ -220,6 +226,28 @@ fn broker(prepared: &Prepared) -> Arc<Broker> {
         environment: prepared.ambient.environment.clone(),
         home: prepared.ambient.home.clone(),
     }))
+}
+
+/// What pushes of the project's repository build on: its objects, those that it borrows, and where the run works on a git
+/// directory of its own that one's.
+fn objects(prepared: &Prepared, session: &str) -> ObjectStores {
+    let layout = prepared.looked.project.git.as_ref();
+    let Some(layout) = layout.filter(|_| prepared.policy.git.is_on()) else {
+        return ObjectStores::default();
+    };
+    let mut repositories = vec![layout.common_dir.clone()];
+    if layout.git_dir != layout.common_dir {
+        repositories.push(layout.git_dir.clone());
+    }
+    let mut borrowed = facts::alternates(layout);
+    if let Some((apart, _)) = &prepared.isolated {
+        repositories.push(prepared.places.private_git().join(session).join("git"));
+        borrowed.extend(apart.stores().into_iter().map(|(host, _)| host));
+    }
+    ObjectStores::open(
+        repositories.iter().map(PathBuf::as_path),
+        borrowed.iter().map(PathBuf::as_path),
+    )
 }
 
 /// How many changed files are named in the line, and how many characters of each.

@@ -31,7 +31,8 @@ fn run(words: &[&str]) -> RunArgs {
             | Command::Ports(_)
             | Command::Selftest(_)
             | Command::Trust(_)
-            | Command::Why(_)) => {
+            | Command::Why(_)
+            | Command::WhyPush(_)) => {
                 panic!("{other:?}")
             }
         },
@@ -101,7 +102,8 @@ fn what_why_is_asked_about() {
             | Command::Sessions(_)
             | Command::Check(_)
             | Command::Ports(_)
-            | Command::Selftest(_)) => panic!("{other:?}"),
+            | Command::Selftest(_)
+            | Command::WhyPush(_)) => panic!("{other:?}"),
         },
         Parsed::Text(text) => panic!("{text}"),
     };

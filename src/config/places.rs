@@ -60,6 +60,12 @@ impl Places {
         self.state.join("aca/control")
     }
 
+    /// Where history is loaded to that a push needs; gone once it was judged.
+    #[must_use]
+    pub fn history(&self) -> PathBuf {
+        self.state.join("aca/history")
+    }
+
     /// What is locked while agents' state is merged: beside the sessions, which are there by then.
     #[must_use]
     pub fn state_lock(&self) -> PathBuf {

@@ -158,6 +158,9 @@ pub(super) fn neighbours(common_dir: &Path, root: &Path) -> Vec<PathBuf> {
 
 /// Largest file of a ref that is read, in bytes.
 const REF_BYTES_MAX: usize = 4096;
+/// Largest list of alternates, in bytes, and most that are taken of it.
+const ALTERNATES_BYTES_MAX: usize = 64 << 10;
+const ALTERNATES_MAX: usize = 16;
 /// Most remotes that are read.
 const REMOTES_MAX: usize = 64;
 
@@ -228,6 +231,21 @@ pub fn rewritten_urls(urls: &[String], home: &Path) -> Vec<String> {
     urls.iter()
         .flat_map(|url| [one(url, false), one(url, true)])
         .flatten()
+        .collect()
+}
+
+/// Directories of objects that a repository borrows from (gitrepository-layout(5), `objects/info/alternates`), as it is now:
+/// those that it names itself.
+#[must_use]
+pub fn alternates(layout: &GitLayout) -> Vec<PathBuf> {
+    let objects = layout.common_dir.join("objects");
+    let Ok(text) = read_file(CWD, objects.join("info/alternates"), ALTERNATES_BYTES_MAX) else {
+        return Vec::new();
+    };
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
+        .take(ALTERNATES_MAX)
+        .filter_map(|line| real(&objects.join(OsStr::from_bytes(line))).ok())
         .collect()
 }
 

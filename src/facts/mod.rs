@@ -35,7 +35,7 @@ pub use foresee::Foreseen;
 pub use found::{
     DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
 };
-pub use git::{GitError, GitKind, GitLayout, default_branches, remote_urls, rewritten_urls};
+pub use git::{GitError, GitKind, GitLayout, alternates, default_branches, remote_urls, rewritten_urls};
 pub use identity::GitIdentity;
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};

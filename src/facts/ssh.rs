@@ -17,6 +17,8 @@ pub struct SshClient {
     pub program: PathBuf,
     /// All of its variables.
     pub environment: Vec<(OsString, OsString)>,
+    /// Git beside it, or elsewhere on the path: by the same rules.
+    pub git: Option<PathBuf>,
 }
 
 /// Why no ssh is started.
@@ -85,7 +87,13 @@ pub fn ssh_client(ambient: &Ambient, open: &[PathBuf]) -> Result<SshClient, SshC
         if let Ok(path) = std::env::join_paths(&directories) {
             environment.push(("PATH".into(), path));
         }
-        return Ok(SshClient { program, environment });
+        let git = directories.iter().map(|directory| directory.join("git"));
+        let git = git.filter(|path| is_program(path) && !is_open(path));
+        return Ok(SshClient {
+            program,
+            environment,
+            git: git.filter_map(|path| real(&path).ok()).next(),
+        });
     }
     Err(refused.map_or(SshClientError::None, SshClientError::Open))
 }

@@ -39,6 +39,7 @@
 //! | what git starts for ssh ([`git_ssh`]): its first frame, and the time for it; programs of ssh at once; silence | 16 KiB, 10 s; 8; 4 h | refused; wait; cut | `git::frame::tests`, `tests/git/ssh.rs` |
 //! | a request of git's over https ([`intercept`]) for a pack; redirections that are followed; attempts with a credential | 16 MiB; 3; 2 | refused | `tests/git/https.rs` |
 //! | a program that is asked for a credential ([`crate::broker`]): time, what it prints | 10 s, 64 KiB | killed; none | `broker::tests` |
+//! | packs that are held ([`git_push`]); what is read of a refused one; a server's report, and its words to people; loading history | 4 of `max_pack` each; 8 GiB, 20 s of silence; 2 MiB, 1 MiB; 90 s | wait; closed; refused, left out; refused | `git_push`' tests, `tests/git/pushes.rs` |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
@@ -56,6 +57,7 @@ mod first_bytes;
 pub mod fuzz;
 mod gate;
 pub mod git_check;
+mod git_push;
 mod git_ssh;
 mod guard;
 mod host_port;
@@ -87,7 +89,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
-pub use git_ssh::Ssh;
+pub use git_push::ObjectStores;
+pub use git_ssh::{History, Ssh};
 pub use intercept::{AuthorityError, Interceptor, java_store};
 pub use live::{AnswerError, ChangeError, Live, Locked};
 pub use programs::Program;
@@ -146,6 +149,7 @@ pub struct Proxy {
     own: OnceLock<Weak<Self>>,
     ssh: Result<Ssh, String>,
     ssh_places: tokio::sync::Semaphore,
+    pushes: git_push::Pushes,
 }
 
 impl Proxy {
@@ -171,6 +175,7 @@ impl Proxy {
             own: OnceLock::new(),
             ssh: Err("git over ssh is off".into()),
             ssh_places: tokio::sync::Semaphore::new(git_ssh::PROGRAMS_MAX),
+            pushes: git_push::Pushes::default(),
         }
     }
 
@@ -204,6 +209,15 @@ impl Proxy {
     #[must_use]
     pub fn with_ssh(self, ssh: Result<Ssh, String>) -> Self {
         Self { ssh, ..self }
+    }
+
+    /// With where the objects of the project's repositories are: what is pushed builds on those.
+    #[must_use]
+    pub fn with_objects(self, stores: ObjectStores) -> Self {
+        Self {
+            pushes: self.pushes.with_stores(stores),
+            ..self
+        }
     }
 
     /// Serves the sockets, and changes which ports lead over the wall as it is `asked` to, until `stop` is done. Connections

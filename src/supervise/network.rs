@@ -9,7 +9,9 @@ use super::sockets::FirstProcess;
 use crate::broker::Broker;
 use crate::launch::Channel;
 use crate::launch::protocol::Role;
-use crate::proxy::{Captured, Interceptor, Listening, Live, PortsAsked, Proxy, Sockets, Ssh, Upstream};
+use crate::proxy::{
+    Captured, Interceptor, Listening, Live, ObjectStores, PortsAsked, Proxy, Sockets, Ssh, Upstream,
+};
 use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -34,6 +36,8 @@ pub(super) struct Network {
     ssh: Option<Result<Ssh, String>>,
     /// What finds credentials for git over https.
     broker: Arc<Broker>,
+    /// What pushes build on.
+    objects: ObjectStores,
     own: Arc<OwnSockets>,
     ports: Arc<Ports>,
     idle: Option<Idle>,
@@ -126,6 +130,7 @@ impl Network {
             captured,
             ssh: Some(git.ssh),
             broker: git.broker,
+            objects: ObjectStores::default(),
             own,
             ports: Arc::new(ports),
             idle: Some(Idle {
@@ -138,6 +143,11 @@ impl Network {
             serving: None,
         };
         (network, offers)
+    }
+
+    /// With what pushes build on.
+    pub(super) fn with_objects(self, objects: ObjectStores) -> Self {
+        Self { objects, ..self }
     }
 
     /// The sockets inside that are aca's.
@@ -184,7 +194,8 @@ impl Source for Network {
         let mut proxy = Proxy::new(live, upstream, Arc::clone(&self.events))
             .with_programs(self.seen.take())
             .with_interceptor(self.interceptor.clone())
-            .with_broker(Arc::clone(&self.broker));
+            .with_broker(Arc::clone(&self.broker))
+            .with_objects(self.objects.clone());
         if let Some(ssh) = self.ssh.take() {
             proxy = proxy.with_ssh(ssh);
         }

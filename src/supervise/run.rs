@@ -25,7 +25,7 @@ use crate::launch::protocol::{Ending, StageError};
 use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
-use crate::proxy::{Listening, Live, OpenPort, Ssh, Upstream};
+use crate::proxy::{Listening, Live, ObjectStores, OpenPort, Ssh, Upstream};
 use sha2::{Digest, Sha256};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub struct Run<'a> {
     pub ssh: Result<Ssh, String>,
     /// What finds the user's credentials for git inside.
     pub broker: Arc<Broker>,
+    /// Where the objects are that a push of it builds on.
+    pub objects: ObjectStores,
     /// Takes the events.
     pub events: Arc<dyn Emit>,
     /// The session's id.
@@ -399,7 +401,7 @@ impl Run<'_> {
                 broker: Arc::clone(&self.broker),
             },
         );
-        (Some(network), listeners)
+        (Some(network.with_objects(self.objects.clone())), listeners)
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.

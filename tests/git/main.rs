@@ -13,6 +13,8 @@ mod https;
 mod isolated;
 mod isolated_hostile;
 mod packs;
+mod push_ssh;
+mod pushes;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

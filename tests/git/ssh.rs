@@ -140,7 +140,7 @@ fn rules_of_the_user_add_up_a_no_wins_and_a_project_only_narrows() {
     assert!(ran.code != 0 && yard.asked().len() == 1, "{ran:?}");
     let wrong = world.file(
         world.home.join("wrong.toml"),
-        "[[git.repository]]\nurl = ['https://a.test/x']\n",
+        "[[git.repository]]\nurl = ['ftp://a.test/x']\n",
     );
     let ran = aca(world, &["config", "check", wrong.to_str().unwrap()]);
     assert!(
@@ -217,25 +217,25 @@ fn p05_every_version_of_the_protocol_and_p59_none_but_those() {
 fn p40_a_push_is_refused_and_git_says_why() {
     let Some(yard) = Yard::new() else { return };
     for arguments in [
-        "origin HEAD:agent/x",
-        "--force origin HEAD:main",
-        "--mirror origin",
+        "git@forge:acme/lib HEAD:agent/x",
+        "--force git@forge:acme/lib HEAD:main",
+        "--mirror git@forge:acme/lib",
     ] {
         let ran = yard.run(
-            &[],
+            &["--git-fetch", "git@forge:acme/lib"],
             &format!("git -c user.name=a -c user.email=a@a.test commit -q --allow-empty -m x; git push -q {arguments}"),
         );
         refused(
             &yard,
             &ran,
-            "remote error: aca: git push of git@forge:acme/app is not allowed: repositories are read-only from inside",
+            "remote error: aca: git push of git@forge:acme/lib is not allowed: no rule",
         );
         assert_eq!(yard.requests()[0].0, "push");
     }
-    let why = aca(&yard.world, &["why", "git push git@forge:acme/app"]);
+    let why = aca(&yard.world, &["why", "git push git@forge:acme/lib"]);
     assert_eq!(why.code, 1, "{why:?}");
     let why = aca(&yard.world, &["why", "--session", "last"]);
-    assert!(why.out.contains("push git@forge:acme/app"), "{why:?}");
+    assert!(why.out.contains("push git@forge:acme/lib"), "{why:?}");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn p56_a_host_that_is_not_known_fails_readably() {
 }
 
 /// Ssh outside, by what it was started with.
-fn programs(yard: &Yard) -> Vec<i32> {
+pub(crate) fn programs(yard: &Yard) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {

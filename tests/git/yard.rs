@@ -162,6 +162,16 @@ impl Yard {
         ran
     }
 
+    /// Nothing that the server got has a byte of the key.
+    pub(crate) fn holds_no_key(&self) {
+        let mut search = self.world.command("grep");
+        search
+            .args(["-rqsF", "-e", &self.secret])
+            .arg(&self.repositories)
+            .arg(&self.log);
+        assert_eq!(search.status().unwrap().code(), Some(1), "the server got the key");
+    }
+
     /// What the server was asked for.
     pub(crate) fn asked(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.log).unwrap();

@@ -7,6 +7,7 @@ mod host;
 mod inside;
 mod miss;
 mod path;
+pub mod push;
 mod report;
 mod session;
 mod target;
@@ -50,9 +51,9 @@ fn answer(args: &WhyArgs) -> Result<Answer, Failure> {
         });
     };
     if let Some(asked) = git::asked(text) {
-        let (operation, repository) = asked?;
+        let asked = asked?;
         let question = Question::new(args, vec!["true".into()])?;
-        let mut answer = git::answer(&question, operation, repository);
+        let mut answer = git::answer(&question, asked);
         answer.asked = text.to_string_lossy().into_owned();
         return Ok(answer);
     }

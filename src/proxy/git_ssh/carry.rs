@@ -6,6 +6,7 @@ use super::child::{Child, Exit};
 use super::send;
 use crate::git::fetch::FetchFilter;
 use crate::git::frame::{self, HEADER, Kind};
+use crate::git::outcome::plain_progress;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,12 +48,12 @@ pub(super) async fn carry(stream: &mut TcpStream, mut child: Child, counts: &Cou
     until_idle(counts, Box::pin(work)).await?
 }
 
-fn gone() -> io::Error {
+pub(super) fn gone() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "git inside ended first")
 }
 
 /// Waits until the client has closed: it never does before it was told the end.
-async fn until_gone(there: &OwnedFd) -> io::Error {
+pub(super) async fn until_gone(there: &OwnedFd) -> io::Error {
     const NOW: Timespec = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -63,6 +64,14 @@ async fn until_gone(there: &OwnedFd) -> io::Error {
         if poll(&mut look, Some(&NOW)).is_ok_and(|ready| ready > 0) {
             return gone();
         }
+    }
+}
+
+/// The same for one that isn't carried yet.
+pub(super) async fn until_closed(stream: &TcpStream) -> io::Error {
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(there) => until_gone(&there).await,
+        Err(error) => error,
     }
 }
 
@@ -112,7 +121,7 @@ async fn from_ssh(
 ) -> io::Result<Ended> {
     let mut saying = Saying {
         filter: FetchFilter::default(),
-        told: 0,
+        errors: Errors::default(),
         out: Vec::new(),
     };
     let (mut first, mut second) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES / 8]);
@@ -169,8 +178,24 @@ enum Step {
 /// What was said so far.
 struct Saying {
     filter: FetchFilter,
-    told: usize,
+    errors: Errors,
     out: Vec<u8>,
+}
+
+/// What ssh says to people.
+#[derive(Debug, Default)]
+pub(super) struct Errors {
+    told: usize,
+}
+
+impl Errors {
+    /// For people's eyes: no control characters, and not without end.
+    pub(super) fn plain(&mut self, bytes: &[u8]) -> String {
+        let room = ERRORS_MAX.saturating_sub(self.told);
+        self.told += bytes.len();
+        let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+        plain_progress(bytes)
+    }
 }
 
 impl Saying {
@@ -182,19 +207,8 @@ impl Saying {
         send(writer, Kind::Output, &self.out).await
     }
 
-    /// For people's eyes: no control characters, and not without end.
     async fn errors(&mut self, bytes: &[u8], writer: &mut WriteHalf<'_>) -> io::Result<()> {
-        let room = ERRORS_MAX.saturating_sub(self.told);
-        self.told += bytes.len();
-        let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        let text: String = String::from_utf8_lossy(bytes)
-            .chars()
-            .map(|character| match character {
-                '\n' | '\t' | '\r' => character,
-                control if control.is_control() => '?',
-                other => other,
-            })
-            .collect();
+        let text = self.errors.plain(bytes);
         send(writer, Kind::Errors, text.as_bytes()).await
     }
 }

@@ -42,14 +42,20 @@ impl Child {
             .arg0("ssh")
             .args(arguments)
             .env_clear()
-            .envs(ssh.environment.iter().map(|(name, value)| (name, value)))
+            .envs(ssh.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(protocol) = protocol {
+            command.env("GIT_PROTOCOL", protocol);
+        }
+        Self::of(command)
+    }
+
+    /// Starts another program so.
+    pub(super) fn of(mut command: Command) -> io::Result<Self> {
+        command
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(protocol) = protocol {
-            command.env("GIT_PROTOCOL", protocol);
-        }
         bind_to_caller(&mut command);
         let mut process = command.spawn()?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);

@@ -5,7 +5,11 @@
 
 mod carry;
 mod child;
+mod past;
+mod push;
 mod words;
+
+pub use past::History;
 
 use super::gate::{Target, refusal};
 use super::programs::Who;
@@ -50,6 +54,8 @@ pub struct Ssh {
     pub program: PathBuf,
     /// All of its variables.
     pub environment: Vec<(OsString, OsString)>,
+    /// What loads history that a push needs and that isn't inside; `None` where there is no git.
+    pub history: Option<History>,
 }
 
 /// Whether a connection was going here.
@@ -151,10 +157,6 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         return asked.refuse(deny, Some(operation), &allowed);
     }
     asked.record.ticket = admitted.ok();
-    if operation == GitOperation::Push {
-        let why = "repositories are read-only from inside: push from outside of the sandbox";
-        return asked.refuse(refusal(why), Some(operation), &[]);
-    }
     let target = match (host.parse::<IpAddr>(), host.parse::<Name>()) {
         (Ok(address), _) => Target::Address((address, port.unwrap_or(SSH_PORT)).into()),
         (_, Ok(name)) => Target::Name(name, port.unwrap_or(SSH_PORT)),
@@ -170,7 +172,13 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         Err(why) => return asked.fail(why),
     };
     // It can't be closed, so that a place comes.
-    let Ok(_place) = proxy.ssh_places.acquire().await else {
+    let place = tokio::select! {
+        biased;
+        deny = asked.record.cut() => return asked.cut(operation, deny),
+        gone = carry::until_closed(stream) => return asked.fail(&gone.to_string()),
+        place = proxy.ssh_places.acquire() => place,
+    };
+    let Ok(_place) = place else {
         return asked.fail("no place for another ssh");
     };
     let started = child::Child::start(
@@ -182,6 +190,22 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
         Ok(child) => child,
         Err(error) => return asked.fail(&format!("{} can't be started: {error}", ssh.program.display())),
     };
+    if operation == GitOperation::Push {
+        let past = past::SshPast {
+            ssh,
+            request: &request,
+        };
+        let pushed = tokio::select! {
+            biased;
+            deny = asked.record.cut() => Err(deny),
+            pushed = Box::pin(push::push(proxy, &repository, stream, child, &past, &asked.record.counts)) => Ok(pushed),
+        };
+        return match pushed {
+            Ok(Ok(pushed)) => asked.pushed(pushed, host),
+            Ok(Err(error)) => asked.broken(operation, error),
+            Err(deny) => asked.cut(operation, deny),
+        };
+    }
     let carried = tokio::select! {
         biased;
         deny = asked.record.cut() => Err(deny),
@@ -194,31 +218,21 @@ async fn answer(proxy: &Proxy, stream: &mut TcpStream, hello: &Hello, asked: &mu
     match carried {
         Ok(ended) => {
             asked.code = Some(ended.code.into());
-            let errors = match ended.code {
-                255 => {
-                    format!("aca: ssh failed outside of the sandbox; see there what `ssh -T {host}` says\n")
-                }
-                _ => String::new(),
-            };
             Answer {
-                errors,
+                errors: failed_outside(ended.code, host),
                 code: ended.code,
                 ..Answer::default()
             }
         }
-        Err(error) => {
-            asked.record.end_with(error);
-            let why = match (&asked.record.denied, &asked.record.failed) {
-                (Some(deny), _) => deny.reason.to_string(),
-                (None, Some(failed)) => failed.clone(),
-                (None, None) => "it broke off".into(),
-            };
-            Answer {
-                errors: format!("aca: git {} of {}: {why}\n", operation.word(), asked.repository),
-                code: FATAL,
-                ..Answer::default()
-            }
-        }
+        Err(error) => asked.broken(operation, error),
+    }
+}
+
+/// What is said where ssh itself failed (ssh(1), "EXIT STATUS").
+fn failed_outside(code: u8, host: &str) -> String {
+    match code {
+        255 => format!("aca: ssh failed outside of the sandbox; see there what `ssh -T {host}` says\n"),
+        _ => String::new(),
     }
 }
 
@@ -256,6 +270,35 @@ impl Asked {
             output,
             errors,
             code: FATAL,
+        }
+    }
+
+    /// A push came to its end, whichever.
+    fn pushed(&mut self, pushed: push::Pushed, host: &str) -> Answer {
+        self.code = Some(pushed.code.into());
+        self.refs = pushed.refs;
+        self.findings = pushed.findings;
+        self.record.denied = pushed.deny;
+        self.record.failed = pushed.failed;
+        Answer {
+            errors: pushed.errors + &failed_outside(pushed.code, host),
+            code: pushed.code,
+            ..Answer::default()
+        }
+    }
+
+    /// It broke off.
+    fn broken(&mut self, operation: GitOperation, error: io::Error) -> Answer {
+        self.record.end_with(error);
+        let why = match (&self.record.denied, &self.record.failed) {
+            (Some(deny), _) => deny.reason.to_string(),
+            (None, Some(failed)) => failed.clone(),
+            (None, None) => "it broke off".into(),
+        };
+        Answer {
+            errors: format!("aca: git {} of {}: {why}\n", operation.word(), self.repository),
+            code: FATAL,
+            ..Answer::default()
         }
     }
 

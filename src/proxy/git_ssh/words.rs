@@ -1,6 +1,8 @@
 //! What the user's ssh is started with. None of it is as it came: each word was read, and is written anew.
 
 use crate::git::ssh_words::{Family, SshRequest, quote};
+use std::ffi::OsString;
+use std::path::Path;
 
 /// Options that hold whatever the user's configuration says: on the command line the first word on each counts
 /// (ssh_config(5)). Nothing is asked, forwarded, shared, or run beside; a host that isn't known is refused.
@@ -39,6 +41,43 @@ pub(super) fn arguments(request: &SshRequest, asked: &str) -> Vec<String> {
     words.extend(["--".to_owned(), request.host.clone()]);
     words.push(format!("{} {}", request.service.word(), quote(&request.path)));
     words
+}
+
+/// The repository as git takes it, for a fetch of aca's own: the port goes to ssh.
+pub(super) fn url(request: &SshRequest) -> String {
+    let user = request
+        .user
+        .as_ref()
+        .map_or_else(String::new, |user| format!("{user}@"));
+    let host = if request.host.contains(':') {
+        format!("[{}]", request.host)
+    } else {
+        request.host.clone()
+    };
+    format!("{user}{host}:{}", request.path)
+}
+
+/// `GIT_SSH_COMMAND` for one, with the same options.
+pub(super) fn command_line(program: &Path, request: &SshRequest) -> OsString {
+    let mut line = OsString::from("'");
+    // No path that is looked for has a quote in it but one that somebody made for this; then git finds no program.
+    line.push(program);
+    line.push("'");
+    for word in ["-T", "-a", "-x"] {
+        line.push(format!(" {word}"));
+    }
+    for option in OPTIONS {
+        line.push(format!(" -o {option}"));
+    }
+    match request.family {
+        Some(Family::V4) => line.push(" -4"),
+        Some(Family::V6) => line.push(" -6"),
+        None => {}
+    }
+    if let Some(port) = request.port {
+        line.push(format!(" -p {port}"));
+    }
+    line
 }
 
 /// `GIT_PROTOCOL`, where it is one of those that git writes.

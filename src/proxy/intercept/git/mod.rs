@@ -63,6 +63,11 @@ struct Known {
 }
 
 impl Front {
+    /// What finds credentials, and holds them.
+    pub(in crate::proxy) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// With what finds credentials.
     pub(in crate::proxy) fn new(broker: Arc<Broker>) -> Self {
         Self {

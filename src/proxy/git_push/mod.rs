@@ -1,0 +1,171 @@
+//! Pushes: read, judged, refused or passed on. The same for each way that git reaches a server; who carries the bytes
+//! implements [`Source`] and [`Sink`].
+//!
+//! One push: [`advertise`] passes on what the server says first, [`receive`] reads what the client wants and holds its pack,
+//! [`judge`] asks the policy about every ref and the confined process (`super::git_check`) about what the push holds, and
+//! [`pass`] sends on what may go, written anew, and reads the server's report. A refusal is told in git's own words, and the
+//! server gets nothing of it. What this session created is remembered in [`own`].
+
+mod advertise;
+mod judge;
+mod own;
+mod pass;
+mod receive;
+mod stores;
+mod streams;
+
+use super::Proxy;
+use crate::git::advertisement::PushAdvertisement;
+use crate::git::check::standard_limits;
+use crate::git::object_id::ObjectFormat;
+use crate::git::outcome::Outcome;
+use crate::git::push::{Change, Push};
+use crate::policy::Repository;
+use crate::supervise::{PushedRef, RefOutcome};
+pub use stores::ObjectStores;
+use tokio::sync::Semaphore;
+
+pub(super) use advertise::{AdvertiseError, advertise};
+pub(super) use judge::{Loaded, Past, Refused};
+pub(super) use pass::PassError;
+pub(super) use receive::{Pack, ReceiveError, commands};
+pub(super) use streams::{Packets, Sink, Source};
+
+/// Packs that are held at the same time; who comes later waits.
+const PACKS_MAX: usize = 4;
+/// Refs of a push that are told one by one.
+const REFS_TOLD: usize = 32;
+
+/// What pushes of one session have in common.
+pub(super) struct Pushes {
+    own: own::Own,
+    places: Semaphore,
+    stores: ObjectStores,
+}
+
+impl Default for Pushes {
+    fn default() -> Self {
+        Self {
+            own: own::Own::default(),
+            places: Semaphore::new(PACKS_MAX),
+            stores: ObjectStores::default(),
+        }
+    }
+}
+
+impl Pushes {
+    /// With the project's objects.
+    pub(super) fn with_stores(self, stores: ObjectStores) -> Self {
+        Self { stores, ..self }
+    }
+}
+
+/// A push that was let through; what is left is to send it.
+pub(super) struct Judged {
+    pack: Option<Pack>,
+}
+
+/// Reads the pack of a push, and judges it.
+///
+/// # Errors
+/// Why it is refused. Of what the client still sends nothing was read then.
+pub(super) async fn judge(
+    proxy: &Proxy,
+    repository: &Repository,
+    server: &PushAdvertisement,
+    push: &Push,
+    client: &mut Packets<impl Source>,
+    past: &impl Past,
+) -> Result<Judged, Box<Refused>> {
+    let policy = proxy.live.current();
+    let format = server.format().unwrap_or(ObjectFormat::Sha1);
+    let bounds = policy.git.push_bounds(repository).unwrap_or_default();
+    let case = judge::Case {
+        policy: &policy,
+        repository,
+        server,
+        format,
+        push,
+        own: &proxy.pushes.own,
+        bounds: &bounds,
+        secrets: proxy.front.broker(),
+    };
+    case.names()?;
+    // It can't be closed, so that a place comes.
+    let _place = proxy.pushes.places.acquire().await;
+    let pack = if push.has_pack() {
+        let (limits, _) = standard_limits(bounds.max_pack);
+        let pack = receive::spool(client, format, limits).await;
+        Some(pack.map_err(|error| case.spooled(&error))?)
+    } else {
+        let nothing = receive::nothing_more(client).await;
+        nothing.map_err(|error| case.spooled(&error))?;
+        None
+    };
+    Box::pin(case.contents(pack.as_ref(), proxy.pushes.stores.objects(), past)).await?;
+    Ok(Judged { pack })
+}
+
+/// Sends a push that was judged.
+///
+/// # Errors
+/// It broke off; what the server made of it isn't known then.
+pub(super) async fn send(
+    push: &Push,
+    format: ObjectFormat,
+    judged: &Judged,
+    server: &mut impl Sink,
+) -> Result<(), PassError> {
+    pass::send(push, format, judged.pack.as_ref(), server).await
+}
+
+/// Passes the server's report on, and remembers what it took.
+///
+/// # Errors
+/// It broke off, and what the server made of it isn't known.
+pub(super) async fn report(
+    proxy: &Proxy,
+    repository: &Repository,
+    push: &Push,
+    server: &mut Packets<impl Source>,
+    client: &mut impl Sink,
+) -> Result<Outcome, PassError> {
+    let outcome = pass::report(push, server, client).await?;
+    proxy.pushes.own.took(repository, push, &outcome);
+    Ok(outcome)
+}
+
+/// What is told of each ref in an event.
+pub(super) fn told(push: &Push, result: Result<&Outcome, &Refused>) -> Vec<PushedRef> {
+    let told = |(index, command): (usize, &crate::git::push::Command)| {
+        let (change, new) = match command.change {
+            Change::Create(new) => ("create", Some(new)),
+            Change::Update { new, .. } => ("update", Some(new)),
+            Change::Delete(_) => ("delete", None),
+        };
+        let (outcome, why) = match result {
+            Ok(outcome) if outcome.taken.contains(&command.name) => (RefOutcome::Taken, None),
+            Ok(outcome) => {
+                let mut refused = outcome.refused.iter();
+                let why = refused.find(|(name, _)| *name == command.name);
+                (
+                    RefOutcome::NotTaken,
+                    why.map(|(_, why)| why.clone()).or(outcome.unpack.clone()),
+                )
+            }
+            Err(refused) => {
+                let reason = refused.refusal.reasons.get(index).cloned().flatten();
+                (RefOutcome::Refused, reason)
+            }
+        };
+        PushedRef {
+            name: command.name.to_string(),
+            change: change.into(),
+            new: new.map(|id| id.to_string()),
+            outcome,
+            why,
+        }
+    };
+    let refs = push.commands.iter().enumerate();
+    refs.take(REFS_TOLD).map(told).collect()
+}

@@ -1,0 +1,162 @@
+//! History that isn't in the repository inside: loaded from the server by the user's git, into a repository of aca's own
+//! that is gone afterwards. Commits alone at first, and where a push needs them the trees of what branches are now.
+//!
+//! No git runs in what the agent writes, and none with the user's configuration of git: the place is empty, and ssh is
+//! started as for everything else ([`super::words`]).
+
+use super::super::git_push::{Loaded, Past};
+use super::Ssh;
+use super::child::Child;
+use super::words;
+use crate::git::object_id::{ObjectFormat, ObjectId};
+use crate::git::ssh_words::SshRequest;
+use rustix::fs::{Mode, OFlags};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+/// How long one may take.
+const DEADLINE: Duration = Duration::from_secs(90);
+/// Bytes of what git says that are read, and characters of it that are told.
+const SAID_BYTES: u64 = 64 << 10;
+const SAID_MAX: usize = 200;
+
+/// What loads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Git outside, absolute.
+    pub git: PathBuf,
+    /// A directory of aca's own, where repositories are made; each is removed again.
+    pub directory: PathBuf,
+}
+
+/// What it takes to load from one repository.
+pub(super) struct SshPast<'a> {
+    pub(super) ssh: &'a Ssh,
+    pub(super) request: &'a SshRequest,
+}
+
+impl Past for SshPast<'_> {
+    async fn load(&self, format: ObjectFormat, wanted: Vec<ObjectId>, trees: bool) -> Result<Loaded, String> {
+        let Some(history) = &self.ssh.history else {
+            return Err("there is no git outside that could load it".into());
+        };
+        if wanted.is_empty() {
+            return Err("the server has no branch to load it from".into());
+        }
+        let mut loaded = Loaded::default();
+        let mut filters = vec![&["--filter=tree:0"][..]];
+        if trees {
+            filters.push(&["--filter=blob:none", "--depth=1"]);
+        }
+        for filter in filters {
+            let place = history.place();
+            make(&place, format).map_err(|error| format!("{} can't be made: {error}", place.display()))?;
+            loaded.remove.push(place.clone());
+            let command = self.command(history, &place, filter, &wanted);
+            let fetched = timeout(DEADLINE, Box::pin(run(command))).await;
+            fetched.map_err(|_| format!("it took more than {} s", DEADLINE.as_secs()))??;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let objects = rustix::fs::open(place.join("objects"), flags, Mode::empty());
+            loaded.stores.push(objects.map_err(|error| error.to_string())?);
+        }
+        Ok(loaded)
+    }
+}
+
+impl History {
+    fn place(&self) -> PathBuf {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.directory.join(format!("{}-{number}", std::process::id()))
+    }
+}
+
+impl SshPast<'_> {
+    fn command(&self, history: &History, place: &Path, filter: &[&str], wanted: &[ObjectId]) -> Command {
+        let mut command = Command::new(&history.git);
+        let settings = [
+            "core.hooksPath=/dev/null",
+            "core.askPass=",
+            "credential.helper=",
+            "fetch.recurseSubmodules=no",
+            "gc.auto=0",
+            "maintenance.auto=false",
+            "protocol.version=2",
+            "protocol.allow=never",
+            "protocol.ssh.allow=always",
+        ];
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        command
+            .args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"])
+            .args(filter)
+            .args(["--", &words::url(self.request)])
+            .args(wanted.iter().map(ToString::to_string))
+            .env_clear()
+            .envs(self.ssh.environment.iter().map(|(name, value)| (name, value)))
+            .env("GIT_DIR", place)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_SSH_VARIANT", "ssh")
+            .env(
+                "GIT_SSH_COMMAND",
+                words::command_line(&self.ssh.program, self.request),
+            );
+        command
+    }
+}
+
+/// An empty repository (gitrepository-layout(5)).
+fn make(place: &Path, format: ObjectFormat) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    builder.create(place.join("objects"))?;
+    builder.create(place.join("refs"))?;
+    std::fs::write(place.join("HEAD"), "ref: refs/heads/none\n")?;
+    let version = match format {
+        ObjectFormat::Sha1 => "[core]\n\trepositoryformatversion = 0\n\tbare = true\n".to_owned(),
+        ObjectFormat::Sha256 => {
+            "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n"
+                .to_owned()
+        }
+    };
+    std::fs::write(place.join("config"), version)
+}
+
+/// Runs git to its end; ended with all that it started when this is let go.
+async fn run(command: Command) -> Result<(), String> {
+    let mut child = Child::of(command).map_err(|error| format!("git can't be started: {error}"))?;
+    let (input, output, errors, mut exit) = child.parts();
+    *input = None;
+    let (mut said, mut nothing) = (Vec::new(), Vec::new());
+    let mut errors = errors.take(SAID_BYTES);
+    let mut output = output.take(SAID_BYTES);
+    let read = async { tokio::try_join!(errors.read_to_end(&mut said), output.read_to_end(&mut nothing)) };
+    let (_, code) = tokio::join!(read, exit.wait());
+    match code {
+        Ok(0) => Ok(()),
+        Ok(_) | Err(_) => {
+            let text = String::from_utf8_lossy(&said);
+            let line = text
+                .lines()
+                .rfind(|line| !line.trim().is_empty())
+                .unwrap_or("git failed");
+            Err(line
+                .chars()
+                .filter(|one| !one.is_control())
+                .take(SAID_MAX)
+                .collect())
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Pushes through the user's ssh.
+
+use super::pushes::{Place, pushes};
+use super::ssh::programs;
+use super::support::{Ran, World};
+use super::yard::{Yard, until};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+impl Place for Yard {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn repositories(&self) -> &Path {
+        &self.repositories
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("git@forge:{name}")
+    }
+
+    fn run(&self, flags: &[&str], script: &str) -> Ran {
+        let ran = Self::run(self, flags, script);
+        self.holds_no_key();
+        ran
+    }
+}
+
+pushes! {
+    Yard::new();
+    g17_g18_g19_g38_what_goes_forward
+    g20_to_g24_what_no_rule_lets
+    g25_g26_g27_g28_all_or_nothing
+    g29_g30_how_much
+    g31_g32_secrets_stay
+    g33_g34_g35_what_runs_on_the_forge
+    g36_g37_options_and_signatures
+    g39_what_this_session_created
+    g40_a_repository_that_is_read_only
+    g42_objects_by_another_hash
+    g43_the_server_refuses
+    g06_history_that_is_not_here
+}
+
+/// As git starts ssh.
+const WAY: &str = r#"['/.aca/ssh', 'git@forge', "git-receive-pack 'acme/app.git'"]"#;
+
+#[test]
+fn g45_g46_g47_g48_g49_g50_a_client_that_lies() {
+    let Some(yard) = Yard::new() else { return };
+    super::pushes::raw(&yard, WAY, super::pushes::P45_TO_P50);
+}
+
+#[test]
+fn g41_g51_packs_that_are_made_to_break_who_reads_them() {
+    let Some(yard) = Yard::new() else { return };
+    super::pushes::raw(&yard, WAY, super::pushes::P41_P51);
+}
+
+/// Nothing outside outlives a push that is broken off, whoever ends.
+#[test]
+fn g44_a_push_that_is_broken_off_leaves_nothing() {
+    let Some(yard) = Yard::new() else { return };
+    let world = &yard.world;
+    let hook = world.file(
+        yard.repositories.join("acme/app.git/hooks/pre-receive"),
+        "#!/bin/sh\nsleep 600\n",
+    );
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let begin = "git config --global user.name a; git config --global user.email a@a.test; \
+        git commit -q --allow-empty -m x; ";
+    let mut command = world.aca(&["run", "--", "bash", "-c"]);
+    command.arg(format!(
+        "{begin} set -m; git push -q origin HEAD:agent/x & while ! [ -e go ]; do sleep 0.1; done; kill -INT %1; wait; touch ended; \
+         while [ -e go ]; do sleep 0.1; done"
+    ));
+    let mut session = command.spawn().unwrap();
+    until(|| Some(programs(&yard)).filter(|all| !all.is_empty()));
+    world.file("go", "");
+    until(|| world.project.join("ended").exists().then_some(()));
+    until(|| programs(&yard).is_empty().then_some(()));
+    fs::remove_file(world.project.join("go")).unwrap();
+    session.wait().unwrap();
+    // The session itself ends.
+    let mut session = world
+        .aca(&[
+            "run",
+            "--",
+            "sh",
+            "-c",
+            &format!("{begin} git push -q origin HEAD:agent/y"),
+        ])
+        .spawn()
+        .unwrap();
+    until(|| Some(programs(&yard)).filter(|all| !all.is_empty()));
+    session.kill().unwrap();
+    session.wait().unwrap();
+    until(|| programs(&yard).is_empty().then_some(()));
+}
+
+/// A rule that comes while a push waits for a place, or for the server, ends it.
+#[test]
+fn a_push_is_cut_whatever_it_waits_for() {
+    let Some(yard) = Yard::new() else { return };
+    fs::write(yard.repositories.join("slow"), "").unwrap();
+    let world = &yard.world;
+    // More than there are places.
+    let script = "for i in $(seq 12); do git ls-remote origin 2> err.$i & done; wait; cat err.*";
+    let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+    let session = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| Some(programs(&yard)).filter(|all| all.len() == 8));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let deny = world.aca(&["deny", "forge", "--cut"]).output().unwrap();
+    assert!(deny.status.success(), "{deny:?}");
+    let ran = Ran::from_output(&session.wait_with_output().unwrap());
+    assert_eq!(ran.out.matches("a rule denies its host").count(), 12, "{ran:?}");
+}
+
+/// What is sent counts.
+#[test]
+fn a_pack_draws_on_the_budget() {
+    let Some(yard) = Yard::new() else { return };
+    let ran = yard.run(
+        &["--max-egress", "100K"],
+        "git config --global user.name a; git config --global user.email a@a.test; \
+         head -c 1000000 /dev/urandom > big; git add big; git commit -q -m big; git push origin HEAD:agent/x",
+    );
+    assert!(
+        ran.code != 0 && ran.err.contains("what this run may send is used up"),
+        "{ran:?}"
+    );
+    let event = yard.world.events_of("git_request").pop().unwrap();
+    assert!(event["sent"].as_u64().unwrap() <= 100 << 10, "{event}");
+}
