@@ -77,7 +77,7 @@ pub(super) fn make(
     };
     let place = Place::make(&places.private_git(), session, project, layout).map_err(failed)?;
     let at = layout.at().to_owned();
-    let import = Import::new(place, git).map_err(failed)?;
+    let import = Import::new(place, git, true).map_err(failed)?;
     Ok(private_git::PrivateGit::new(import, at))
 }
 
@@ -88,7 +88,7 @@ pub(super) fn bring_back(places: &Places, project: Option<&Project>, ambient: &A
         let directory = place.directory().to_owned();
         let import = place
             .git_outside(ambient)
-            .and_then(|git| Import::new(place, git).ok());
+            .and_then(|git| Import::new(place, git, false).ok());
         let Some(import) = import else {
             ui::write_error(&format!(
                 "aca: what the run {session} did in git is still in {}: there is no git here to bring it back with\n",

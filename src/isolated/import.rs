@@ -77,14 +77,32 @@ struct PartState {
     state: State,
     index_done: Option<Mark>,
     config_done: Option<Vec<u8>>,
+    /// What both were when the private directory was made.
+    made: (Option<Mark>, Option<Vec<u8>>),
+}
+
+impl PartState {
+    /// Whether nothing has changed inside: then the host isn't even looked at.
+    fn is_untouched(&self, inside: &Opened) -> bool {
+        let (mark, config) = &self.made;
+        mark.is_some()
+            && self.state.handled.is_empty()
+            && self.state.stash_own.is_empty()
+            && inside.index_mark() == *mark
+            && inside.config() == *config
+            && inside.head().map(HeadText::from) == self.state.head
+            && inside.stash().is_some_and(|log| ids(&log) == self.state.stash)
+            && inside.refs().is_some_and(|refs| refs == self.start)
+            && !inside.is_under_way()
+    }
 }
 
 impl Import {
-    /// For a session's place.
+    /// For a session's place; `is_new` is one that was made just now, which nothing has changed yet.
     ///
     /// # Errors
     /// When what it was made from can't be read.
-    pub fn new(place: Place, git: HostGit) -> std::io::Result<Self> {
+    pub fn new(place: Place, git: HostGit, is_new: bool) -> std::io::Result<Self> {
         let root = open_root(&place.git())?;
         let kept = place.state();
         let mut parts = Vec::new();
@@ -97,12 +115,19 @@ impl Import {
                 stash: ids(&ref_files::log(&place.stash(index), format).unwrap_or_default()),
                 ..State::default()
             });
+            // Of one that was left over it isn't known any more.
+            let opened = Opened::open(&root, &part.below, &place.about.layout.work_of(part), format);
+            let made = match (&kept, opened) {
+                (None, Ok(opened)) if is_new => (opened.index_mark(), place.config(index).ok()),
+                _ => (None, None),
+            };
             parts.push(PartState {
                 part: part.clone(),
                 start: start.into_iter().collect(),
                 state,
-                index_done: None,
-                config_done: None,
+                index_done: made.0,
+                config_done: made.1.clone(),
+                made,
             });
         }
         Ok(Self {
@@ -129,8 +154,8 @@ impl Import {
         if last {
             // All that doesn't come back is told now.
             for part in &mut self.parts {
-                part.index_done = None;
-                part.config_done = None;
+                part.index_done = part.made.0;
+                part.config_done = part.made.1.clone();
             }
         }
         for index in 0..self.parts.len() {
@@ -179,6 +204,9 @@ impl Import {
         };
         if !last && inside.is_locked() {
             return Some(Progress::Again);
+        }
+        if one.is_untouched(&inside) {
+            return Some(Progress::Settled);
         }
         let host = open_root(&layout.host)
             .ok()
