@@ -23,6 +23,7 @@ mod paths;
 mod project;
 mod refusal;
 mod ssh;
+mod ssh_config;
 mod tools;
 mod walk;
 mod walk_shared;
@@ -44,6 +45,7 @@ pub use paths::{Identity, Kind, PathFact, Paths, identity_of, links_on_the_way, 
 pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use ssh::{SshClient, SshClientError, ssh_client};
+pub use ssh_config::SshConfigError;
 pub use tools::{Tools, credential_tools};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 

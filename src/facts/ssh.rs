@@ -3,6 +3,7 @@
 
 use super::Ambient;
 use super::paths::{links_on_the_way, real};
+use super::ssh_config::{SshConfigError, look, passwd_home};
 use rustix::fs::{Access, access};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ pub enum SshClientError {
     /// What it obeys could have been written from inside.
     #[error("{} lies in what is written inside, so what it says isn't obeyed", .0.display())]
     Configuration(PathBuf),
+    /// What it obeys leads there.
+    #[error("your configuration of ssh isn't obeyed: {0}")]
+    Leads(#[from] SshConfigError),
 }
 
 /// Whether a path lies in directories of the host that are written inside, or a link on its way does.
@@ -56,10 +60,16 @@ pub(super) fn is_program(path: &Path) -> bool {
 /// See [`SshClientError`].
 pub fn ssh_client(ambient: &Ambient, open: &[PathBuf]) -> Result<SshClient, SshClientError> {
     let is_open = |path: &Path| is_open(path, open);
-    let configuration = ambient.home.join(".ssh");
-    if is_open(&configuration) {
-        return Err(SshClientError::Configuration(configuration));
+    // Ssh goes by the home of the user database, and programs that its configuration starts by the variable.
+    let mut homes = vec![ambient.home.clone()];
+    homes.extend(passwd_home(ambient.uid).filter(|home| *home != ambient.home));
+    for home in &homes {
+        let configuration = home.join(".ssh");
+        if is_open(&configuration) {
+            return Err(SshClientError::Configuration(configuration));
+        }
     }
+    look(&homes, &is_open)?;
     let variable = |name: &str| {
         let found = ambient.environment.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.clone())

@@ -422,6 +422,30 @@ fn what_was_planted_is_not_started() {
         "{ran:?}"
     );
     assert!(!world.outside.join("escaped").exists());
+    // What the user's configuration leads to counts as well; the home is the user database's and the variable's.
+    let config = world.home.join(".ssh/config");
+    let before = fs::read_to_string(&config).unwrap();
+    let touch = format!("touch {}/escaped", world.outside.display());
+    world.file("planted", format!("Match exec \"{touch}\"\n"));
+    for line in [
+        "Include ~/project/planted".to_owned(),
+        format!("Match exec \"sh {}/project/x\"", world.home.display()),
+    ] {
+        world.file(&config, format!("{line}\n{before}"));
+        for home in [&world.home, &world.outside] {
+            let mut command = world.aca(&["run", "--project"]);
+            command
+                .arg(&world.project)
+                .args(["--", "git", "ls-remote", "origin"])
+                .env("HOME", home);
+            let ran = Ran::from_output(&command.output().unwrap());
+            assert!(
+                ran.err.contains("your configuration of ssh isn't obeyed"),
+                "{ran:?}"
+            );
+        }
+    }
+    assert!(!world.outside.join("escaped").exists());
 }
 
 /// Sends what no program of git's does.
