@@ -13,7 +13,6 @@ use super::commit::{Commit, tagged};
 use super::fetch::FetchFilter;
 use super::frame::{self, HEADER, Hello};
 use super::index;
-use super::object_id::ObjectFormat;
 use super::object_id::{ObjectFormat, ObjectId};
 use super::objects::{self, Spend};
 use super::outcome::Outcome;
