@@ -132,6 +132,7 @@ fn compare(snapshot: &Snapshot) -> Result<Report, Failure> {
     let mut report =
         compare_now(&snapshot.project, &snapshot.walks, snapshot.own, &|_| &matcher).map_err(machine)?;
     snapshot.leave_out_same(&mut report.changes);
+    report.changes.extend(snapshot.changes_in_git());
     Ok(report)
 }
 
@@ -170,6 +171,14 @@ fn mend(
                     continue;
                 }
                 found = true;
+                if !change.is_file {
+                    let path = change.path.display().to_string();
+                    ui::write_error(&format!(
+                        "aca: {} is left as it is: git has what is needed (`git reflog`, `git update-index`)\n",
+                        sanitize::line(&path)
+                    ));
+                    continue;
+                }
                 let told = mend_one(snapshot, change, puts_back, away)?;
                 ui::write_error(&format!("aca: {}\n", sanitize::line(&told)));
             }

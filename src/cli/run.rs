@@ -89,7 +89,9 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let before = match watched.writable {
         true => {
             warn_of_cut_off(&gate, &watched.project.root, ambient);
-            let snapshot = Snapshot::take(&session, &watched.project, &watched.walks, watched.own);
+            let writes_git = prepared.isolated.is_none();
+            let (project, walks) = (&watched.project, &watched.walks);
+            let snapshot = Snapshot::take(&session, project, walks, watched.own, writes_git);
             Some(keep(&gate, &snapshot)?)
         }
         false => None,
@@ -186,10 +188,11 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
 /// at the next start.
 fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
     // Only read where there is something to compare: it isn't held in memory meanwhile.
-    if !outcome.trust.is_empty()
+    if (before.holds_branches || !outcome.trust.is_empty())
         && let Ok(snapshot) = gate.load(before)
     {
         snapshot.leave_out_same(&mut outcome.trust);
+        outcome.trust.extend(snapshot.changes_in_git());
     }
     match (outcome.trust_known, outcome.trust.is_empty()) {
         (true, true) => gate.forget(before).ok(),

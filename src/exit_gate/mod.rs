@@ -6,8 +6,12 @@
 //! asked about. What changed waits until the user has looked: `aca check` groups it by when it would run, and puts it
 //! back or away ([`mend`]).
 //!
+//! Where programs inside write the host's own git directory, its branches count as well ([`branches`]): one that was moved
+//! so that commits of the user's are no longer in it, and files whose changes git was told not to show.
+//!
 //! The snapshot is there before the program is, and goes when nothing changed or the user has looked. So whoever kills
 //! the supervisor gains nothing: the next run in the project says that a look is due.
 
+mod branches;
 pub mod mend;
 pub mod snapshot;

@@ -1,5 +1,6 @@
 //! How a project was before a run, kept where no sandbox sees it until what changed was looked at.
 
+use super::branches::Branches;
 use crate::audit::SessionId;
 use crate::facts::beneath::{open_root, read_below};
 use crate::facts::{Found, FoundKind, Project, Walk};
@@ -16,7 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Version of the stored form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest file of which a copy is kept, and bytes and number of all copies: enough for a project's scripts.
 const COPY_BYTES_MAX: usize = 64 << 10;
 const COPIES_BYTES_MAX: usize = 4 << 20;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub own: usize,
     /// Contents of small files.
     pub copies: Vec<Copied>,
+    /// Where the host's own git directory is written.
+    branches: Option<Branches>,
 }
 
 /// A file as it was.
@@ -58,9 +61,16 @@ pub struct Copied {
 }
 
 impl Snapshot {
-    /// Takes it, before anything of the run is there.
+    /// Takes it, before anything of the run is there. `writes_git` is whether programs inside write the host's own git
+    /// directory.
     #[must_use]
-    pub fn take(session: &SessionId, project: &Project, walks: &[Walk], own: usize) -> Self {
+    pub fn take(
+        session: &SessionId,
+        project: &Project,
+        walks: &[Walk],
+        own: usize,
+        writes_git: bool,
+    ) -> Self {
         let mut copies = Vec::new();
         let mut room = COPIES_BYTES_MAX;
         for walk in walks {
@@ -73,6 +83,20 @@ impl Snapshot {
             walks: walks.iter().map(kept).collect(),
             own,
             copies,
+            branches: project
+                .git
+                .as_ref()
+                .filter(|_| writes_git)
+                .and_then(Branches::read),
+        }
+    }
+
+    /// What became of branches and of what git shows.
+    #[must_use]
+    pub fn changes_in_git(&self) -> Vec<Change> {
+        match (&self.branches, &self.project.git) {
+            (Some(branches), Some(layout)) => branches.changes(layout, &self.project.root),
+            _ => Vec::new(),
         }
     }
 
@@ -186,6 +210,8 @@ pub struct Kept {
     pub session: SessionId,
     /// Whether the run's own end told what changed. If not, it runs, or it was cut off.
     pub told: bool,
+    /// Whether it has branches: known of one that was kept just now.
+    pub holds_branches: bool,
     path: PathBuf,
 }
 
@@ -230,6 +256,7 @@ impl Store {
         Ok(Kept {
             session: snapshot.session.clone(),
             told: false,
+            holds_branches: snapshot.branches.is_some(),
             path,
         })
     }
@@ -312,7 +339,16 @@ impl Store {
                     _ => return None,
                 };
                 let (session, key) = (session.parse().ok()?, key.to_owned());
-                Some((key, Kept { session, told, path }))
+                let holds_branches = false;
+                Some((
+                    key,
+                    Kept {
+                        session,
+                        told,
+                        holds_branches,
+                        path,
+                    },
+                ))
             })
             .collect();
         found.sort_by(|(_, one), (_, other)| one.session.cmp(&other.session));
@@ -357,7 +393,7 @@ mod tests {
         let matcher = Matcher::new(crate::presets::tree_rules().unwrap(), Vec::new());
         let walks = walk_project(&project, &matcher, Purpose::Protect).unwrap();
         let own = walks.len();
-        Snapshot::take(session, &project, &walks, own)
+        Snapshot::take(session, &project, &walks, own, true)
     }
 
     #[test]

@@ -25,4 +25,4 @@ pub use host::HostGit;
 pub use import::{Import, News, Progress};
 pub use layout::{Layout, Unfit};
 pub use place::Place;
-pub(crate) use read::ref_directories;
+pub(crate) use read::{Opened, Refs, ref_directories};

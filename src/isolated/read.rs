@@ -33,10 +33,10 @@ const UNDER_WAY: [&str; 6] = [
 ];
 
 /// All refs.
-pub(super) type Refs = BTreeMap<RefName, ObjectId>;
+pub(crate) type Refs = BTreeMap<RefName, ObjectId>;
 
 /// A git directory, and the directory of one work tree's own files in it.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     shared: OwnedFd,
     own: OwnedFd,
     format: ObjectFormat,
@@ -44,7 +44,7 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Opens `below` and `work`, both beneath `root`.
-    pub(super) fn open(
+    pub(crate) fn open(
         root: impl AsFd,
         below: &Path,
         work: &Path,
@@ -58,7 +58,7 @@ impl Opened {
     }
 
     /// The directory of objects.
-    pub(super) fn objects(&self) -> Result<OwnedFd, Errno> {
+    pub(crate) fn objects(&self) -> Result<OwnedFd, Errno> {
         open_directory(&self.shared, c"objects")
     }
 
@@ -69,7 +69,7 @@ impl Opened {
     }
 
     /// Every ref with a value of its own; `None` where what is there can't be read as such.
-    pub(super) fn refs(&self) -> Option<Refs> {
+    pub(crate) fn refs(&self) -> Option<Refs> {
         let mut refs = Refs::new();
         match read_file(&self.shared, c"packed-refs", PACKED_BYTES_MAX) {
             Ok(text) if text.len() <= PACKED_BYTES_MAX => {
@@ -131,7 +131,7 @@ impl Opened {
     }
 
     /// The index; `None` where there is none, or what is there can't be read as a file.
-    pub(super) fn index(&self) -> Option<Vec<u8>> {
+    pub(crate) fn index(&self) -> Option<Vec<u8>> {
         // Nothing is read of one that is too large.
         let size = status(&self.own, c"index").ok()?.st_size;
         usize::try_from(size)

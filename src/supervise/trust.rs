@@ -26,6 +26,8 @@ pub struct Change {
     pub moment: Option<RunsWhen>,
     /// The directory whose walk found it; `path` lies in there.
     pub root: PathBuf,
+    /// It can be put back or away as a file. Else it is told alone.
+    pub is_file: bool,
 }
 
 impl Change {
@@ -136,6 +138,7 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             runs_when: when(found),
             moment: found.runs_when,
             root: after.root.clone(),
+            is_file: true,
         });
     }
     // What lies beneath what is gone, and what a bound left out, isn't known to be gone.
@@ -156,6 +159,7 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
                 runs_when: when(found),
                 moment: found.runs_when,
                 root: after.root.clone(),
+                is_file: true,
             });
         }
     }
@@ -167,6 +171,7 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             runs_when: "a program follows this link out of the project".into(),
             moment: None,
             root: after.root.clone(),
+            is_file: true,
         });
     }
     // What the second walk could not look into may hold anything.
@@ -186,6 +191,7 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             runs_when: format!("anything in there runs: {}", skipped.why),
             moment: None,
             root: after.root.clone(),
+            is_file: true,
         });
     }
     // The first walk doesn't look at modes: a change of mode shows in the inode's time.
@@ -200,6 +206,7 @@ fn compare(before: &Walk, after: &Walk) -> Vec<Change> {
             runs_when: format!("anybody starts it: {}", found.why),
             moment: None,
             root: after.root.clone(),
+            is_file: true,
         });
     }
     changes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -228,6 +235,7 @@ fn new_repositories(before: &Walk, after: &Walk, changes: &mut Vec<Change>) -> V
             runs_when: "you run git there, which obeys its configuration and hooks".into(),
             moment: Some(RunsWhen::RunGit),
             root: after.root.clone(),
+            is_file: true,
         });
     }
     new

@@ -49,6 +49,7 @@ pub fn text(
         }
         let path = sanitize::line_within(&change.path.to_string_lossy(), PATH_MAX);
         let copy = match (change.change, has_copy(change)) {
+            _ if !change.is_file => "",
             (TrustChange::Appeared, _) | (_, true) => "",
             (TrustChange::Changed | TrustChange::Removed, false) => "  (no copy from before)",
         };

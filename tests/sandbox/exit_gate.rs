@@ -222,3 +222,52 @@ fn a_program_inside_reaches_no_snapshot() {
     assert!(!ran.out.contains("before"), "{ran:#?}");
     assert!(aca(&world, &["check"]).ok().contains("changed   Makefile"));
 }
+
+/// Where the host's git directory is written, what became of branches and what git was told not to show is told as well.
+#[test]
+fn g87_branches_that_lost_commits_and_files_that_git_does_not_show() {
+    let world = World::with_repository();
+    let git = |arguments: &[&str]| world.git(&world.project, arguments);
+    world.file("a", "1\n");
+    git(&["add", "a"]);
+    git(&["commit", "-qm", "one"]);
+    git(&["branch", "-q", "stays"]);
+    git(&["branch", "-q", "goes"]);
+    let flags = ["--git-mode", "direct"];
+    // What only goes on, and is new, is what an agent is there for.
+    let ran = world.run(&flags, "echo 2 >> a; git commit -qam two; git branch new");
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:#?}");
+    let script = "git reset -q --hard HEAD~1; echo 3 >> a; git commit -qam three; git branch -qD goes; \
+                  git update-index --skip-worktree a; echo hidden >> a";
+    let ran = world.run(&flags, script);
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let told = aca(&world, &["check"]).ok().to_owned();
+    let branch = git(&["symbolic-ref", "HEAD"]);
+    let has = |line: &str| {
+        told.lines()
+            .any(|own| own.starts_with("  ") && own.split("  (").next().unwrap().ends_with(line))
+    };
+    assert!(
+        has(branch.trim()) && has("refs/heads/goes") && has("changed   a"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("refs/heads/stays") && !told.contains("refs/heads/new"),
+        "{told}"
+    );
+    assert!(
+        told.contains("skip-worktree") && told.contains("git reflog"),
+        "{told}"
+    );
+    // Neither a branch nor the file is put away: that would lose more.
+    let left = aca(&world, &["check", "--quarantine", "."]);
+    assert!(
+        left.code == 0 && left.err.contains("is left as it is"),
+        "{left:#?}"
+    );
+    assert_eq!(git(&["log", "-1", "--format=%s"]).trim(), "three");
+    assert_eq!(read(&world, "a"), "1\n3\nhidden\n");
+    // What git shows again isn't told again.
+    git(&["update-index", "--no-skip-worktree", "a"]);
+    assert!(!aca(&world, &["check"]).ok().contains("skip-worktree"));
+}
