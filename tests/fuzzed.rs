@@ -126,6 +126,7 @@ const OTHERS: &[(&str, &str)] = &[
         "passes to git/frame.rs and git/fetch.rs",
     ),
     ("src/proxy/git_push/streams.rs", "passes to git/packet.rs"),
+    ("src/proxy/git_ssh/past.rs", "passes to git outside"),
     ("src/proxy/git_ssh/mod.rs", "passes to git/frame.rs"),
     (
         "src/proxy/git_ssh/push.rs",
@@ -136,6 +137,10 @@ const OTHERS: &[(&str, &str)] = &[
     (
         "src/proxy/intercept/git/filtered.rs",
         "passes to git/packet.rs and git/fetch.rs",
+    ),
+    (
+        "src/proxy/intercept/git/push.rs",
+        "passes to proxy/git_push, as git/packet.rs and git/push.rs",
     ),
     ("src/proxy/judge.rs", "passes to policy/request_path.rs"),
     ("src/proxy/requests.rs", "passes to proxy/http.rs"),

@@ -4,10 +4,11 @@ const http2 = require('http2'), https = require('https'), fs = require('fs'), { 
 const [, , kind, root] = process.argv;
 const options = { allowHTTP1: true, cert: fs.readFileSync('cert.pem'), key: fs.readFileSync('key.pem') };
 const server = kind === 'h1' ? https.createServer(options) : http2.createSecureServer(options);
-const good = 'Basic ' + Buffer.from('alice:s3cr3t').toString('base64');
+const basic = password => 'Basic ' + Buffer.from('alice:' + password).toString('base64');
 const mode = () => { try { return fs.readFileSync('mode', 'utf8'); } catch { return ''; } };
 server.on('request', (q, r) => {
   const [path, query = ''] = q.url.split('?'), sent = q.headers.authorization || '';
+  const good = basic(mode().includes('longer') ? 's3cr3t-and-longer' : 's3cr3t');
   const who = sent === good ? 'alice' : sent ? 'other' : 'nobody';
   fs.appendFileSync('log', `${q.method} ${q.url} ${who} ${q.headers['git-protocol'] || '-'} ${q.headers['content-encoding'] || '-'}\n`);
   fs.appendFileSync('fields', JSON.stringify(q.headers) + '\n');

@@ -157,6 +157,11 @@ impl Forge {
         self.finish(&mut self.command(flags, script))
     }
 
+    /// The same where the script itself knows the password.
+    pub(crate) fn run_anyhow(&self, flags: &[&str], script: &str) -> Ran {
+        Ran::from_output(&self.command(flags, script).output().unwrap())
+    }
+
     /// The same of a command that was made ready.
     pub(crate) fn finish(&self, command: &mut Command) -> Ran {
         let ran = Ran::from_output(&command.output().unwrap());

@@ -13,6 +13,7 @@ mod https;
 mod isolated;
 mod isolated_hostile;
 mod packs;
+mod push_https;
 mod push_ssh;
 mod pushes;
 mod ssh;

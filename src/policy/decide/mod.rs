@@ -4,7 +4,7 @@ mod git;
 mod network;
 mod path;
 
-use super::{Access, Action, Change, GitRule, Host, HostOptions, NetworkPreset, Origin, Policy};
+use super::{Access, Action, Change, Host, HostOptions, NetworkPreset, Origin, Policy, Repository};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 
@@ -191,18 +191,15 @@ impl Policy {
             Err(denied) if denied.deny.rule.is_none() && self.network.preset != NetworkPreset::None => denied,
             decided => return decided,
         };
-        let rules = self.git.rules.iter().filter(|rule| rule.fetch);
-        let is_at = |rule: &&GitRule| {
-            let place = rule.repository.https_place();
+        let is_at = |(repository, _): &(&Repository, &Origin)| {
+            let place = repository.https_place();
             place.is_some_and(|(host, port)| is_there(&host, port))
         };
-        match rules
-            .filter(is_at)
-            .min_by_key(|rule| (&rule.origin, &rule.repository))
-        {
-            Some(rule) => Ok(Allow {
-                rule: Some(rule.repository.to_string()),
-                origin: rule.origin.clone(),
+        let named = self.git.named().filter(is_at);
+        match named.min_by_key(|(repository, origin)| (*origin, *repository)) {
+            Some((repository, origin)) => Ok(Allow {
+                rule: Some(repository.to_string()),
+                origin: origin.clone(),
                 reason: "git finds a repository there that a rule names".into(),
                 by_request: false,
             }),

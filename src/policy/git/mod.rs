@@ -79,12 +79,16 @@ impl GitPolicy {
 
     /// Where repositories are reached over https: what is said there is looked into.
     pub fn https_places(&self) -> impl Iterator<Item = (Host, u16)> {
+        self.named()
+            .filter_map(|(repository, _)| repository.https_place())
+    }
+
+    /// Repositories that rules name so that they are reached, each with where that is written.
+    pub fn named(&self) -> impl Iterator<Item = (&Repository, &Origin)> {
         let fetched = self.rules.iter().filter(|rule| rule.fetch);
         let pushed = self.pushes.iter().filter(|rule| rule.grant.is_some());
-        fetched
-            .map(|rule| &rule.repository)
-            .chain(pushed.map(|rule| &rule.repository))
-            .filter_map(Repository::https_place)
+        let fetched = fetched.map(|rule| (&rule.repository, &rule.origin));
+        fetched.chain(pushed.map(|rule| (&rule.repository, &rule.origin)))
     }
 
     /// Whether a host is such a place.

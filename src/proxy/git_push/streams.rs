@@ -49,7 +49,7 @@ impl<S: Source> Packets<S> {
     }
 
     /// The next; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Packet<'_>>, PacketsError> {
+    pub(in super::super) async fn next(&mut self) -> Result<Option<Packet<'_>>, PacketsError> {
         let length = loop {
             if let Some((_, length)) = take(self.rest())? {
                 break length;

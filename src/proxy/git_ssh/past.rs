@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How long one may take.
@@ -75,6 +75,62 @@ impl History {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.directory.join(format!("{}-{number}", std::process::id()))
+    }
+}
+
+/// A place that a pack is written to, and git that reads it there.
+pub(in super::super) struct Indexing {
+    place: PathBuf,
+    child: Child,
+}
+
+impl History {
+    /// Begins one, for a pack that was asked for elsewhere. The place is to be removed even where this fails.
+    pub(in super::super) fn index(
+        &self,
+        format: ObjectFormat,
+        loaded: &mut Loaded,
+    ) -> Result<Indexing, String> {
+        let place = self.place();
+        loaded.remove.push(place.clone());
+        make(&place, format).map_err(|error| format!("{} can't be made: {error}", place.display()))?;
+        let mut command = Command::new(&self.git);
+        command
+            .args([
+                "-c",
+                "core.hooksPath=/dev/null",
+                "index-pack",
+                "--stdin",
+                "--threads=1",
+            ])
+            .env_clear()
+            .env("GIT_DIR", &place)
+            .env("HOME", "/nonexistent")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_NO_LAZY_FETCH", "1");
+        let child = Child::of(command).map_err(|error| format!("git can't be started: {error}"))?;
+        Ok(Indexing { place, child })
+    }
+}
+
+impl Indexing {
+    /// The next bytes of the pack.
+    pub(in super::super) async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let (input, ..) = self.child.parts();
+        let gone = || "git ended before the pack did".to_owned();
+        let input = input.as_mut().ok_or_else(gone)?;
+        input.write_all(bytes).await.map_err(|_| gone())
+    }
+
+    /// To its end; the objects are there then.
+    pub(in super::super) async fn finish(mut self, loaded: &mut Loaded) -> Result<(), String> {
+        ended(&mut self.child).await?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let objects = rustix::fs::open(self.place.join("objects"), flags, Mode::empty());
+        loaded.stores.push(objects.map_err(|error| error.to_string())?);
+        Ok(())
     }
 }
 
@@ -137,6 +193,10 @@ fn make(place: &Path, format: ObjectFormat) -> io::Result<()> {
 /// Runs git to its end; ended with all that it started when this is let go.
 async fn run(command: Command) -> Result<(), String> {
     let mut child = Child::of(command).map_err(|error| format!("git can't be started: {error}"))?;
+    ended(&mut child).await
+}
+
+async fn ended(child: &mut Child) -> Result<(), String> {
     let (input, output, errors, mut exit) = child.parts();
     *input = None;
     let (mut said, mut nothing) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// How long the rest of a body is read, and the end of an answer may wait for it.
@@ -130,6 +130,8 @@ pub(super) enum Sent {
         /// How many bytes it may have.
         left: usize,
     },
+    /// What somebody gives piece by piece.
+    Given(mpsc::Receiver<Result<Bytes, BodyError>>),
 }
 
 impl Sent {
@@ -155,6 +157,10 @@ impl Body for Sent {
             Self::Own(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Self::Given(pieces) => {
+                let piece = ready!(pieces.poll_recv(context));
+                Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
             }
             Self::Begun { first, rest, left } => {
                 if let Some(first) = first.take() {
@@ -185,6 +191,7 @@ impl Body for Sent {
             Self::Passed(body) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
             Self::Begun { first, rest, .. } => first.is_none() && rest.is_end_stream(),
+            Self::Given(_) => false,
         }
     }
 
@@ -192,7 +199,7 @@ impl Body for Sent {
         match self {
             Self::Passed(body) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
-            Self::Begun { .. } => SizeHint::default(),
+            Self::Begun { .. } | Self::Given(_) => SizeHint::default(),
         }
     }
 }
@@ -205,6 +212,8 @@ pub(super) enum Given {
     Text(Full<Bytes>),
     /// What the server sends of git's, looked through.
     Git(Box<Filtered>),
+    /// What somebody gives piece by piece.
+    Pieces(mpsc::Receiver<Result<Bytes, BodyError>>),
 }
 
 impl Body for Given {
@@ -223,6 +232,7 @@ impl Body for Given {
                 ready!(Pin::new(text).poll_frame(context)).map(|frame| frame.map_err(|never| match never {}))
             }
             Self::Git(body) => ready!(body.poll(context)).map(|data| data.map(Frame::data)),
+            Self::Pieces(pieces) => ready!(pieces.poll_recv(context)).map(|data| data.map(Frame::data)),
         })
     }
 
@@ -230,7 +240,7 @@ impl Body for Given {
         match self {
             Self::Passed(body) => body.is_end_stream(),
             Self::Text(text) => text.is_end_stream(),
-            Self::Git(_) => false,
+            Self::Git(_) | Self::Pieces(_) => false,
         }
     }
 
@@ -238,7 +248,7 @@ impl Body for Given {
         match self {
             Self::Passed(body) => body.size_hint(),
             Self::Text(text) => text.size_hint(),
-            Self::Git(_) => SizeHint::default(),
+            Self::Git(_) | Self::Pieces(_) => SizeHint::default(),
         }
     }
 }

@@ -116,6 +116,15 @@ impl Outgoing {
         matches!(self, Self::Http2(_))
     }
 
+    /// Whether the server still takes requests.
+    pub(super) async fn is_open(&self) -> bool {
+        match self {
+            Self::Http1(sender) => !sender.lock().await.is_closed(),
+            Self::Http2(sender) => !sender.is_closed(),
+            Self::None(_) => false,
+        }
+    }
+
     /// Sends one; gives what is answered.
     pub(super) async fn send(&self, request: Request<Sent>) -> hyper::Result<Response<Incoming>> {
         match self {

@@ -6,7 +6,7 @@ use crate::git::fetch::FetchFilter;
 use crate::git::packet::{Packet, take};
 use crate::policy::{Deny, GitOperation, Repository};
 use crate::proxy::judge::Judge;
-use crate::supervise::Event;
+use crate::supervise::{Event, PushedRef};
 use hyper::body::{Body, Bytes, Incoming};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -24,6 +24,10 @@ pub(super) struct Carried {
     pub(super) denied: Option<Deny>,
     /// What went wrong.
     pub(super) failed: Option<String>,
+    /// What became of each ref of a push.
+    pub(super) refs: Vec<PushedRef>,
+    /// What was found in it.
+    pub(super) findings: Vec<String>,
     /// Bytes of the answer's body.
     received: u64,
     started: Instant,
@@ -38,6 +42,8 @@ impl Carried {
             repository: repository.to_string(),
             denied: None,
             failed: None,
+            refs: Vec::new(),
+            findings: Vec::new(),
             received: 0,
             started: Instant::now(),
         }
@@ -66,8 +72,8 @@ impl Drop for Carried {
             denied: self.denied.take(),
             failed: self.failed.take(),
             code: None,
-            refs: Vec::new(),
-            findings: Vec::new(),
+            refs: std::mem::take(&mut self.refs),
+            findings: std::mem::take(&mut self.findings),
             sent: 0,
             received: self.received,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -173,7 +179,7 @@ impl Stage {
 
 /// How many bytes the lines have that smart HTTP puts before an advertisement: `# service=…` and a flush, or nothing.
 /// `None` where that can't be told yet.
-fn service(held: &[u8]) -> Result<Option<usize>, BodyError> {
+pub(super) fn service(held: &[u8]) -> Result<Option<usize>, BodyError> {
     let Some((first, length)) = take(held)? else {
         return match held.len() > HELD_MAX {
             true => Err("what the server says isn't git's smart HTTP".into()),

@@ -10,6 +10,8 @@
 //! A refusal is a text, which git prints as `remote: aca: …` ([`refusal`]).
 
 mod filtered;
+mod past;
+mod push;
 mod refusal;
 mod route;
 mod upstream;
@@ -141,16 +143,15 @@ pub(super) async fn serve(shared: &Shared, asked: Asked, request: Request<Reques
     };
     let mut carried = Carried::new(judge, operation, &asked.repository);
     let fetch = standing(judge, &asked, &asked.base);
-    if operation == GitOperation::Push {
-        let push = Action::Git {
-            operation,
-            repository: asked.repository.clone(),
-        };
-        let deny = judge.decide(&push).err().unwrap_or_else(|| {
-            gate::refusal("pushes over https aren't carried: push from outside of the sandbox")
-        });
-        return refusal::push(judge, &asked, fetch.is_ok(), deny, &mut carried);
+    if operation == GitOperation::Push
+        && let Err(deny) = pushed(judge, &asked, &asked.base)
+    {
+        return refusal::push(judge, &asked, fetch.is_ok(), *deny, &mut carried);
     }
+    let fetch = match operation {
+        GitOperation::Fetch => fetch,
+        GitOperation::Push => Ok(Standing::Listed),
+    };
     let standing = match fetch {
         Ok(standing) => standing,
         Err(deny) => return refusal::fetch(judge, &asked, *deny, &mut carried),
@@ -165,30 +166,64 @@ pub(super) async fn serve(shared: &Shared, asked: Asked, request: Request<Reques
         standing,
         fields,
     };
-    let answered = match asking.asked.step {
-        Step::Refs => asking.refs(&mut carried).await,
-        Step::Call => asking.call(request.into_body(), &mut carried).await,
+    let answered = match (operation, asking.asked.step) {
+        (_, Step::Refs) => asking.refs(&mut carried).await,
+        (GitOperation::Fetch, Step::Call) => asking.call(request.into_body(), &mut carried).await,
+        (GitOperation::Push, Step::Call) => {
+            let pushed = match (judge.proxy(), asking.fields.is_packed()) {
+                (Some(proxy), false) => {
+                    let base = asking.moved_base();
+                    Box::pin(asking.push(&proxy, &base, request.into_body(), &mut carried)).await
+                }
+                (None, _) => Err(Failed::new(StatusCode::BAD_GATEWAY, "the session is ending")),
+                (Some(_), true) => Err(Failed::forbidden("git doesn't pack what it pushes once more")),
+            };
+            return pushed.unwrap_or_else(|failed| refusal::failed(failed.status, &failed.why, &mut carried));
+        }
     };
     match answered {
-        Ok(response) => given(response, &asking.asked, carried),
+        Ok(response) => match is_gits(&response, asking.asked.service, asking.asked.step) {
+            Ok(()) if operation == GitOperation::Push => push::offered(response, &shared.tasks, carried),
+            Ok(()) => given(response, &asking.asked, carried),
+            Err((status, why)) => refusal::failed(status, &why, &mut carried),
+        },
         Err(failed) => refusal::failed(failed.status, &failed.why, &mut carried),
     }
 }
 
-/// Whether a repository may be fetched at a path, and how.
-fn standing(judge: &Judge, asked: &Asked, base: &str) -> Result<Standing, Box<Deny>> {
+/// Whether a repository may be pushed to at a path.
+fn pushed(judge: &Judge, asked: &Asked, base: &str) -> Result<(), Box<Deny>> {
+    let push = action(judge, GitOperation::Push, base)?;
+    judge.decide(&push)?;
+    match as_request(judge, asked, base) {
+        // A rule that says no of its requests says so of git's.
+        Err(deny) if deny.rule.is_some() => Err(Box::new(deny)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn action(judge: &Judge, operation: GitOperation, base: &str) -> Result<Action, Box<Deny>> {
     let repository = Repository::https(judge.host(), judge.port(), base)
         .map_err(|why| Box::new(gate::refusal(&format!("git over https: {why}"))))?;
-    let fetch = Action::Git {
-        operation: GitOperation::Fetch,
+    Ok(Action::Git {
+        operation,
         repository,
+    })
+}
+
+/// What rules on requests say.
+fn as_request(judge: &Judge, asked: &Asked, base: &str) -> Result<(), Deny> {
+    let method = match asked.step {
+        Step::Refs => "GET",
+        Step::Call => "POST",
     };
-    let (method, target) = match asked.step {
-        Step::Refs => ("GET", asked.target_at(base)),
-        Step::Call => ("POST", asked.target_at(base)),
-    };
-    let as_request = judge.ask(Scheme::Https, method, target.as_bytes());
-    match (judge.decide(&fetch), as_request) {
+    judge.ask(Scheme::Https, method, asked.target_at(base).as_bytes())
+}
+
+/// Whether a repository may be fetched at a path, and how.
+fn standing(judge: &Judge, asked: &Asked, base: &str) -> Result<Standing, Box<Deny>> {
+    let fetch = action(judge, GitOperation::Fetch, base)?;
+    match (judge.decide(&fetch), as_request(judge, asked, base)) {
         // A rule that says no of its requests says so of git's.
         (Ok(()), Err(deny)) if deny.rule.is_some() => Err(Box::new(deny)),
         (Ok(()), _) => Ok(Standing::Listed),
@@ -230,10 +265,15 @@ impl Asking<'_> {
     /// Asks what there is. Follows the server to another name of the repository, and tells it who asks, where it wants to
     /// know and the rules let it.
     async fn refs(&self, carried: &mut Carried) -> Result<Response<Incoming>, Failed> {
-        let (mut base, mut attempts, mut hops) = (self.asked.base.clone(), 0, 0);
+        self.refs_at(&self.asked.base, carried).await
+    }
+
+    /// The same from a path on.
+    async fn refs_at(&self, base: &str, carried: &mut Carried) -> Result<Response<Incoming>, Failed> {
+        let (mut base, mut attempts, mut hops) = (base.to_owned(), 0, 0);
         loop {
             let credential = self.credential(&base, carried).await?;
-            let target = self.asked.target_at(&base);
+            let target = format!("{base}/info/refs?service={}", self.asked.service.word());
             let response = self.send(&target, credential.as_deref(), Sent::nothing).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED => {
@@ -258,9 +298,8 @@ impl Asking<'_> {
 
     /// Asks for a pack.
     async fn call(&self, body: RequestBody, carried: &mut Carried) -> Result<Response<Incoming>, Failed> {
-        let moved = self.front().known(&self.asked.repository).moved;
-        let base = moved.unwrap_or_else(|| self.asked.base.clone());
-        if base != self.asked.base && standing(&self.shared.judge, &self.asked, &base) != Ok(self.standing) {
+        let base = self.moved_base();
+        if base != self.asked.base && self.standing(&base) != Ok(self.standing) {
             return Err(Failed::forbidden(format!(
                 "it moved to {base}, which isn't allowed"
             )));
@@ -294,6 +333,48 @@ impl Asking<'_> {
             ));
         }
         Ok(response)
+    }
+
+    /// What may be done with a repository at another path, as it was asked.
+    fn standing(&self, base: &str) -> Result<Standing, Box<Deny>> {
+        let judge = &self.shared.judge;
+        match self.asked.service {
+            Service::UploadPack => standing(judge, &self.asked, base),
+            Service::ReceivePack => pushed(judge, &self.asked, base).map(|()| Standing::Listed),
+        }
+    }
+
+    /// Asks for a pack of ours.
+    async fn fetch(&self, base: &str, body: impl Fn() -> Sent) -> Result<Response<Incoming>, String> {
+        let shared = self.shared;
+        let front = self.front();
+        let credential = match front.known(&self.asked.repository).needs {
+            true => {
+                let found = front.broker.credential(&self.place(base)).await;
+                Some(found.map_err(|missing| missing.to_string())?.0)
+            }
+            false => None,
+        };
+        let again = match shared.outgoing.is_open().await {
+            true => None,
+            false => Some(shared.again.connect(&shared.judge, &shared.tasks).await?),
+        };
+        let outgoing = again.as_ref().unwrap_or(&shared.outgoing);
+        let target = format!("{base}/{}", Service::UploadPack.word());
+        let (judge, fields) = (&shared.judge, Fields::of_version_2());
+        let credential = credential.as_deref();
+        let request = upstream::request(judge, outgoing, Step::Call, &target, &fields, credential, body());
+        let request = request.map_err(|error| error.to_string())?;
+        outgoing
+            .send(request)
+            .await
+            .map_err(|error| upstream::why(&error))
+    }
+
+    /// The path of the repository, where the server said that it is.
+    fn moved_base(&self) -> String {
+        let moved = self.front().known(&self.asked.repository).moved;
+        moved.unwrap_or_else(|| self.asked.base.clone())
     }
 
     /// The credential, where the repository is listed and the server is known to want one.
@@ -364,7 +445,7 @@ impl Asking<'_> {
         }
         match route(judge.host(), judge.port(), "GET", target, None) {
             Route::Git(there) if there.service == self.asked.service && there.step == Step::Refs => {
-                if standing(judge, &self.asked, &there.base) != Ok(self.standing) {
+                if self.standing(&there.base) != Ok(self.standing) {
                     return Err(Failed::forbidden(format!(
                         "the server says that it moved to {}, which isn't allowed",
                         there.repository
@@ -386,9 +467,16 @@ impl Asking<'_> {
         let shared = self.shared;
         let bad = |why: String| Failed::new(StatusCode::BAD_GATEWAY, why);
         let request = |outgoing: &Outgoing| {
-            let (judge, step) = (&shared.judge, self.asked.step);
-            upstream::request(judge, outgoing, step, target, &self.fields, credential, body())
-                .map_err(|error| bad(error.to_string()))
+            upstream::request(
+                &shared.judge,
+                outgoing,
+                Step::Refs,
+                target,
+                &self.fields,
+                credential,
+                body(),
+            )
+            .map_err(|error| bad(error.to_string()))
         };
         match shared.outgoing.send(request(&shared.outgoing)?).await {
             Ok(response) => return Ok(response),
@@ -418,49 +506,55 @@ impl Asking<'_> {
     }
 }
 
-/// What the client gets of an answer.
-fn given(response: Response<Incoming>, asked: &Asked, mut carried: Carried) -> Answer {
+/// Whether an answer is one of git's; else what its client is told.
+fn is_gits(response: &Response<Incoming>, service: Service, step: Step) -> Result<(), (StatusCode, String)> {
     let status = response.status();
-    let what = match asked.step {
-        Step::Refs => "advertisement",
-        Step::Call => "result",
-    };
-    let kind = format!("application/x-{}-{what}", asked.service.word());
     let fields = response.headers();
+    let kind = kind(service, step);
     let is_kind = fields
         .get(CONTENT_TYPE)
         .is_some_and(|own| own.as_bytes() == kind.as_bytes());
     let is_plain = fields
         .get(CONTENT_ENCODING)
         .is_none_or(|encoding| encoding == "identity");
-    if status != StatusCode::OK || !is_kind || !is_plain {
-        let (status, why) = match status {
-            StatusCode::OK => (
-                StatusCode::BAD_GATEWAY,
-                "what the server says isn't git's smart HTTP".to_owned(),
-            ),
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => (
-                StatusCode::FORBIDDEN,
-                "the server says 403: whoever asks may not do that there".to_owned(),
-            ),
-            StatusCode::NOT_FOUND | StatusCode::GONE => (
-                StatusCode::NOT_FOUND,
-                "the server says that there is no such repository".to_owned(),
-            ),
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                (status, format!("the server says {}", status.as_u16()))
-            }
-            status => (
-                StatusCode::BAD_GATEWAY,
-                format!("the server says {}", status.as_u16()),
-            ),
-        };
-        return refusal::failed(status, &why, &mut carried);
+    if status == StatusCode::OK && is_kind && is_plain {
+        return Ok(());
     }
+    let says = |status: StatusCode| format!("the server says {}", status.as_u16());
+    Err(match status {
+        StatusCode::OK => (
+            StatusCode::BAD_GATEWAY,
+            "what the server says isn't git's smart HTTP".to_owned(),
+        ),
+        StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => (
+            StatusCode::FORBIDDEN,
+            format!("{}: whoever asks may not do that there", says(status)),
+        ),
+        StatusCode::NOT_FOUND | StatusCode::GONE => (
+            StatusCode::NOT_FOUND,
+            "the server says that there is no such repository".to_owned(),
+        ),
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            (status, says(status))
+        }
+        status => (StatusCode::BAD_GATEWAY, says(status)),
+    })
+}
+
+fn kind(service: Service, step: Step) -> String {
+    let what = match step {
+        Step::Refs => "advertisement",
+        Step::Call => "result",
+    };
+    format!("application/x-{}-{what}", service.word())
+}
+
+/// What the client gets of an answer.
+fn given(response: Response<Incoming>, asked: &Asked, carried: Carried) -> Answer {
     let filtered = Filtered::new(response.into_body(), asked.step, carried);
     let mut answer = Response::new(Given::Git(Box::new(filtered)));
     let headers = answer.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&kind) {
+    if let Ok(kind) = HeaderValue::from_str(&kind(asked.service, asked.step)) {
         headers.insert(CONTENT_TYPE, kind);
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -26,7 +26,11 @@ pub(super) fn fetch(judge: &Judge, asked: &Asked, deny: Deny, carried: &mut Carr
 /// It may not be pushed to; what can be fetched says so as a server would.
 pub(super) fn push(judge: &Judge, asked: &Asked, fetched: bool, deny: Deny, carried: &mut Carried) -> Answer {
     let what = format!("git {} of {}", GitOperation::Push.word(), asked.repository);
-    let said = format!("aca: {what} is not allowed: {}", deny.reason);
+    let mut said = format!("aca: {what} is not allowed: {}", deny.reason);
+    // A server's error is one line.
+    if let Some(flag) = &deny.allow_with {
+        said.push_str(&format!("; to allow it, outside: `aca run {flag} …`"));
+    }
     let words = words(judge, &what, &deny);
     carried.denied = Some(deny);
     let service = asked.service.word();
@@ -47,6 +51,11 @@ pub(super) fn push(judge: &Judge, asked: &Asked, fetched: bool, deny: Deny, carr
         }
         None => text(StatusCode::FORBIDDEN, "denied", words),
     }
+}
+
+/// A push whose client asked for no report.
+pub(super) fn said(lines: String) -> Answer {
+    text(StatusCode::FORBIDDEN, "denied", lines)
 }
 
 /// It was allowed, and can't be done.

@@ -28,6 +28,19 @@ pub(super) struct Fields {
 }
 
 impl Fields {
+    /// Those of a request of ours.
+    pub(super) fn of_version_2() -> Self {
+        Self {
+            protocol: Some("version=2"),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the body is packed.
+    pub(super) const fn is_packed(&self) -> bool {
+        self.gzip
+    }
+
     /// Reads them.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let one = |name: &HeaderName| {
