@@ -1,0 +1,190 @@
+//! Git over https through aca, side by side with git outside: a clone and a push of a repository that doesn't pack, from a
+//! real `git http-backend` on loopback, in turn, several rounds.
+//!
+//! `cargo bench --bench git` prints the table: medians of the rounds' own ratios, and the most memory that the supervisor had.
+//! Client, server and gate share the cores. It judges nothing: a shared machine is no place for a timed test.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench may stop"
+)]
+
+mod world;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use world::{World, median};
+
+const ROUNDS: usize = 5;
+/// Bytes of what can't be packed.
+const BYTES: u64 = 200 << 20;
+const SERVER: &str = include_str!("../git/forge.js");
+
+struct Forge {
+    server: Child,
+    port: u16,
+    directory: PathBuf,
+}
+
+impl Drop for Forge {
+    fn drop(&mut self) {
+        self.server.kill().ok();
+        self.server.wait().ok();
+    }
+}
+
+fn run(world: &World, directory: &str, script: &str) {
+    let mut command = world.command(directory, &["sh", "-ec", script]);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+}
+
+impl Forge {
+    fn start(world: &World) -> Self {
+        let directory = world.root.join("forge");
+        fs::write(directory.join("server.js"), SERVER).unwrap();
+        run(
+            world,
+            "forge",
+            "ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+             openssl req -x509 $ec -days 3 -keyout ca.key -out ca.pem -subj '/CN=forge authority' 2>&1
+             openssl req $ec -keyout key.pem -out leaf.csr -subj '/CN=leaf' 2>&1
+             printf 'subjectAltName=DNS:forge.test\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' > ext
+             openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>&1
+             mkdir -p srv/acme work; git init -q --bare -b main srv/acme/app.git; cd work; git init -q -b main .
+             git config user.name a; git config user.email a@a.test",
+        );
+        let fill = format!(
+            "cd work; head -c {BYTES} /dev/urandom > big; git -c core.bigFileThreshold=1m add -A; git commit -q -m big; \
+             git push -q ../srv/acme/app.git main"
+        );
+        run(world, "forge", &fill);
+        let mut server = world
+            .command("forge", &["node", "server.js", "h1", "srv"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let output = server.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        Self {
+            server,
+            port: line.trim().parse().unwrap(),
+            directory,
+        }
+    }
+}
+
+/// Runs it; gives seconds, and the most memory of the process itself in MiB.
+fn timed(command: &mut Command) -> (f64, f64) {
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0.0_f64;
+    let ended = loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        peak = peak.max(kib.unwrap_or(0.0) / 1024.0);
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(ended.success());
+    (seconds, peak)
+}
+
+fn main() {
+    let world = World::new(&["project", "forge"]);
+    let forge = Forge::start(&world);
+    let trusted = forge.directory.join("ca.pem");
+    let home = world.root.join("home");
+    fs::write(home.join(".git-credentials"), "https://alice:s3cr3t@forge.test\n").unwrap();
+    fs::write(home.join(".gitconfig"), "[credential]\n\thelper = store\n").unwrap();
+    fs::create_dir_all(home.join(".config/aca")).unwrap();
+    fs::write(
+        home.join(".config/aca/config.toml"),
+        "[[git.repository]]\nurl = ['https://forge.test/acme/app']\npush = { max_pack = '400MiB' }\n",
+    )
+    .unwrap();
+    world.give(&home);
+    let resolve = format!("forge.test=127.0.0.1:{}", forge.port);
+    let aca = world.aca.to_str().unwrap().to_owned();
+    let inside = |script: &str| {
+        let words = [
+            aca.as_str(),
+            "run",
+            "--resolve",
+            &resolve,
+            "--",
+            "sh",
+            "-ec",
+            script,
+        ];
+        let mut command = world.command("project", &words);
+        command.env("SSL_CERT_FILE", &trusted);
+        command
+    };
+    let outside = |script: &str| {
+        let script = script.replace(
+            "https://forge.test/",
+            &format!("https://forge.test:{}/", forge.port),
+        );
+        let mut command = world.command("project", &["sh", "-ec", &script]);
+        command
+            .env("GIT_SSL_CAINFO", &trusted)
+            .env("GIT_CONFIG_COUNT", "2")
+            .env("GIT_CONFIG_KEY_0", "http.curloptResolve")
+            .env(
+                "GIT_CONFIG_VALUE_0",
+                format!("forge.test:{}:127.0.0.1", forge.port),
+            )
+            .env("GIT_CONFIG_KEY_1", "http.extraHeader")
+            .env("GIT_CONFIG_VALUE_1", "Authorization: Basic YWxpY2U6czNjcjN0");
+        command
+    };
+    let clone = "rm -rf clone; git clone -q --no-checkout https://forge.test/acme/app clone";
+    // Each push is of the same bytes under another name: there is nothing of them on the server yet.
+    let prepare = format!(
+        "rm -rf push; git init -q -b main push; cd push; git config user.name a; git config user.email a@a.test; \
+         head -c {BYTES} /dev/urandom > big; git -c core.bigFileThreshold=1m add big; git commit -q -m push"
+    );
+    let push = "cd push; git push -q https://forge.test/acme/app HEAD:refs/heads/agent/$(git rev-parse HEAD)";
+    let mut rows: [(&str, Vec<f64>, f64); 2] = [
+        ("clone, 200 MiB", Vec::new(), 0.0),
+        ("push, 200 MiB", Vec::new(), 0.0),
+    ];
+    for round in 0..ROUNDS {
+        for (row, script) in rows.iter_mut().zip([clone, push]) {
+            let mut times = [0.0; 2];
+            for side in 0..2 {
+                run(&world, "project", &prepare);
+                // In turn, so that neither is always first.
+                let is_inside = (side + round) % 2 == 0;
+                let mut command = if is_inside {
+                    inside(script)
+                } else {
+                    outside(script)
+                };
+                let (seconds, peak) = timed(&mut command);
+                if is_inside {
+                    times = [seconds, times[1]];
+                    row.2 = row.2.max(peak);
+                } else {
+                    times = [times[0], seconds];
+                }
+            }
+            row.1.push(times[0] / times[1]);
+        }
+    }
+    println!("| work | over no sandbox | supervisor at most, MiB |\n|---|---|---|");
+    for (name, ratios, peak) in rows {
+        println!("| {name} | {:.2} | {peak:.1} |", median(ratios));
+    }
+}
