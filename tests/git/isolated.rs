@@ -216,7 +216,7 @@ fn what_was_stashed_before_is_there_and_stays() {
 
 /// Acceptance 88.
 #[test]
-fn a88_what_a_killed_run_left_is_brought_back_by_the_next() {
+fn g88_what_a_killed_run_left_is_brought_back_by_the_next() {
     let world = World::with_repository();
     for next in [&["sessions"][..], &["run", "--", "true"]] {
         let child = start(

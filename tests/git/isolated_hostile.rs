@@ -65,7 +65,7 @@ fn used_outside(world: &World) {
 
 /// Acceptance 82, in both modes.
 #[test]
-fn a82_the_git_directory_cannot_be_moved_away() {
+fn g82_the_git_directory_cannot_be_moved_away() {
     for mode in ["direct", "isolated"] {
         let world = World::with_repository();
         let before = kept(&world);
@@ -86,7 +86,7 @@ fn a82_the_git_directory_cannot_be_moved_away() {
 
 /// Acceptance 83, 85 and 86, and the vectors of E-1 that live in a git directory.
 #[test]
-fn a83_a85_a86_nothing_that_git_obeys_comes_back() {
+fn g83_g85_g86_nothing_that_git_obeys_comes_back() {
     let world = World::with_repository();
     world.file(".gitattributes", "* filter=x diff=x merge=x\n");
     world.git(&world.project, &["add", "-A"]);
@@ -221,7 +221,7 @@ fn a_ref_that_never_rests_ends_somewhere_whole() {
 }
 
 #[test]
-fn marks_that_hide_a_change_do_not_come() {
+fn g87_marks_that_hide_a_change_do_not_come() {
     let world = World::with_repository();
     world.file("hidden", "h");
     world.git(&world.project, &["add", "-A"]);

@@ -22,7 +22,7 @@ fn refused(yard: &Yard, ran: &Ran, why: &str) {
 
 /// A name of the user's configuration, at a port that isn't 22: p58. No agent and no key inside: p57 (see `Yard::run`).
 #[test]
-fn p01_p57_p58_clone_fetch_and_pull_of_what_is_listed() {
+fn g01_g57_g58_clone_fetch_and_pull_of_what_is_listed() {
     let Some(yard) = Yard::new() else { return };
     for flags in [&[][..], &["--config", "ports"]] {
         yard.world.file("ports", "network.capture = 'ports'\n");
@@ -55,7 +55,7 @@ fn p01_p57_p58_clone_fetch_and_pull_of_what_is_listed() {
 }
 
 #[test]
-fn p02_p10_what_no_rule_names_is_refused_with_the_reason() {
+fn g02_g10_what_no_rule_names_is_refused_with_the_reason() {
     let Some(yard) = Yard::new() else { return };
     let reason = "remote error: aca: git fetch of git@forge:other/secret is not allowed: no rule names this repository";
     let ran = yard.run(&[], "git clone -q git@forge:other/secret.git /tmp/c");
@@ -182,7 +182,7 @@ fn shell_quoted(text: &str) -> String {
 }
 
 #[test]
-fn p05_every_version_of_the_protocol_and_p59_none_but_those() {
+fn g05_g59_every_version_of_the_protocol_and_none_but_those() {
     let Some(yard) = Yard::new() else { return };
     let ran = yard.run(
         &[],
@@ -214,7 +214,7 @@ fn p05_every_version_of_the_protocol_and_p59_none_but_those() {
 }
 
 #[test]
-fn p40_a_push_is_refused_and_git_says_why() {
+fn g40_a_push_is_refused_and_git_says_why() {
     let Some(yard) = Yard::new() else { return };
     for arguments in [
         "git@forge:acme/lib HEAD:agent/x",
@@ -239,7 +239,7 @@ fn p40_a_push_is_refused_and_git_says_why() {
 }
 
 #[test]
-fn p54_p55_nothing_but_what_git_writes_is_taken() {
+fn g54_g55_nothing_but_what_git_writes_is_taken() {
     let Some(yard) = Yard::new() else { return };
     let script = r#"
         try() { /.aca/ssh "$@" < /dev/null; echo "$?"; }
@@ -275,7 +275,7 @@ fn p54_p55_nothing_but_what_git_writes_is_taken() {
 }
 
 #[test]
-fn p56_a_host_that_is_not_known_fails_readably() {
+fn g56_a_host_that_is_not_known_fails_readably() {
     let Some(yard) = Yard::new() else { return };
     let ran = yard.run(
         &["--git-fetch", "git@stranger:acme/app"],
@@ -310,7 +310,7 @@ pub(crate) fn programs(yard: &Yard) -> Vec<i32> {
 
 /// The server says nothing: whoever ends first, nothing of it is left.
 #[test]
-fn p44_no_ssh_outlives_git_nor_the_session() {
+fn g44_no_ssh_outlives_git_nor_the_session() {
     let Some(yard) = Yard::new() else { return };
     fs::write(yard.repositories.join("slow"), "").unwrap();
     let world = &yard.world;
@@ -518,7 +518,7 @@ fn a_budget_ends_it() {
 
 /// The key is in an agent outside alone, whose socket isn't seen inside.
 #[test]
-fn p57_an_agent_outside_signs() {
+fn g57_an_agent_outside_signs() {
     let Some(yard) = Yard::new() else { return };
     if !["ssh-agent", "ssh-add"].into_iter().all(super::support::has) {
         return;

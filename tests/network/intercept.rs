@@ -392,7 +392,7 @@ fn trailers_and_websockets_pass() {
 }
 
 #[test]
-fn what_is_smuggled_or_misdirected_gets_nowhere() {
+fn g52_what_is_smuggled_or_misdirected_gets_nowhere() {
     if !can() {
         return;
     }
