@@ -22,6 +22,8 @@ pub(crate) const HIGHEST_REVIEWED: u32 = 469;
 /// Who answers the reported calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// As `Starts`; and calls that make names are handed over as well.
+    Names,
     /// The supervisor, who also sees each `execve`.
     Starts,
     /// The supervisor.
@@ -30,7 +32,7 @@ pub(crate) enum Mode {
     Alone,
 }
 
-/// The entries that hold for an architecture and a set of grants.
+/// The entries that hold for an architecture and a set of grants, whatever the mode.
 pub(crate) fn entries<'a>(
     lists: &'a [List],
     arch: Architecture,
@@ -38,7 +40,16 @@ pub(crate) fn entries<'a>(
 ) -> impl Iterator<Item = &'a Entry> {
     lists
         .iter()
-        .filter(move |list| list.grant.is_none_or(|grant| !granted.contains(&grant)))
+        .filter(move |list| !list.names && list.grant.is_none_or(|grant| !granted.contains(&grant)))
+        .flat_map(|list| &list.entries)
+        .filter(move |entry| entry.arch.is_none_or(|only| only == arch))
+}
+
+/// The entries that [`Mode::Names`] adds.
+pub(crate) fn names(lists: &[List], arch: Architecture) -> impl Iterator<Item = &Entry> {
+    lists
+        .iter()
+        .filter(|list| list.names)
         .flat_map(|list| &list.entries)
         .filter(move |entry| entry.arch.is_none_or(|only| only == arch))
 }
@@ -98,10 +109,12 @@ pub(crate) fn program(
     mode: Mode,
 ) -> Result<BpfProgram, ListError> {
     let mut stages: BTreeMap<Answer, BTreeMap<i64, Vec<SeccompRule>>> = BTreeMap::new();
-    for entry in entries(lists, arch, granted) {
+    let added = (mode == Mode::Names).then(|| names(lists, arch));
+    for entry in entries(lists, arch, granted).chain(added.into_iter().flatten()) {
         let answer = match mode {
-            Mode::Starts | Mode::Refusals if entry.report => Answer::Notify,
-            Mode::Starts | Mode::Refusals | Mode::Alone => Answer::Errno(entry.errno),
+            Mode::Names if entry.asks => Answer::Notify,
+            Mode::Names | Mode::Starts | Mode::Refusals if entry.report => Answer::Notify,
+            Mode::Names | Mode::Starts | Mode::Refusals | Mode::Alone => Answer::Errno(entry.errno),
         };
         let rules = stages
             .entry(answer)
@@ -112,7 +125,7 @@ pub(crate) fn program(
             rules.push(rule(&entry.args)?);
         }
     }
-    if mode == Mode::Starts {
+    if matches!(mode, Mode::Names | Mode::Starts) {
         for name in ["execve", "execveat", "listen"] {
             let _none = stages
                 .entry(Answer::Notify)

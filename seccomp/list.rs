@@ -15,6 +15,9 @@ pub(crate) struct List {
     pub(crate) about: String,
     /// The grant that leaves the list out.
     pub(crate) grant: Option<Grant>,
+    /// It holds only where new names are looked after ([`super::Mode::Names`]).
+    #[serde(default)]
+    pub(crate) names: bool,
     /// What is refused.
     pub(crate) entries: Vec<Entry>,
 }
@@ -49,6 +52,9 @@ pub(crate) struct Entry {
     /// Whether an attempt is an event.
     #[serde(default)]
     pub(crate) report: bool,
+    /// Not refused but handed over: the sandbox's first process does it, or lets the kernel do it.
+    #[serde(default)]
+    pub(crate) asks: bool,
     /// Why it is refused.
     pub(crate) why: String,
     /// Where the call is described.

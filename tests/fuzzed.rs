@@ -74,6 +74,7 @@ const OTHERS: &[(&str, &str)] = &[
         "src/facts/git.rs",
         "whole files as text, compared; configuration is read by facts/git_config.rs",
     ),
+    ("src/facts/kept.rs", "compares names"),
     ("src/facts/matcher.rs", "compares names; laws by proptest"),
     ("src/facts/notes.rs", "puts names together"),
     (
@@ -98,6 +99,13 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("src/isolated/staged.rs", "writes; passes to git/index.rs"),
     ("src/launch/linux/mounts.rs", "writes"),
+    ("src/launch/linux/names/make.rs", "hands the kernel what it read"),
+    ("src/launch/linux/names/moved.rs", "passes on"),
+    (
+        "src/launch/linux/names/place.rs",
+        "cuts a path at its slashes, as the kernel does",
+    ),
+    ("src/launch/linux/names/umask.rs", "the kernel's own numbers"),
     ("src/launch/linux/netlink.rs", "the kernel's answers"),
     ("src/launch/linux/nftables.rs", "writes"),
     ("src/launch/linux/program.rs", "compares names"),

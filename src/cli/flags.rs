@@ -488,6 +488,13 @@ pub struct RunFlags {
     /// Which home is seen: private (the default), host (the real one, read-only, secrets masked)
     #[arg(long, value_name = "HOME", value_parser = value::home)]
     pub home: Option<Home>,
+    /// Keep names from being made in the project that your machine would run or trust, such as `.vscode/tasks.json`
+    /// (`--write` opens single ones)
+    #[arg(long)]
+    pub hold_names: bool,
+    /// Let such names be made (the default)
+    #[arg(long, conflicts_with = "hold_names")]
+    pub open_names: bool,
     /// Grant a kernel facility: nested-userns, io-uring, fuse
     #[arg(long, value_name = "NAME", value_parser = value::grant)]
     pub grant: Vec<Grant>,
@@ -603,6 +610,17 @@ impl RunFlags {
             home: self
                 .home
                 .map(|home| flagged("--home", value::home_word(home), home)),
+            open_names: match (self.hold_names, self.open_names) {
+                (true, _) => Some(Located {
+                    value: false,
+                    origin: Origin::Flag("--hold-names".into()),
+                }),
+                (_, true) => Some(Located {
+                    value: true,
+                    origin: Origin::Flag("--open-names".into()),
+                }),
+                (false, false) => None,
+            },
             deny_commands: Vec::new(),
             grants: self
                 .grant

@@ -1,13 +1,13 @@
 //! The project as a run needs it: found, walked once, and put into the plan's words.
 
 use crate::facts::{
-    Foreseen, Found, Matcher, Project, ProjectError, Purpose, RepositoryKind, UserPattern, Walk, WalkError,
-    identity_of, obeyed, real, walk_project, walk_without,
+    Foreseen, Found, KeptName, Matcher, NameJudge, NewKind, Project, ProjectError, Purpose, RepositoryKind,
+    UserPattern, Walk, WalkError, identity_of, obeyed, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
 use crate::plan::{Entry, Kept, Kind, Plan, ProjectNeeds};
-use crate::policy::{Access, Origin, PathPattern, PathRule, Place, Policy, is_glob};
+use crate::policy::{Access, NameAlias, NewNames, Origin, PathPattern, PathRule, Place, Policy, is_glob};
 use crate::presets;
 use crate::supervise::watch::Watched;
 use std::collections::HashSet;
@@ -27,6 +27,8 @@ pub(super) struct Looked {
     own: usize,
     /// Where each pattern of the user's was written, in the matcher's order.
     origins: Vec<Origin>,
+    /// Paths that aren't there and that a rule makes writable, where they couldn't be made without.
+    openable: Vec<PathBuf>,
 }
 
 /// Walks the project, with the user's patterns in it.
@@ -69,14 +71,34 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
         };
         walks.push(walk_without(&root, &project.root, plain, Purpose::Protect).map_err(walk_failure)?);
     }
-    Ok(Looked {
+    let mut looked = Looked {
         project,
         matcher,
         plain,
         walks,
         own,
         origins,
-    })
+        openable: Vec::new(),
+    };
+    let anywhere = NewNames {
+        roots: looked.walks.iter().map(|walk| walk.root.clone()).collect(),
+        ..NewNames::default()
+    };
+    let absent = policy
+        .paths
+        .iter()
+        .filter(|rule| policy.hold_names && rule.access == Access::Write)
+        .filter(|rule| std::fs::symlink_metadata(&rule.path).is_err());
+    looked.openable = absent
+        .filter(|rule| {
+            let kinds = [NewKind::File, NewKind::Directory];
+            kinds
+                .iter()
+                .any(|kind| looked.judge(&anywhere, &rule.path, *kind).is_some())
+        })
+        .map(|rule| rule.path.clone())
+        .collect();
+    Ok(looked)
 }
 
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
@@ -92,6 +114,7 @@ impl Looked {
             root: self.project.root.clone(),
             extra_writable: self.project.extra_writable.clone(),
             ignored: self.matcher.ignored(),
+            openable: self.openable.clone(),
             granted: self
                 .walks
                 .get(self.own..)
@@ -233,6 +256,16 @@ impl Looked {
         Some((foreseen, origin))
     }
 
+    /// Why nothing may be made at a path, by the names of a plan.
+    pub(super) fn judge(&self, names: &NewNames, path: &Path, kind: NewKind) -> Option<KeptName> {
+        NameJudge {
+            matcher: &self.matcher,
+            names,
+            is_there: &|path| std::fs::symlink_metadata(path).is_ok(),
+        }
+        .judge(path, kind)
+    }
+
     fn add(&self, walk: &Walk, needs: &mut ProjectNeeds) {
         let place = |found: &Found| -> Option<(PathBuf, Kind)> {
             found
@@ -286,10 +319,16 @@ impl Looked {
                 Access::Write => {}
             }
         }
+        needs.aliases.extend(walk.aliases.iter().map(|alias| NameAlias {
+            link: walk.root.join(&alias.link),
+            target: walk.root.join(&alias.target),
+        }));
         for repository in &walk.repositories {
             let path = walk.root.join(&repository.path);
             let directory = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
             if repository.kind != RepositoryKind::Pointer && directory {
+                let absent = repository.absent.iter().map(|name| path.join(name));
+                needs.absent.extend(absent);
                 needs.pins.push(path);
             }
         }

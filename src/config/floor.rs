@@ -7,6 +7,7 @@
 //! [floor]
 //! network = "dev"                           # the widest preset
 //! home = "private"                          # the widest home
+//! open_names = false                        # names that the host would run or trust are held in every run
 //! grants = []                               # the grants that may be given; left out: any
 //! limits = { memory = "16G" }               # the most; what nobody limits has this limit
 //! require = ["writes_confined"]             # guarantees that must be whole, else nothing starts
@@ -30,6 +31,8 @@ pub struct Floor {
     pub network: Option<Located<NetworkPreset>>,
     /// The widest home.
     pub home: Option<Located<Home>>,
+    /// Whether names may be made that the host would run or trust.
+    pub open_names: Option<Located<bool>>,
     /// The grants that may be given, and where the list is.
     pub grants: Option<Located<Vec<Grant>>>,
     /// The most of each.
@@ -139,6 +142,13 @@ impl Floor {
                 &asked.origin,
                 &most.origin,
             );
+        }
+        if let (Some(asked), Some(most)) = (&settings.open_names, &self.open_names)
+            && asked.value
+            && !most.value
+        {
+            let (word, most_word) = (asked.value.to_string(), most.value.to_string());
+            return beyond("files.open_names", word, most_word, &asked.origin, &most.origin);
         }
         for grant in &settings.grants {
             if let Some(problem) = self.forbids(grant.value) {

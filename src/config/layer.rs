@@ -65,6 +65,8 @@ pub struct Settings {
     pub hide: Vec<Located<WrittenPath>>,
     /// `[files] home`.
     pub home: Option<Located<Home>>,
+    /// `[files] open_names`.
+    pub open_names: Option<Located<bool>>,
     /// `[commands] deny`.
     pub deny_commands: Vec<Located<CommandPattern>>,
     /// `grants`.

@@ -33,7 +33,7 @@ fn merged(layers: &Layers) -> Result<Merged, ConfigError> {
 fn faults_of_floors_and_locks() {
     let all_locked = "lock = ['network.allow', 'environment', 'files.read', 'files.write', 'files.hide']\n\
                       files.hide = ['secret', '**/*.key']";
-    let cases: [(&str, &str, &[&str], &str); 17] = [
+    let cases: [(&str, &str, &[&str], &str); 18] = [
         (
             "floor.network = 'dev'",
             "network.preset = 'open'",
@@ -47,6 +47,7 @@ fn faults_of_floors_and_locks() {
             "a preset, by flag",
         ),
         ("floor.home = 'private'", "files.home = 'host'", &[], "the home"),
+        ("floor.open_names = false", "", &["--open-names"], "names"),
         (
             "floor.grants = []",
             "grants = ['fuse']",
@@ -176,6 +177,14 @@ fn what_nobody_chooses_is_within_the_floor() {
         .unwrap()
         .policy;
     assert_eq!(policy.limits.processes, None);
+    // Names are open, unless none may be.
+    assert!(!policy.hold_names);
+    let held = |administrator| {
+        let merged = merged(&layers(administrator, "", "", &[])).unwrap();
+        merged.policy.hold_names
+    };
+    assert!(held("floor.open_names = false") && held("files.open_names = false"));
+    assert!(!held("floor.open_names = true"));
 }
 
 #[test]
@@ -381,7 +390,7 @@ fn widest(keys: &[Key], within: &str, all: &mut Vec<(String, Who, String)>) {
 /// A key that is added to the tables is tried here without anybody thinking of it.
 #[test]
 fn a_projects_file_makes_nothing_wider_by_any_key() {
-    let user = "network.preset = 'none'\ngit.unlisted = 'deny'\ngit.mode = 'isolated'\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
+    let user = "network.preset = 'none'\ngit.unlisted = 'deny'\ngit.mode = 'isolated'\nfiles.open_names = false\nlimits = { memory = 1, processes = 1, cpu = 1, file_size = 1, open_files = 1, egress = 1, egress_per_host = 1 }";
     let policy = |project: FileLayer| -> (Policy, usize) {
         let layers = Layers {
             project: Some(project),

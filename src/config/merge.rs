@@ -67,6 +67,8 @@ pub struct Chosen {
     pub home: Located<Home>,
     /// The git directory.
     pub git_mode: Located<GitMode>,
+    /// Whether names may be made that the host would run or trust.
+    pub open_names: Located<bool>,
     /// Grants.
     pub grants: Vec<Located<Grant>>,
     /// Limits.
@@ -179,6 +181,7 @@ struct Merging<'a> {
     credentials: Vec<CredentialRule>,
     git_mode: Located<GitMode>,
     home: Located<Home>,
+    open_names: Located<bool>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
     environment: Vec<Located<EnvironmentEntry>>,
@@ -211,6 +214,12 @@ impl<'a> Merging<'a> {
             credentials: Vec::new(),
             git_mode: default(GitMode::default()),
             home: default(Home::Private),
+            // The default is nobody's choice: it goes no further than the floor.
+            open_names: administrator
+                .floor
+                .open_names
+                .clone()
+                .unwrap_or_else(|| default(true)),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
             environment: Vec::new(),
@@ -391,6 +400,9 @@ impl<'a> Merging<'a> {
         if let Some(home) = &settings.home {
             self.home = home.clone();
         }
+        if let Some(open_names) = &settings.open_names {
+            self.open_names = open_names.clone();
+        }
         for grant in &settings.grants {
             if !self.grants.iter().any(|known| known.value == grant.value) {
                 self.grants.push(grant.clone());
@@ -501,6 +513,7 @@ impl<'a> Merging<'a> {
             upstream_proxy: self.upstream_proxy.clone(),
             home: self.home.clone(),
             git_mode: self.git_mode.clone(),
+            open_names: self.open_names.clone(),
             grants: self.grants.clone(),
             limits,
             own_sandbox,
@@ -514,6 +527,7 @@ impl<'a> Merging<'a> {
             policy: Policy {
                 home: chosen.home.value,
                 git_mode: chosen.git_mode.value,
+                hold_names: !chosen.open_names.value,
                 network: self.network(chosen.preset.value)?,
                 git: GitPolicy {
                     rules: self.repositories,

@@ -64,6 +64,7 @@ impl Split {
             write,
             hide,
             home,
+            open_names,
             deny_commands,
             grants,
             limits,
@@ -73,6 +74,7 @@ impl Split {
         let (ask, asks) = sides(ask, |ask| !*ask);
         let (unlisted, more_unlisted) = sides(unlisted, |unlisted| *unlisted <= below.unlisted);
         let (git_mode, wider_git_mode) = sides(git_mode, |mode| *mode <= below.git_mode);
+        let (open_names, opens_names) = sides(open_names, |open| !*open);
         let (home, wider_home) = sides(home, |home| *home <= below.home);
         // Outside of the project a path isn't the project's business.
         let within = |list: &[Located<super::path::WrittenPath>]| {
@@ -107,6 +109,7 @@ impl Split {
                 read,
                 hide,
                 home,
+                open_names,
                 deny_commands: deny_commands.clone(),
                 repositories: fewer_repositories,
                 pushes: fewer_pushes,
@@ -141,6 +144,7 @@ impl Split {
                 write: write.clone(),
                 hide: hide_outside,
                 home: wider_home,
+                open_names: opens_names,
                 deny_commands: Vec::new(),
                 grants: more_grants,
                 limits: higher_limits,

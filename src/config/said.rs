@@ -50,6 +50,7 @@ impl Settings {
             write,
             hide,
             home,
+            open_names,
             deny_commands,
             grants,
             limits,
@@ -86,6 +87,7 @@ impl Settings {
         all.each("files.write", write, |path| text(path));
         all.each("files.hide", hide, |path| text(path));
         all.each("files.home", home, |home| text(value::home_word(*home)));
+        all.each("files.open_names", open_names, bool::to_string);
         all.each("commands.deny", deny_commands, |command| text(command));
         all.each("grants", grants, |grant| text(grant.word()));
         all.limits(limits);

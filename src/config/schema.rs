@@ -335,6 +335,7 @@ impl Reader<'_> {
             "write" => settings.write = self.list("write", item, path)?,
             "hide" => settings.hide = self.list("hide", item, path)?,
             "home" => settings.home = Some(self.word("home", item, value::home)?),
+            "open_names" => settings.open_names = Some(self.switch("open_names", item)?),
             _ => return Err(self.unknown_key(key, table, FILES)),
         }
         Ok(())
@@ -386,6 +387,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "network" => floor.network = Some(self.word("network", item, value::network_preset)?),
             "home" => floor.home = Some(self.word("home", item, value::home)?),
+            "open_names" => floor.open_names = Some(self.switch("open_names", item)?),
             "grants" => {
                 let grants = self.list("grants", item, |text| value::grant(text).map_err(Problem::Value))?;
                 let grants = grants.into_iter().map(|grant| grant.value).collect();

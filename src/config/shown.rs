@@ -98,6 +98,9 @@ impl Merged {
             let Located { value, origin } = &chosen.git_mode;
             push("git.mode", text(&value.word()), origin);
         }
+        if !chosen.open_names.value {
+            push("files.open_names", "false".into(), &chosen.open_names.origin);
+        }
         for rule in &policy.commands {
             push("commands.deny", text(&rule.pattern), &rule.origin);
         }

@@ -220,6 +220,11 @@ pub(super) const FILES: &[Key] = &[
         Form::Word(HOMES),
         "Which home is seen: a private one, or the real one read-only with secrets masked",
     ),
+    key(
+        "open_names",
+        Form::Switch,
+        "Whether names may be made in the project that the host would run or trust (the default); where not, `write` opens single ones",
+    ),
 ];
 pub(super) const COMMANDS: &[Key] = &[key(
     "deny",
@@ -250,6 +255,11 @@ pub(super) const FLOOR: &[Key] = &[
         "The widest preset that may be chosen",
     ),
     administrators("home", Form::Word(HOMES), "The widest home that may be chosen"),
+    administrators(
+        "open_names",
+        Form::Switch,
+        "Whether names may be made that the host would run or trust; with `false` every run holds them",
+    ),
     administrators("grants", Form::Words(GRANTS), "The grants that may be given"),
     administrators(
         "limits",

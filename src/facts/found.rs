@@ -134,6 +134,18 @@ pub struct Listed {
     pub changed_ns: i64,
 }
 
+/// A link to a directory, where what lies in that counts by the link's name too. Both are relative to the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    /// The link.
+    #[serde(with = "path_text")]
+    pub link: PathBuf,
+    /// The directory.
+    #[serde(with = "path_text")]
+    pub target: PathBuf,
+}
+
 /// Everything that one walk found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +168,9 @@ pub struct Walk {
     /// Symbolic links that lead out of the root, by their text.
     #[serde(with = "path_text::list")]
     pub escapes: Vec<PathBuf>,
+    /// Links that are named as the first part of a pattern.
+    #[serde(default)]
+    pub aliases: Vec<Alias>,
     /// Files with a set-user-id or set-group-id bit; only when asked for.
     pub privileged: Vec<Found>,
     /// When it began, in nanoseconds since 1970.

@@ -395,6 +395,11 @@ impl Matcher {
         self.entries.get(index)
     }
 
+    /// The entry that a state belongs to.
+    pub(super) fn entry_of(&self, state: State) -> Option<&Entry> {
+        self.entries.get(state.entry)
+    }
+
     /// The row behind an entry; `None` for the user's.
     pub(super) fn row(&self, entry: &Entry) -> Option<&TreeRule> {
         let list = match entry.class {

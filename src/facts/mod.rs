@@ -14,6 +14,7 @@ mod git;
 pub(crate) mod git_config;
 mod git_walk;
 mod identity;
+mod kept;
 mod machine;
 mod matcher;
 mod notes;
@@ -34,10 +35,12 @@ pub use ambient::{Ambient, AmbientError, git_protocol};
 pub use certificates::Certificates;
 pub use foresee::Foreseen;
 pub use found::{
-    DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target, UserFound, Walk,
+    Alias, DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target,
+    UserFound, Walk,
 };
 pub use git::{GitError, GitKind, GitLayout, alternates, default_branches, remote_urls, rewritten_urls};
 pub use identity::GitIdentity;
+pub use kept::{KeptName, NameJudge, NewKind, joined};
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
 pub use obeyed::obeyed;

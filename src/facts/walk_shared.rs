@@ -106,6 +106,7 @@ impl Walker<'_> {
             user,
             repositories,
             escapes,
+            aliases,
             privileged,
             begun_ns: _,
             directories,
@@ -123,6 +124,7 @@ impl Walker<'_> {
         own.user.extend(user);
         own.repositories.extend(repositories);
         own.escapes.extend(escapes);
+        own.aliases.extend(aliases);
         own.privileged.extend(privileged);
         own.directories.extend(directories);
         own.git_directories.extend(git_directories);

@@ -1,7 +1,7 @@
 //! The walk itself: lists a directory, holds its names against the patterns, goes into those beneath.
 
 use super::beneath::{changed_ns, now_ns, open_directory, open_root, open_without_links, read_file, status};
-use super::found::{Found, FoundKind, RepositoryKind, Target, UserFound, Walk};
+use super::found::{Alias, Found, FoundKind, RepositoryKind, Target, UserFound, Walk};
 use super::matcher::{Class, Entry, Matcher, Scope, State, Step, fits};
 use super::notes::{BareMarks, found_kind, identity, push_reported};
 use super::object::has_blob;
@@ -529,6 +529,12 @@ impl<'a> Walker<'a> {
         let Some(directory) = self.open_target(target) else {
             return Ok(());
         };
+        if self.walk.aliases.len() < MASKS_MAX {
+            self.walk.aliases.push(Alias {
+                link: self.path_of(name.name.to_bytes()),
+                target: target.path.clone(),
+            });
+        }
         let context = Context {
             scope: Scope::States,
             states,

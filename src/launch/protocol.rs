@@ -1,12 +1,15 @@
 //! What the supervisor and the stage tell each other. Version-less: both ends are the same file on disk.
 
+use crate::presets::RunsWhen;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// To the stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStage {
     /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along, and behind it,
-    /// where there is a network, the socket for [`SocketsWanted`].
+    /// where there is a network, the socket for [`SocketsWanted`], and where new names are looked after that for
+    /// [`FromNames`].
     Plan,
     /// The answer to [`FromStage::Stopped`], and what SIGCONT turns into: continue the program if it is stopped.
     Continue(Place),
@@ -55,6 +58,35 @@ pub enum FromStage {
     Continued,
     /// The program ended.
     Ended(Ending),
+}
+
+/// From the program's process to the thread that makes names, and from that to the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromNames {
+    /// The seccomp listener, which comes along; none where the kernel gave none.
+    Listener,
+    /// A call that the supervisor answers, by its own descriptor of the listener. A descriptor of the caller (pidfd_open(2))
+    /// comes along where there is one.
+    Call {
+        /// Names the call to the kernel.
+        id: u64,
+        /// The number of the call.
+        number: i32,
+        /// Its arguments.
+        args: [u64; 6],
+    },
+    /// A name was not made. A descriptor of the caller comes along where there is one.
+    Refused {
+        /// Which.
+        #[serde(with = "crate::policy::path_text")]
+        path: PathBuf,
+        /// Why.
+        why: String,
+        /// When the host would run it.
+        runs_when: Option<RunsWhen>,
+        /// How many before this one were not told of.
+        untold: u64,
+    },
 }
 
 /// What a passed descriptor is.

@@ -15,6 +15,8 @@ pub enum Mechanism {
     Masks,
     /// Read-only binds and pinned parents.
     ReadOnlyBinds,
+    /// New names are made by the sandbox's first process alone, which judges them.
+    NamesHeld,
     /// The allow-list of variables.
     AllowList,
     /// Landlock, file-system writes.
@@ -119,6 +121,39 @@ pub(super) fn guarantees(
             "add `landlock` to the kernel's `lsm=` list, or take a kernel of 5.13 or later",
         );
     }
+    // Nobody misses what nobody asked for.
+    let held = policy.hold_names && abi >= 1 && !nested;
+    if policy.hold_names && !held {
+        let (because, remedy) = if nested {
+            let (granted, remedy) = match nested_for {
+                Some(agent) => (
+                    format!(
+                        "{agent} brings a sandbox of its own, for which nested user namespaces are granted"
+                    ),
+                    "run with `--own-sandbox off`",
+                ),
+                None => (
+                    "nested user namespaces are granted".to_owned(),
+                    "run without `--grant nested-userns`",
+                ),
+            };
+            let because = format!("{granted}, and a Landlock file-system domain forbids every mount");
+            (because, remedy)
+        } else {
+            let because = format!(
+                "kernel {} has no Landlock, or it isn't switched on",
+                facts.machine.kernel
+            );
+            let remedy = "add `landlock` to the kernel's `lsm=` list, or take a kernel of 5.13 or later";
+            (because, remedy)
+        };
+        lose(
+            Guarantee::LaterRunProtected,
+            "the refusal of new names that the host would run or trust: they can be made, and are told after the run",
+            because,
+            remedy,
+        );
+    }
     if !scopes {
         lose(
             Guarantee::ProcessesApart,
@@ -170,7 +205,10 @@ pub(super) fn guarantees(
         ),
         (
             Guarantee::LaterRunProtected,
-            vec![Mechanism::ReadOnlyBinds, Mechanism::EventLog],
+            with(
+                &[Mechanism::ReadOnlyBinds],
+                &[held.then_some(Mechanism::NamesHeld), Some(Mechanism::EventLog)],
+            ),
         ),
         (Guarantee::NetworkMediated, network),
         (

@@ -1,7 +1,7 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
 use crate::facts::{Kind, PathFact};
-use crate::policy::{Origin, OwnSandbox, Place};
+use crate::policy::{NameAlias, Origin, OwnSandbox, Place};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -131,6 +131,12 @@ pub struct ProjectNeeds {
     pub ignored: String,
     /// What the walk left out.
     pub skipped: Vec<PathBuf>,
+    /// What a repository would obey and doesn't have.
+    pub absent: Vec<PathBuf>,
+    /// Links of the project's to directories in it that patterns begin with.
+    pub aliases: Vec<NameAlias>,
+    /// What isn't there and can't be made unless a rule names it: such a rule may name what isn't there.
+    pub openable: Vec<PathBuf>,
     /// The private git directory, where that is worked on.
     pub private_git: Option<PrivateGit>,
     /// Why there is none though it is wanted, and what would help.
@@ -157,6 +163,7 @@ impl ProjectNeeds {
         self.protect.retain(|kept| outside(&kept.path));
         self.masks.retain(|(path, _, _)| outside(path));
         self.pins.retain(outside);
+        self.absent.retain(outside);
         // It stays where it is with what it lies in.
         let above = git
             .at

@@ -4,7 +4,7 @@
 //! compared in a snapshot and reviewed; the executor is one `match` (`launch::linux::step`).
 
 use super::{Closed, Entry, Identity, Kind, Plan, View};
-use crate::policy::{Capture, Grant, NetworkPreset};
+use crate::policy::{Capture, Grant, NetworkPreset, NewNames};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -58,6 +58,8 @@ pub struct StagePlan {
     pub first_wall: Vec<Step>,
     /// What to execute.
     pub program: Program,
+    /// Names that are not to be made; `None` where none is looked after.
+    pub names: Option<NewNames>,
 }
 
 impl StagePlan {
@@ -239,6 +241,9 @@ pub enum Step {
         files: bool,
         /// Which processes may be signalled.
         signals: Signals,
+        /// Of those, where no name may be made: only where calls that make names are handed over.
+        #[serde(with = "crate::policy::path_text::list")]
+        held: Vec<PathBuf>,
     },
     /// setrlimit(2).
     Limit {
@@ -278,6 +283,9 @@ impl Permission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Observation {
+    /// As `Starts`; and calls that make names are handed over to the sandbox's first process
+    /// (`crate::launch::linux::names`).
+    Names,
     /// Refused calls, and process starts: each `execve(2)` waits for the supervisor (`tests/bench/notify.rs` measures).
     Starts,
     /// Refused calls.
@@ -378,19 +386,22 @@ impl Plan {
         program_only.push(Step::Seccomp {
             choice: SeccompChoice::from_grants(&self.grants, self.observe),
         });
-        let landlock = |signals| Step::Landlock {
+        let held = self.names.as_ref().map(|names| names.held.clone());
+        let landlock = |signals, held| Step::Landlock {
             writable: self.view.writable(),
             files: !nested,
             signals,
+            held,
         };
         StagePlan {
             network,
             view,
             lockdown,
             program_only,
-            wall: vec![landlock(Signals::Domain)],
-            first_wall: vec![landlock(Signals::Any)],
+            wall: vec![landlock(Signals::Domain, held.unwrap_or_default())],
+            first_wall: vec![landlock(Signals::Any, Vec::new())],
             program: self.program.clone(),
+            names: self.names.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod guarantee;
 mod home;
 mod input;
 pub mod linux;
+mod names;
 mod own;
 mod project;
 mod show;
@@ -26,8 +27,8 @@ pub use view::{Closed, Entry, View};
 
 use crate::facts::{Cgroup, Facts};
 use crate::policy::{
-    Capture, Grant, HostPortRule, Limits, NetworkPolicy, NetworkPreset, Origin, OwnSandbox, Place, Policy,
-    PublishRule, Requirement,
+    Capture, Grant, HostPortRule, Limits, NetworkPolicy, NetworkPreset, NewNames, Origin, OwnSandbox, Place,
+    Policy, PublishRule, Requirement,
 };
 use environment::{GitSsh, Proxies};
 use linux::Resource;
@@ -73,6 +74,9 @@ pub struct Plan {
     pub grants: Vec<Grant>,
     /// What of the program's system calls is reported.
     pub observe: linux::Observation,
+    /// Names that can't be made; `None` where any can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NewNames>,
     /// What enforces each guarantee.
     pub enforced: Vec<(Guarantee, Vec<Mechanism>)>,
     /// What this machine, or a grant, takes away.
@@ -249,6 +253,8 @@ pub fn plan(
             })
             .collect(),
     };
+    let view = View { entries };
+    let names = names::new_names(&policy, facts, needs, &view);
     let (enforced, mut degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
         if let Some(lost) = degraded
@@ -281,14 +287,19 @@ pub fn plan(
             directory,
         },
         dropped_variables,
-        view: View { entries },
+        view,
         made,
         not_walked: needs.skipped.clone(),
         network,
         limits: limits(&policy),
         cgroup: cgroup(&policy, facts.machine.cgroup.as_ref())?,
         grants: policy.grants.clone(),
-        observe: linux::Observation::Starts,
+        observe: if names.is_some() {
+            linux::Observation::Names
+        } else {
+            linux::Observation::Starts
+        },
+        names,
         enforced,
         degraded,
     })

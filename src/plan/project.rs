@@ -341,6 +341,8 @@ fn ruled(
         return match rule.access {
             // Nothing there is nothing to see; in the project it is masked when it appears.
             Access::Hide => Ok(()),
+            // It may be made there.
+            Access::Write if needs.openable.contains(&rule.path) => Ok(()),
             Access::Write | Access::Read => Err(PlanError::NothingThere {
                 path: rule.path.clone(),
                 origin: rule.origin.clone(),

@@ -13,6 +13,7 @@ mod git_mode;
 mod guarantee;
 mod host;
 mod name;
+mod new_names;
 mod options;
 mod path;
 pub mod path_text;
@@ -38,6 +39,7 @@ pub use git_mode::GitMode;
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
+pub use new_names::{NameAlias, NewNames};
 pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
@@ -65,6 +67,9 @@ pub struct Policy {
     /// be writable; they stand here alone, since they never show anything: not even what they name. Those that are hidden
     /// stand in `paths` as well.
     pub kept: Vec<PathRule>,
+    /// Whether names that the host would run or trust are kept from being made in the project.
+    #[serde(default)]
+    pub hold_names: bool,
     /// Rules on the command that is started.
     pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.

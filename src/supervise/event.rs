@@ -240,6 +240,21 @@ pub enum Event {
         /// How many times since the last such event of that name.
         count: u64,
     },
+    /// A name was not made, since the host would run or trust what stands there.
+    NameRefused {
+        /// Process id on the host; 0 where it couldn't be told.
+        pid: i32,
+        /// The path.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Why.
+        why: String,
+        /// When it would run, such as `you run git`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runs_when: Option<String>,
+        /// How many before it were not told of, because there were too many.
+        untold: u64,
+    },
     /// A file that the host runs or trusts later appeared or changed.
     TrustChange {
         /// Path in the project.
@@ -427,7 +442,7 @@ impl Event {
             | Self::Connection { denied, .. }
             | Self::Request { denied, .. }
             | Self::GitRequest { denied, .. } => denied.as_ref().is_some_and(|deny| !deny.quiet),
-            Self::SyscallRefused { .. } => true,
+            Self::SyscallRefused { .. } | Self::NameRefused { .. } => true,
             Self::SessionStart { .. }
             | Self::SettingsWait { .. }
             | Self::Degraded { .. }

@@ -238,10 +238,11 @@ impl Run<'_> {
         let mut control = self.control(network.as_ref().map(Network::ports));
         let nested = self.plan.grants.contains(&Grant::NestedUserns);
         let roots = if nested { Roots::Different } else { Roots::Same };
+        let passed = standing.names.take();
         let watcher = match standing.listener.take() {
             // Without its thread the listener closes, and every reported call fails inside, the exec too.
             Some(listener) => {
-                super::notify::spawn_with(listener, Arc::clone(&self.events), roots, offers).ok()
+                super::notify::spawn_with(listener, passed, Arc::clone(&self.events), roots, offers).ok()
             }
             None => None,
         };
@@ -419,6 +420,11 @@ impl Run<'_> {
             lost.push(
                 "the record of process starts and refused system calls (no seccomp listener here)".into(),
             );
+        }
+        if !observed && stage.names.is_some() {
+            let names =
+                "the refusal of new names that the host would run or trust (no seccomp listener here)";
+            lost.push(names.into());
         }
         if !lost.is_empty() {
             self.events.emit(Event::Degraded { lost });

@@ -46,6 +46,42 @@ pub fn install_with_listener(program: &[Instruction]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
+/// Keeps this thread and all that it starts from a Landlock domain of its own: landlock_create_ruleset(2), the question for
+/// the version too, is answered as by a kernel that was started without Landlock. For a process that is under another
+/// filter already, which shuts the gates of other architectures.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_without_landlock() -> io::Result<()> {
+    // Opcodes of classic BPF (linux/include/uapi/linux/bpf_common.h), and the place of the number in struct seccomp_data.
+    let load_number = Instruction {
+        code: 0x20,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let number = u32::try_from(libc::SYS_landlock_create_ruleset).map_err(io::Error::other)?;
+    let is_that = Instruction {
+        code: 0x15,
+        jt: 0,
+        jf: 1,
+        k: number,
+    };
+    let answer = |k| Instruction {
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP.unsigned_abs();
+    install(&[
+        load_number,
+        is_that,
+        answer(refused),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ])
+}
+
 fn set_filter(flags: libc::c_ulong, program: &[Instruction]) -> io::Result<RawFd> {
     let len = program
         .len()
@@ -159,6 +195,69 @@ impl Listener {
             error: 0,
             flags,
         })
+    }
+
+    /// Answers a call with success, as 0, without the kernel doing it: it was done on the caller's behalf. `false` when the
+    /// caller is gone.
+    ///
+    /// # Errors
+    /// As the kernel says, other than that the caller is gone.
+    pub fn done(&self, id: u64) -> io::Result<bool> {
+        self.answer(libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: 0,
+            flags: 0,
+        })
+    }
+
+    /// Whether the caller still waits: what was read of it before was read of the one that called.
+    #[must_use]
+    pub fn is_waiting(&self, id: u64) -> bool {
+        // SAFETY: the kernel reads one u64, whose size is part of the request's number, from a live borrow.
+        let result = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID,
+                &raw const id,
+            )
+        };
+        result == 0
+    }
+
+    /// Puts a copy of `descriptor` into the caller, and answers its call with the number (Linux 5.14). The inner error is
+    /// the caller's, such as `EMFILE` at its own limit: it waits still, for another answer.
+    ///
+    /// # Errors
+    /// `ENOENT` when the caller is gone, and what stands in the caller's way.
+    pub fn give(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<()> {
+        let number = u32::try_from(descriptor.as_raw_fd()).map_err(io::Error::other)?;
+        let close = if close_on_exec { libc::O_CLOEXEC } else { 0 };
+        let mut given = libc::seccomp_notif_addfd {
+            id,
+            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?,
+            srcfd: number,
+            newfd: 0,
+            newfd_flags: u32::try_from(close).map_err(io::Error::other)?,
+        };
+        loop {
+            // SAFETY: the kernel reads one seccomp_notif_addfd, whose size is part of the request's number, from a live
+            // borrow of that type, and keeps nothing; the descriptor is open for the length of the borrow.
+            let result = unsafe {
+                libc::ioctl(
+                    self.0.as_raw_fd(),
+                    libc::SECCOMP_IOCTL_NOTIF_ADDFD,
+                    &raw mut given,
+                )
+            };
+            if result >= 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EINTR) {
+                return Err(error);
+            }
+        }
     }
 
     fn answer(&self, mut response: libc::seccomp_notif_resp) -> io::Result<bool> {

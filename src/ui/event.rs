@@ -1,7 +1,7 @@
 //! Events as lines for people. Names, paths and arguments were chosen inside: all of them are sanitised here.
 
 use super::sanitize;
-use crate::policy::{Deny, GitOperation, HostPattern, PortKind, Protocol};
+use crate::policy::{Change, Deny, GitOperation, HostPattern, PortKind, Protocol};
 use crate::supervise::{Event, PushedRef, Record, RefOutcome, TrustChange};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
@@ -218,6 +218,30 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 String::new()
             };
             vec![("DENIED", format!("[{pid}] system call {name}: {errno}{times}"))]
+        }
+        Event::NameRefused {
+            pid,
+            path,
+            why,
+            runs_when,
+            untold,
+        } => {
+            let when = runs_when
+                .as_ref()
+                .map_or_else(String::new, |when| format!("; it would take effect when {when}"));
+            let more = match untold {
+                0 => String::new(),
+                1 => ", and 1 more before it".to_owned(),
+                count => format!(", and {count} more before it"),
+            };
+            let mut parts = vec![(
+                "DENIED",
+                format!("[{pid}] make {}: {why}{when}{more}", path.display()),
+            )];
+            if let Some(change) = Change::write(path) {
+                parts.push(("", format!("to allow it: {}", change.flag())));
+            }
+            parts
         }
         Event::TrustChange {
             path,

@@ -183,6 +183,9 @@ pub(super) fn explain(event: &Event) -> Explanation {
             "nothing of it is seen inside; `git.credential` in the configuration names another source".into(),
         ]),
         Event::SyscallRefused { name, errno, .. } => call(name, errno),
+        Event::NameRefused {
+            path, why, runs_when, ..
+        } => name(path, why, runs_when.as_deref()),
         Event::TrustChange {
             path,
             change,
@@ -298,6 +301,29 @@ fn call(name: &str, errno: &str) -> Explanation {
     Explanation {
         judged: Some(Judged::new("call", name, &Verdict::Deny(deny))),
         notes,
+    }
+}
+
+fn name(path: &Path, why: &str, runs_when: Option<&str>) -> Explanation {
+    let change = crate::policy::Change::write(path);
+    let when = runs_when.map_or_else(String::new, |when| format!(" when {when}"));
+    let deny = Deny {
+        rule: None,
+        origin: crate::policy::Origin::BuiltIn("presets/protected.toml".into()),
+        reason: format!("it can't be made, since the host would run or trust it{when}: {why}").into(),
+        allow_with: change.as_ref().map(crate::policy::Change::flag),
+        allow_line: change
+            .as_ref()
+            .and_then(crate::policy::Change::line)
+            .map(Into::into),
+        quiet: false,
+    };
+    Explanation {
+        judged: Some(Judged::new("make", path.display().to_string(), &Verdict::Deny(deny))),
+        notes: vec![
+            "the call was answered with EROFS, as for what is there and protected; nothing was made on the host".into(),
+            "the run was asked to hold such names (`--hold-names`, `files.open_names = false`): without that they are made, and told after it".into(),
+        ],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::report::{Answer, Judged, PathFacts};
 use super::{Question, inside, miss};
-use crate::facts::Foreseen;
+use crate::facts::{Foreseen, NewKind};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::Seen;
 use crate::policy::{Access, Action, Change, Origin, PathRule, Place, Verdict};
@@ -128,7 +128,8 @@ impl<'a> Asked<'a> {
             Access::Read | Access::Hide => Change::read(&self.path),
         };
         // A device is none on what is bound inside (mount(2), MS_NODEV).
-        let on_host = std::fs::metadata(&self.path).is_ok_and(|found| !is_device(found.file_type()));
+        let on_host = std::fs::metadata(&self.path).is_ok_and(|found| !is_device(found.file_type()))
+            || (access == Access::Write && !exists(&self.path) && self.held_name().is_some());
         // Of what isn't there, the protected or hidden directory around it may be.
         let around = self
             .rule
@@ -167,6 +168,7 @@ impl<'a> Asked<'a> {
                 permissions("read")
             }
             (Seen::Host(host), Access::Write) if !may_write(host) => permissions("write"),
+            (Seen::Host(_), Access::Write) if !self.there && !exists(&self.path) => self.held_name(),
             // What the host has at such a place is another file.
             (Seen::Empty, Access::Read | Access::Hide) if exists(&self.path) => {
                 let place = self.rule.map_or("", |rule| rule.place.words());
@@ -179,6 +181,26 @@ impl<'a> Asked<'a> {
                 None
             }
         }
+    }
+
+    /// A name that isn't made, whichever kind it is of: a rule that names it opens it.
+    fn held_name(&self) -> Option<Overruled> {
+        let mut names = self.question.prepared.plan.names.clone()?;
+        let opens = self.question.policy.paths.iter();
+        let opens = opens.filter(|rule| rule.access == Access::Write);
+        names.opened.extend(opens.map(|rule| rule.path.clone()));
+        let looked = &self.question.prepared.looked;
+        let kinds = [NewKind::File, NewKind::Directory];
+        let kept = kinds
+            .iter()
+            .find_map(|kind| looked.judge(&names, &self.path, *kind))?;
+        let when = kept
+            .runs_when
+            .map_or_else(String::new, |when| format!(" when {when}"));
+        Some(Overruled::There(format!(
+            "it can't be made, since the host would run or trust it{when}: {}",
+            kept.why
+        )))
     }
 
     fn foreseen_mask(&self) -> Option<Overruled> {
@@ -307,6 +329,7 @@ fn told(foreseen: &Foreseen) -> Option<String> {
             None => format!("if it appears or changes, that is told after the run ({why})"),
         },
         Foreseen::Kept { why, runs_when } => {
+            // Where it can't be made this isn't said.
             let when = runs_when.map_or_else(String::new, |when| format!("when {when}: "));
             format!(
                 "it can be made, since what isn't there can't be covered; that is told after the run ({when}{why}), and from the next run on it stays as it is"

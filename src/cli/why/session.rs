@@ -76,7 +76,9 @@ fn find(
 
 fn process(event: &Event) -> Option<i32> {
     match event {
-        Event::ProcessStart { pid, .. } | Event::SyscallRefused { pid, .. } => Some(*pid),
+        Event::ProcessStart { pid, .. }
+        | Event::SyscallRefused { pid, .. }
+        | Event::NameRefused { pid, .. } => Some(*pid),
         Event::Connection { pid, .. } | Event::GitRequest { pid, .. } => *pid,
         Event::Listening { pid, .. } => *pid,
         Event::SessionStart { .. }

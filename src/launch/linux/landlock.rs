@@ -17,7 +17,13 @@ use std::path::PathBuf;
 const KNOWN: ABI = ABI::V6;
 
 /// Restricts this process and all that it starts; tells `full`, `partial` or `none`.
-pub(super) fn restrict(writable: &[PathBuf], files: bool, signals: Signals) -> Result<String, StageError> {
+/// In `held`, which are among `writable`, what is there can be written and removed, and no name can be made.
+pub(super) fn restrict(
+    writable: &[PathBuf],
+    files: bool,
+    signals: Signals,
+    held: &[PathBuf],
+) -> Result<String, StageError> {
     let writes = writes();
     let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     if files {
@@ -42,6 +48,11 @@ pub(super) fn restrict(writable: &[PathBuf], files: bool, signals: Signals) -> R
             let descriptor = PathFd::new(path)
                 .map_err(|_| Errno::NOENT)
                 .during("open for Landlock")?;
+            let writes = if held.contains(path) {
+                writes & !makes()
+            } else {
+                writes
+            };
             let rule = PathBeneath::new(descriptor, allowed(path, writes));
             created = created
                 .add_rule(rule)
@@ -53,6 +64,10 @@ pub(super) fn restrict(writable: &[PathBuf], files: bool, signals: Signals) -> R
         .restrict_self()
         .map_err(|_| Errno::INVAL)
         .during("landlock_restrict_self")?;
+    if !held.is_empty() && status.ruleset == RulesetStatus::NotEnforced {
+        // The kernel would make names by itself.
+        return Err(Errno::OPNOTSUPP).during("landlock_restrict_self");
+    }
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => "full",
         RulesetStatus::PartiallyEnforced => "partial",
@@ -68,6 +83,17 @@ pub(super) fn restrict(writable: &[PathBuf], files: bool, signals: Signals) -> R
 /// would refuse, the read-only mounts refuse.
 fn writes() -> BitFlags<AccessFs> {
     AccessFs::from_write(ABI::V2)
+}
+
+/// What makes a name. Not sockets: nobody obeys one, and what a socket is bound to is the caller's own text.
+fn makes() -> BitFlags<AccessFs> {
+    AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::MakeSym
+        | AccessFs::MakeFifo
+        | AccessFs::MakeChar
+        | AccessFs::MakeBlock
+        | AccessFs::Refer
 }
 
 /// A file takes the rights that a file can have.

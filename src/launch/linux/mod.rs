@@ -6,6 +6,7 @@ mod device;
 mod init;
 mod landlock;
 mod mounts;
+mod names;
 mod netlink;
 mod network;
 mod nftables;

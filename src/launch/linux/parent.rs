@@ -40,6 +40,9 @@ pub struct Standing {
     pub network: NetworkOutcome,
     /// The seccomp listener, where the kernel gives one.
     pub listener: Option<OwnedFd>,
+    /// Where calls come from that are answered by it, when another reads them
+    /// ([`crate::launch::protocol::FromNames`]).
+    pub names: Option<Channel>,
     /// Its mount namespace.
     pub mounts: OwnedFd,
     /// The private home.
@@ -146,6 +149,7 @@ impl Stage {
                 more_sockets: built.more_sockets,
                 network: built.network,
                 listener: built.listener,
+                names: built.names,
                 mounts: built.mounts,
                 home: built.home,
                 outcome: built.outcome,
@@ -173,15 +177,22 @@ impl Stage {
         } else {
             (None, None)
         };
+        let (names, names_theirs) = if plan.names.is_some() {
+            let (ours, theirs) = Channel::pair().map_err(LaunchError::Channel)?;
+            (Some(ours), Some(theirs))
+        } else {
+            (None, None)
+        };
         let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd())
             .chain(theirs.iter().map(AsFd::as_fd))
+            .chain(names_theirs.iter().map(AsFd::as_fd))
             .collect();
         match self.channel.send(&ToStage::Plan, &descriptors) {
             // It may have failed before it read the plan: what it said of that still lies in the socket.
             Ok(()) | Err(ChannelError::Gone) => {}
             Err(error) => return Err(LaunchError::Channel(error)),
         }
-        drop(theirs);
+        drop((theirs, names_theirs));
         let mut handed_out: Vec<(Role, OwnedFd)> = Vec::new();
         let (mut network, mut ready, mut filtered) = (None, None, None);
         while network.is_none() || ready.is_none() || filtered.is_none() {
@@ -216,6 +227,7 @@ impl Stage {
             more_sockets,
             network,
             listener,
+            names,
             mounts,
             home,
             outcome,
@@ -229,6 +241,7 @@ struct Built {
     more_sockets: Option<Channel>,
     network: NetworkOutcome,
     listener: Option<OwnedFd>,
+    names: Option<Channel>,
     mounts: OwnedFd,
     home: Option<OwnedFd>,
     outcome: Outcome,

@@ -51,6 +51,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         writable: vec![at("/tmp")],
         files: true,
         signals,
+        held: Vec::new(),
     };
     let choice = SeccompChoice::from_grants(&[], Observation::Refusals);
     let program_only = vec![Step::Seccomp { choice }];
@@ -67,6 +68,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         wall: vec![landlock(Signals::Domain)],
         first_wall: vec![landlock(Signals::Any)],
         program,
+        names: None,
     };
     let standing = Stage::spawn()?.build(&plan, None)?;
     Ok((standing.network, standing.outcome))

@@ -5,7 +5,7 @@ use super::stage::broken;
 use super::step::Executor;
 use crate::launch::Channel;
 use crate::launch::DESCRIPTORS_MAX;
-use crate::launch::protocol::{FromStage, StageError};
+use crate::launch::protocol::{FromNames, FromStage, StageError};
 use crate::plan::linux::{Program, StagePlan};
 use crate::sys::process::{Disposition, close_on_exec_above_stdio, exit_now, set_disposition};
 use rustix::fs::Mode;
@@ -16,8 +16,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Sets the network up, goes under its filter, waits for the view, and executes the program; never returns.
-pub(super) fn become_program(channel: &Channel, plan: &StagePlan, released: &OwnedFd, umask: Mode) -> ! {
-    if let Err(error) = prepare(channel, plan, released) {
+pub(super) fn become_program(
+    channel: &Channel,
+    plan: &StagePlan,
+    released: &OwnedFd,
+    names: Option<Channel>,
+    umask: Mode,
+) -> ! {
+    if let Err(error) = prepare(channel, plan, released, names) {
         drop(channel.send(&FromStage::Failed(error), &[]));
         exit_now(125);
     }
@@ -27,7 +33,12 @@ pub(super) fn become_program(channel: &Channel, plan: &StagePlan, released: &Own
     exit_now(127)
 }
 
-fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<(), StageError> {
+fn prepare(
+    channel: &Channel,
+    plan: &StagePlan,
+    released: &OwnedFd,
+    names: Option<Channel>,
+) -> Result<(), StageError> {
     let mut executor = Executor::default();
     for step in &plan.network {
         executor.execute(step)?;
@@ -39,6 +50,10 @@ fn prepare(channel: &Channel, plan: &StagePlan, released: &OwnedFd) -> Result<()
     let listener = executor.listener.take();
     let descriptors: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
     channel.send(&FromStage::Filtered, &descriptors).map_err(broken)?;
+    if let Some(names) = names {
+        // Sent before anything is executed, so it is there when the first call waits.
+        names.send(&FromNames::Listener, &descriptors).map_err(broken)?;
+    }
     drop(listener);
     // The end of the pipe without a byte: the first process, or the supervisor, gave up.
     let mut byte = [0_u8; 1];

@@ -9,9 +9,14 @@ use std::{io, os::fd::OwnedFd};
 include!(concat!(env!("OUT_DIR"), "/seccomp_programs.rs"));
 
 const fn program(choice: SeccompChoice, observe: Observation) -> &'static [Instruction] {
-    use Observation::{Nothing, Refusals, Starts};
+    use Observation::{Names, Nothing, Refusals, Starts};
     use Permission::{Granted, Refused};
     match (observe, choice.nested_userns, choice.io_uring) {
+        (Names, Refused, Refused) => &NAMES_STRICT,
+        (Names, Refused, Granted) => &NAMES_RING,
+        // New names are looked after by way of Landlock, which nested user namespaces leave no room for.
+        (Names, Granted, Refused) => &STARTS_USERNS,
+        (Names, Granted, Granted) => &STARTS_USERNS_RING,
         (Starts, Refused, Refused) => &STARTS_STRICT,
         (Starts, Granted, Refused) => &STARTS_USERNS,
         (Starts, Refused, Granted) => &STARTS_RING,

@@ -59,21 +59,39 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
             ..error
         })?;
     map_identity(identity)?;
-    let (plan, sockets) = receive_plan(channel)?;
+    let Received {
+        plan,
+        sockets,
+        names: supervisor,
+    } = receive_plan(channel)?;
+    let (listener, listeners) = match &plan.names {
+        Some(_) => Channel::pair().map(|(ours, theirs)| (Some(ours), Some(theirs))),
+        None => Ok((None, None)),
+    }
+    .map_err(broken)?;
     let (released, release) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).during("pipe2")?;
     // Blocked before the fork, so that no child's end is missed, and so that what the terminal sends meanwhile waits
     // for the program; it unblocks them right before the exec.
     init::block_signals()?;
     let program = match fork().during("fork")? {
         Forked::Child => {
-            drop(release);
-            become_program(channel, &plan, &released, umask)
+            drop((release, listener, supervisor));
+            become_program(channel, &plan, &released, listeners, umask)
         }
         Forked::Parent(pid) => pid,
     };
-    drop(released);
+    drop((released, listeners));
     let mut executor = Executor::default();
-    for step in plan.view.iter().chain(&plan.lockdown).chain(&plan.first_wall) {
+    for step in &plan.view {
+        executor.execute(step)?;
+    }
+    if let (Some(names), Some(listener), Some(supervisor)) = (plan.names.clone(), listener, supervisor) {
+        super::names::start(names, listener, supervisor).map_err(|error| StageError {
+            action: "look after new names".into(),
+            ..error
+        })?;
+    }
+    for step in plan.lockdown.iter().chain(&plan.first_wall) {
         executor.execute(step)?;
     }
     // For the masks that come later ([`super::remask`]): nobody else gets at it once this process can't be looked into.
@@ -118,22 +136,32 @@ fn map_identity(Identity { uid, gid }: Identity) -> Result<(), StageError> {
     Ok(())
 }
 
-/// The plan, and the socket on which sockets of the network are asked for.
-fn receive_plan(channel: &Channel) -> Result<(StagePlan, Option<Channel>), StageError> {
+/// What the supervisor sends.
+struct Received {
+    plan: StagePlan,
+    /// On which sockets of the network are asked for.
+    sockets: Option<Channel>,
+    /// Where the thread that makes names tells of what isn't its own.
+    names: Option<Channel>,
+}
+
+fn receive_plan(channel: &Channel) -> Result<Received, StageError> {
     let (message, descriptors): (ToStage, Vec<OwnedFd>) = channel.receive().map_err(broken)?;
     let mut descriptors = descriptors.into_iter();
     let (ToStage::Plan, Some(memory)) = (message, descriptors.next()) else {
         return Err(broken(ChannelError::Malformed));
     };
-    let sockets = descriptors.next().map(Channel::from_descriptor);
     let mut bytes = Vec::new();
     std::fs::File::from(memory)
         .read_to_end(&mut bytes)
         .during("read the plan")?;
-    let plan = postcard::from_bytes(&bytes)
+    let plan: StagePlan = postcard::from_bytes(&bytes)
         .map_err(|_| Errno::BADMSG)
         .during("decode the plan")?;
-    Ok((plan, sockets))
+    let mut next = || descriptors.next().map(Channel::from_descriptor);
+    let sockets = if plan.has_network() { next() } else { None };
+    let names = if plan.names.is_some() { next() } else { None };
+    Ok(Received { plan, sockets, names })
 }
 
 /// A broken control socket as a step's error.

@@ -3,7 +3,7 @@
 use super::mounts::{NewRoot, Owner, read_only, writable};
 use super::{During, capabilities, device, landlock, network, nftables, proc, seccomp};
 use crate::launch::protocol::{NetworkOutcome, Outcome, Role, StageError};
-use crate::plan::linux::{BindAccess, Missing, Resource, Step};
+use crate::plan::linux::{BindAccess, Missing, Observation, Resource, Step};
 use nix::sys::resource::{Resource as Kernel, setrlimit};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -23,6 +23,8 @@ pub(super) struct Executor {
     pub(super) kept: Vec<OwnedFd>,
     /// The seccomp listener.
     pub(super) listener: Option<OwnedFd>,
+    /// Calls that make names are handed over.
+    pub(super) holds_names: bool,
     /// What best-effort steps came to.
     pub(super) outcome: Outcome,
     /// What the network came to.
@@ -165,8 +167,16 @@ impl Executor {
                 writable,
                 files,
                 signals,
+                held,
             } => {
-                self.outcome.landlock = landlock::restrict(writable, *files, *signals)?;
+                // Names are made by who reads the listener.
+                let held = if self.holds_names { held.as_slice() } else { &[] };
+                self.outcome.landlock = landlock::restrict(writable, *files, *signals, held)?;
+                if self.holds_names {
+                    // What is made on a program's behalf isn't bound by a domain that this program puts itself into, and
+                    // nobody can tell that it has.
+                    crate::sys::seccomp::install_without_landlock().during("seccomp")?;
+                }
                 Ok(())
             }
             Step::Limit { resource, value } => limit(*resource, *value),
@@ -174,6 +184,7 @@ impl Executor {
                 self.listener = seccomp::apply(choice)
                     .map_err(|error| error.source)
                     .during("seccomp")?;
+                self.holds_names = choice.observe == Observation::Names && self.listener.is_some();
                 Ok(())
             }
         }

@@ -7,19 +7,22 @@
 //! A caller waits until it is answered, so it is answered before its event is written.
 
 mod claim;
+mod passed;
 mod refusal;
 
 use super::flood::{Bucket, INTERVAL, Tally};
 use super::listening::Offers;
 use super::{Emit, Event};
+use crate::launch::Channel;
 use crate::sys::seccomp::{Listener, Notification};
 use claim::Reader;
 pub use claim::Roots;
+use passed::Passed;
 use refusal::Refusals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     thread::{Builder, JoinHandle},
     time::Instant,
@@ -38,18 +41,21 @@ pub fn spawn(
     events: Arc<dyn Emit>,
     roots: Roots,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    spawn_with(listener, events, roots, None)
+    spawn_with(listener, None, events, roots, None)
 }
 
-/// As [`spawn`], and tells what begins to listen.
+/// As [`spawn`], and tells what begins to listen. Where `passed` is given another process reads the listener, and passes
+/// on what isn't its own.
 pub(super) fn spawn_with(
     listener: OwnedFd,
+    passed: Option<Channel>,
     events: Arc<dyn Emit>,
     roots: Roots,
     offers: Option<Offers>,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     let server = Server {
         listener: Listener::new(listener),
+        passed,
         events,
         reader: Reader::new(roots),
         refusals: Refusals::new(),
@@ -65,6 +71,7 @@ pub(super) fn spawn_with(
 
 struct Server {
     listener: Listener,
+    passed: Option<Channel>,
     events: Arc<dyn Emit>,
     reader: Reader,
     refusals: Refusals,
@@ -85,8 +92,17 @@ impl Server {
         loop {
             let ready = self.wait()?;
             if ready.contains(PollFlags::IN) {
-                if let Some(call) = self.listener.receive()? {
-                    self.answer(&call)?;
+                match &self.passed {
+                    Some(passed) => match passed::receive(passed)? {
+                        Passed::Call(call) => self.answer(&call)?,
+                        Passed::Event(event) => self.events.emit(*event),
+                        Passed::End => return Ok(()),
+                    },
+                    None => {
+                        if let Some(call) = self.listener.receive()? {
+                            self.answer(&call)?;
+                        }
+                    }
                 }
             } else if !ready.is_empty() {
                 return Ok(());
@@ -101,7 +117,8 @@ impl Server {
     }
 
     fn wait(&self) -> io::Result<PollFlags> {
-        let mut polled = [PollFd::new(&self.listener, PollFlags::IN)];
+        let source = self.passed.as_ref().map_or(self.listener.as_fd(), AsFd::as_fd);
+        let mut polled = [PollFd::from_borrowed_fd(source, PollFlags::IN)];
         let rest = self
             .flush_at()
             .map(|at| at.saturating_duration_since(Instant::now()));

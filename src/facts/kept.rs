@@ -1,0 +1,377 @@
+//! Names that may not come to be, since the host would run or trust what stands there: by the table of the walk, so that
+//! what can't be made is what would be protected if it were there.
+//!
+//! It is asked for each name that is made during a run, and by `aca why`.
+
+use super::matcher::{Class, Matcher, Scope, State, fits};
+use crate::policy::NewNames;
+use crate::presets::{RunsWhen, TreeRule};
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What would be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewKind {
+    /// A directory.
+    Directory,
+    /// A symbolic link, which may stand for either.
+    Link,
+    /// Anything else.
+    File,
+}
+
+/// Why a name can't be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptName {
+    /// What is protected: the path, or a directory that it lies in.
+    pub protected: PathBuf,
+    /// Why.
+    pub why: String,
+    /// When the host would run it.
+    pub runs_when: Option<RunsWhen>,
+}
+
+/// Judges new names of one run.
+#[derive(Clone, Copy)]
+pub struct NameJudge<'a> {
+    /// The table.
+    pub matcher: &'a Matcher,
+    /// Where it holds.
+    pub names: &'a NewNames,
+    /// Tells whether a marker file is there, by its absolute path.
+    pub is_there: &'a dyn Fn(&Path) -> bool,
+}
+
+/// How a path stands to the patterns.
+struct Stand<'a> {
+    /// The row that means the path or what it lies in, and how many components that has.
+    row: Option<(usize, &'a TreeRule)>,
+    /// Patterns that go on beneath the path.
+    goes_on: bool,
+    /// It lies where no pattern counts.
+    left_out: bool,
+}
+
+impl NameJudge<'_> {
+    /// Why nothing may be made at `path`, which is absolute and without links; `None` where it may.
+    #[must_use]
+    pub fn judge(&self, path: &Path, kind: NewKind) -> Option<KeptName> {
+        let (protected, why, runs_when) = self.meant(path, kind)?;
+        let opens = |rule: &PathBuf| {
+            // A directory on the way to what a rule opens is harmless by itself.
+            let leads = kind == NewKind::Directory && rule.starts_with(path);
+            leads || (rule.starts_with(&protected) && path.starts_with(rule))
+        };
+        if self.names.opened.iter().any(opens) {
+            return None;
+        }
+        Some(KeptName {
+            protected,
+            why,
+            runs_when,
+        })
+    }
+
+    /// By its own name, and by those that links give it.
+    fn meant(&self, path: &Path, kind: NewKind) -> Option<(PathBuf, String, Option<RunsWhen>)> {
+        self.meant_here(path, kind).or_else(|| {
+            self.other_names(path).find_map(|(link, target, other)| {
+                let (protected, why, when) = self.meant_here(&other, kind)?;
+                // The link itself is there.
+                let rest = protected.strip_prefix(link).ok()?;
+                Some((target.join(rest), why, when))
+            })
+        })
+    }
+
+    fn other_names<'p>(&'p self, path: &'p Path) -> impl Iterator<Item = (&'p Path, &'p Path, PathBuf)> + 'p {
+        let aliases = self.names.aliases.iter();
+        aliases.filter_map(move |alias| {
+            let rest = path.strip_prefix(&alias.target).ok()?;
+            let other = alias.link.join(rest);
+            Some((alias.link.as_path(), alias.target.as_path(), other))
+        })
+    }
+
+    fn meant_here(&self, path: &Path, kind: NewKind) -> Option<(PathBuf, String, Option<RunsWhen>)> {
+        let exact = self.names.exact.iter().find(|exact| path.starts_with(exact));
+        if let Some(exact) = exact {
+            let why = "git would obey it".to_owned();
+            return Some((exact.clone(), why, Some(RunsWhen::RunGit)));
+        }
+        let (root, relative) = self.rooted(path)?;
+        let stand = self.stand(root, relative, kind);
+        if let Some((length, row)) = stand.row {
+            let below: PathBuf = relative.iter().take(length).collect();
+            return Some((root.join(below), row.why.clone(), row.runs_when));
+        }
+        // Whatever stood behind it would be obeyed at this name, once it is there.
+        if kind == NewKind::Link && stand.goes_on && !stand.left_out {
+            let why = "what it leads to would count as what lies here";
+            return Some((path.to_owned(), why.into(), None));
+        }
+        None
+    }
+
+    /// Whether patterns that `path` has begun may mean something beneath it.
+    #[must_use]
+    pub fn goes_on(&self, path: &Path) -> bool {
+        let goes_on = |path: &Path| {
+            self.rooted(path)
+                .is_some_and(|(root, relative)| self.stand(root, relative, NewKind::Directory).goes_on)
+        };
+        goes_on(path) || self.other_names(path).any(|(_, _, other)| goes_on(&other))
+    }
+
+    /// Whether what lies beneath `path` is looked at there: not in a directory of packages or of build output, nor in a
+    /// repository's own data.
+    #[must_use]
+    pub fn is_left_out(&self, path: &Path) -> bool {
+        self.rooted(path)
+            .is_none_or(|(root, relative)| self.stand(root, relative, NewKind::Directory).left_out)
+    }
+
+    /// The judged root that holds a path, and the rest.
+    fn rooted<'p>(&self, path: &'p Path) -> Option<(&Path, &'p Path)> {
+        let holds = self.names.roots.iter().filter(|root| path.starts_with(root));
+        let root = holds.max_by_key(|root| root.components().count())?;
+        Some((root, path.strip_prefix(root).ok()?))
+    }
+
+    fn stand(&self, root: &Path, relative: &Path, kind: NewKind) -> Stand<'_> {
+        let mut stand = Stand {
+            row: None,
+            goes_on: false,
+            left_out: false,
+        };
+        let mut states: Vec<State> = Vec::new();
+        let mut skips: Vec<(usize, &TreeRule)> = Vec::new();
+        let count = relative.iter().count();
+        for (index, name) in relative.iter().enumerate() {
+            let is_last = index + 1 == count;
+            let name = plain(name.as_bytes());
+            let step = self.matcher.step(&name, Scope::Everything, &states);
+            states = step.below;
+            for entry in step
+                .complete
+                .iter()
+                .filter_map(|entry| self.matcher.entry(*entry))
+            {
+                let Some(row) = self.matcher.row(entry) else {
+                    continue;
+                };
+                let directory = !is_last || kind == NewKind::Directory;
+                let meant = fits(row.kind, directory) || (is_last && kind == NewKind::Link);
+                match entry.class {
+                    Class::Protected if meant && stand.row.is_none() => stand.row = Some((index + 1, row)),
+                    Class::Skip if directory => skips.push((index + 1, row)),
+                    Class::Protected | Class::Skip | Class::Secret | Class::Watched | Class::User => {}
+                }
+            }
+            // In a repository's own data no pattern counts: branches may have any name.
+            if name.eq_ignore_ascii_case(b".git") && (!is_last || kind == NewKind::Directory) {
+                let above = stand.row.filter(|(length, _)| *length <= index);
+                stand.left_out = above.is_none();
+                stand.row = above;
+                stand.goes_on = false;
+                return stand;
+            }
+        }
+        stand.goes_on = states.iter().any(|state| {
+            let entry = self.matcher.entry_of(*state);
+            entry.is_some_and(|entry| entry.class == Class::Protected)
+        });
+        let matters = stand.row.is_some() || stand.goes_on || kind == NewKind::Directory;
+        if matters {
+            let before = stand.row.map_or(usize::MAX, |(length, _)| length);
+            let out = skips.iter().any(|(length, row)| {
+                *length < before && self.is_marked(row, &root.join(first(relative, *length)))
+            });
+            if out {
+                stand.left_out = true;
+                stand.row = None;
+            }
+        }
+        stand
+    }
+
+    fn is_marked(&self, row: &TreeRule, here: &Path) -> bool {
+        let parent = here.parent().unwrap_or(here);
+        (row.inside.is_empty() && row.beside.is_empty())
+            || row
+                .beside
+                .iter()
+                .any(|marker| (self.is_there)(&parent.join(marker)))
+            || row
+                .inside
+                .iter()
+                .any(|marker| (self.is_there)(&here.join(marker)))
+    }
+}
+
+fn first(path: &Path, length: usize) -> PathBuf {
+    path.iter().take(length).collect::<PathBuf>()
+}
+
+/// A name as a file system that folds case or leaves characters out would take it: what such a one calls the same is the
+/// same here on every file system.
+fn plain(name: &[u8]) -> Cow<'_, [u8]> {
+    let trimmed = name.trim_ascii_end();
+    if name.is_ascii() && trimmed.len() == name.len() && !name.ends_with(b".") {
+        return Cow::Borrowed(name);
+    }
+    let Ok(text) = str::from_utf8(name) else {
+        return Cow::Borrowed(name);
+    };
+    // Long s and the Kelvin sign have ASCII letters as their other case.
+    let folded: String = text
+        .chars()
+        .filter(|character| !is_left_out(*character))
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let ends = |character: char| character == '.' || character == ' ';
+    match folded.trim_end_matches(ends) {
+        "" => Cow::Borrowed(name),
+        rest => Cow::Owned(rest.as_bytes().to_vec()),
+    }
+}
+
+/// What HFS+ leaves out when it compares names (as git's `is_hfs_dotgit`), and soft hyphens, which Unicode calls ignorable.
+const fn is_left_out(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    )
+}
+
+/// A path of the host as a judge takes it.
+#[must_use]
+pub fn joined(parent: &Path, name: &[u8]) -> PathBuf {
+    parent.join(OsStr::from_bytes(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets::tree_rules;
+
+    fn judged(path: &str, kind: NewKind, names: &NewNames) -> bool {
+        let matcher = Matcher::new(tree_rules().unwrap(), Vec::new());
+        let there = |path: &Path| path == Path::new("/p/Cargo.toml");
+        NameJudge {
+            matcher: &matcher,
+            names,
+            is_there: &there,
+        }
+        .judge(Path::new(path), kind)
+        .is_some()
+    }
+
+    fn names() -> NewNames {
+        NewNames {
+            roots: vec!["/p".into()],
+            exact: vec!["/p/.git/commondir".into()],
+            ..NewNames::default()
+        }
+    }
+
+    /// Each example of the data is refused as what its row means, at the top and beneath.
+    #[test]
+    fn what_would_be_protected_can_not_be_made() {
+        let names = names();
+        for row in tree_rules().unwrap().protected {
+            let directory = row.kind == crate::presets::RuleKind::Directory;
+            let kind = if directory {
+                NewKind::Directory
+            } else {
+                NewKind::File
+            };
+            for path in &row.matches {
+                for place in ["/p", "/p/a/b"] {
+                    let path = format!("{place}/{path}");
+                    assert!(judged(&path, kind, &names), "{path}");
+                    assert!(judged(&path, NewKind::Link, &names), "{path}");
+                    assert!(
+                        judged(&path.to_uppercase().replace("/P", "/p"), kind, &names)
+                            || path.contains("/a/"),
+                        "{path}"
+                    );
+                    if directory {
+                        assert!(judged(&format!("{path}/x/y"), NewKind::File, &names), "{path}");
+                    }
+                }
+            }
+            for path in &row.differs {
+                let other = tree_rules()
+                    .unwrap()
+                    .protected
+                    .iter()
+                    .any(|other| other.matches.iter().any(|meant| meant == path));
+                assert!(
+                    other || !judged(&format!("/p/{path}"), NewKind::File, &names),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_places_and_spellings() {
+        let names = names();
+        let (file, directory, link) = (NewKind::File, NewKind::Directory, NewKind::Link);
+        for (path, kind, expected) in [
+            ("/p/.vscode", directory, false),
+            ("/p/.vscode", link, true),
+            ("/p/.github", link, true),
+            ("/p/.vscode/snippets.json", file, false),
+            ("/p/.vscode/settings.json/x", file, false),
+            ("/p/.goose", file, false),
+            ("/p/.goose", directory, true),
+            ("/p/.envrc", directory, false),
+            ("/p/.envrc", link, true),
+            ("/p/a/.ENVRC", file, true),
+            ("/p/.envrc.", file, true),
+            ("/p/.envrc ", file, true),
+            ("/p/.v\u{17f}code/tasks.json", file, true),
+            ("/p/.env\u{200c}rc", file, true),
+            ("/p/node_modules/x/.npmrc", file, false),
+            ("/p/node_modules/.vscode", link, false),
+            ("/p/.idea/node_modules/x", file, true),
+            ("/p/target/debug/.npmrc", file, false),
+            ("/p/a/target/debug/.npmrc", file, true),
+            ("/p/.git/refs/heads/lefthook.yml", file, false),
+            ("/p/.git/commondir", file, true),
+            ("/p/.git/config.lock", file, false),
+            ("/p/a/.git", directory, false),
+            ("/p/.idea/.git/x", file, true),
+            ("/elsewhere/.envrc", file, false),
+        ] {
+            assert_eq!(judged(path, kind, &names), expected, "{path} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_opens_what_it_names() {
+        let names = NewNames {
+            roots: vec!["/p".into()],
+            opened: vec!["/p/.vscode/settings.json".into(), "/p/.idea/run".into()],
+            ..NewNames::default()
+        };
+        let (file, directory) = (NewKind::File, NewKind::Directory);
+        for (path, kind, expected) in [
+            ("/p/.vscode/settings.json", file, false),
+            ("/p/.vscode/tasks.json", file, true),
+            ("/p/a/.vscode/settings.json", file, true),
+            ("/p/.idea", directory, false),
+            ("/p/.idea/run", directory, false),
+            ("/p/.idea/run/x", file, false),
+            ("/p/.idea/x", file, true),
+            ("/p/.idea", NewKind::Link, true),
+        ] {
+            assert_eq!(judged(path, kind, &names), expected, "{path} {kind:?}");
+        }
+    }
+}

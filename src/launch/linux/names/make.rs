@@ -1,0 +1,418 @@
+//! Judges a name and makes it.
+
+use super::arguments::{Named, Wanted};
+use super::caller::Caller;
+use super::place::{self, NoPlace, Place};
+use super::umask::Masks;
+use super::{Answer, World, moved};
+use crate::facts::{KeptName, NameJudge, NewKind};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fcntl_setfl, fstat, linkat, mkdirat, mknodat,
+    openat2, renameat_with, statat, symlinkat,
+};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+/// Most links that one path leads over, as in the kernel (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// What comes of a call; `waits` tells whether the caller is still the one that was read of.
+pub(super) fn answer(
+    world: &mut World,
+    masks: &mut Masks,
+    caller: &Caller,
+    wanted: Wanted,
+    waits: &dyn Fn() -> bool,
+) -> Answer {
+    let mut maker = Maker {
+        world,
+        masks,
+        caller,
+        waits,
+    };
+    let made = match wanted {
+        Wanted::Umask { mask: _ } => {
+            maker.masks.changes();
+            Ok(Answer::Kernel)
+        }
+        Wanted::Open { at, flags, mode } => maker.open(at, flags, mode, ResolveFlags::empty()),
+        Wanted::OpenHow { at, how, size } => maker.open_how(at, how, size),
+        Wanted::Directory { at, mode } => maker.directory(at, mode),
+        Wanted::Node { at, mode } => maker.node(at, mode),
+        Wanted::Symlink { target, at } => maker.symlink(target, at),
+        Wanted::Link { from, to, flags } => maker.link(from, to, flags),
+        Wanted::Rename { from, to, flags } => maker.rename(from, to, flags),
+    };
+    made.unwrap_or_else(|answer| answer)
+}
+
+struct Maker<'a> {
+    world: &'a mut World,
+    masks: &'a mut Masks,
+    caller: &'a Caller,
+    waits: &'a dyn Fn() -> bool,
+}
+
+/// The answer either way: an error is one that was found before the end.
+type Made = Result<Answer, Answer>;
+
+fn kernel<E>(_: E) -> Answer {
+    Answer::Kernel
+}
+
+fn done(result: Result<(), Errno>) -> Made {
+    result.map(|()| Answer::Done).map_err(Answer::Fails)
+}
+
+impl Maker<'_> {
+    fn find(&self, named: Named) -> Result<Place, NoPlace> {
+        place::find(self.world, self.caller, named, ResolveFlags::empty())
+    }
+
+    /// The place of a name that is made there and nowhere else; the kernel has the others.
+    fn held(&self, named: Named) -> Result<Place, Answer> {
+        let place = self.find(named).map_err(kernel)?;
+        if place.is_held(self.world) {
+            Ok(place)
+        } else {
+            Err(Answer::Kernel)
+        }
+    }
+
+    fn judge(&mut self, path: &Path, kind: NewKind) -> Option<KeptName> {
+        let _read = self.world.matcher();
+        let matcher = self.world.matcher.as_ref()?;
+        NameJudge {
+            matcher,
+            names: &self.world.names,
+            is_there: &is_there,
+        }
+        .judge(path, kind)
+    }
+
+    /// Refuses what may not be made.
+    fn permit(&mut self, place: &Place, kind: NewKind) -> Result<(), Answer> {
+        let path = place.path();
+        match self.judge(&path, kind) {
+            // Not left to the call: what is there may be taken away meanwhile.
+            Some(_) if status(place).is_ok() => Err(Answer::Fails(Errno::EXIST)),
+            Some(kept) => Err(Answer::Refused(path, kept)),
+            None => Ok(()),
+        }
+    }
+
+    /// The last step before anything is done.
+    fn go(&self) -> Result<(), Answer> {
+        if (self.waits)() {
+            Ok(())
+        } else {
+            // Nobody gets the answer.
+            Err(Answer::Fails(Errno::INTR))
+        }
+    }
+
+    /// Sets the mask that what is made by a caller gets; the kernel does the rest, with lists in the directory too.
+    fn mask(&mut self) {
+        let mask = self.masks.of(self.world, self.caller);
+        if self.masks.set != Some(mask) {
+            rustix::process::umask(Mode::from_bits_retain(mask & 0o777));
+            self.masks.set = Some(mask);
+        }
+    }
+
+    fn open_how(&mut self, at: Named, how: u64, size: u64) -> Made {
+        /// `struct open_how` of openat2(2), its first version.
+        const HOW_BYTES: usize = 24;
+        let mut bytes = [0_u8; HOW_BYTES];
+        if size < 24 || self.caller.copy(how, &mut bytes) != Some(HOW_BYTES) {
+            return Ok(Answer::Kernel);
+        }
+        let (words, _) = bytes.as_chunks::<8>();
+        let [flags, mode, resolve] = words else {
+            return Ok(Answer::Kernel);
+        };
+        let (flags, mode, resolve) = (
+            u64::from_ne_bytes(*flags),
+            u64::from_ne_bytes(*mode),
+            u64::from_ne_bytes(*resolve),
+        );
+        let creates = flags & u64::from(OFlags::CREATE.bits()) != 0;
+        let known = ResolveFlags::all().bits();
+        match (u32::try_from(flags), u32::try_from(mode)) {
+            (Ok(flags), Ok(mode)) if creates && resolve & !known == 0 && mode & !0o7777 == 0 => {
+                self.open(at, flags, mode, ResolveFlags::from_bits_retain(resolve))
+            }
+            _ => Ok(Answer::Kernel),
+        }
+    }
+
+    fn open(&mut self, at: Named, flags: u32, mode: u32, resolve: ResolveFlags) -> Made {
+        let flags = OFlags::from_bits_retain(flags);
+        // Neither makes a name: the first refers to what is there, the second makes a file without one.
+        if !flags.contains(OFlags::CREATE) || flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
+            return Ok(Answer::Kernel);
+        }
+        let mut place = place::find(self.world, self.caller, at, resolve).map_err(kernel)?;
+        let stays = flags.intersects(OFlags::EXCL | OFlags::NOFOLLOW);
+        for _ in 0..LINKS_MAX {
+            if place.last.ends_with(b"/") {
+                return Ok(Answer::Kernel);
+            }
+            let held = place.is_held(self.world);
+            if !held {
+                // A link that lies elsewhere may lead in here. Those of `/proc` lead where the caller's own do.
+                let elsewhere = stays || place.real.starts_with("/proc");
+                match place::link(&place) {
+                    Ok(Some(link)) if !elsewhere => {
+                        place = self.follow(&place, &link, resolve)?;
+                        continue;
+                    }
+                    _ => return Ok(Answer::Kernel),
+                }
+            }
+            match self.open_here(&place, flags, mode)? {
+                Opened::Answer(answer) => return Ok(answer),
+                Opened::Link if stays => return Ok(Answer::Fails(Errno::LOOP)),
+                Opened::Link => {
+                    let Ok(Some(link)) = place::link(&place) else {
+                        return Ok(Answer::Kernel);
+                    };
+                    place = self.follow(&place, &link, resolve)?;
+                }
+            }
+        }
+        Ok(Answer::Fails(Errno::LOOP))
+    }
+
+    fn follow(&self, place: &Place, link: &[u8], resolve: ResolveFlags) -> Result<Place, Answer> {
+        if resolve.contains(ResolveFlags::NO_SYMLINKS) {
+            return Err(Answer::Fails(Errno::LOOP));
+        }
+        // Where links are bounded the kernel follows them.
+        if !resolve.is_empty() {
+            return Err(Answer::Kernel);
+        }
+        place::follow(self.world, place, link).map_err(kernel)
+    }
+
+    /// Opens a name in a held directory. What isn't a regular file is the kernel's to open: it may wait for somebody, or
+    /// mean something else to another process.
+    fn open_here(&mut self, place: &Place, flags: OFlags, mode: u32) -> Result<Opened, Answer> {
+        let path = place.path();
+        if let Some(kept) = self.judge(&path, NewKind::File) {
+            return match status(place) {
+                Err(Errno::NOENT) => Err(Answer::Refused(path, kept)),
+                Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Symlink => {
+                    Ok(Opened::Link)
+                }
+                _ => Err(Answer::Kernel),
+            };
+        }
+        self.mask();
+        self.go()?;
+        let mode = Mode::from_bits_retain(mode & 0o7777);
+        let open = |flags: OFlags| {
+            let (parent, name) = (place.parent.as_fd(), place.last.as_slice());
+            openat2(
+                parent,
+                name,
+                flags | OFlags::CLOEXEC,
+                mode,
+                ResolveFlags::NO_SYMLINKS,
+            )
+        };
+        let close_on_exec = flags.contains(OFlags::CLOEXEC);
+        // Most are new, and what is new is a regular file.
+        match open(flags | OFlags::EXCL) {
+            Ok(file) => return Ok(Opened::Answer(Answer::Opened { file, close_on_exec })),
+            Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
+            Err(errno) => return Err(Answer::Fails(errno)),
+        }
+        let file = match open(flags | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            Ok(file) => file,
+            Err(Errno::LOOP) => return Ok(Opened::Link),
+            Err(Errno::NXIO | Errno::AGAIN) => return Err(Answer::Kernel),
+            Err(errno) => return Err(Answer::Fails(errno)),
+        };
+        let regular =
+            fstat(&file).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
+        if !regular {
+            return Err(Answer::Kernel);
+        }
+        if !flags.contains(OFlags::NONBLOCK) {
+            fcntl_setfl(&file, flags & !OFlags::NONBLOCK).map_err(Answer::Fails)?;
+        }
+        Ok(Opened::Answer(Answer::Opened { file, close_on_exec }))
+    }
+
+    fn directory(&mut self, at: Named, mode: u32) -> Made {
+        let place = self.held(at)?;
+        self.permit(&place, NewKind::Directory)?;
+        self.mask();
+        self.go()?;
+        done(mkdirat(
+            place.parent.as_fd(),
+            place.last.as_slice(),
+            Mode::from_bits_retain(mode & 0o7777),
+        ))
+    }
+
+    fn node(&mut self, at: Named, mode: u32) -> Made {
+        let place = self.held(at)?;
+        let kind = match mode & libc::S_IFMT {
+            0 | libc::S_IFREG => FileType::RegularFile,
+            libc::S_IFIFO => FileType::Fifo,
+            libc::S_IFSOCK => FileType::Socket,
+            // Devices take a capability, which nobody has.
+            libc::S_IFCHR | libc::S_IFBLK => return Ok(Answer::Fails(Errno::PERM)),
+            _ => return Ok(Answer::Kernel),
+        };
+        self.permit(&place, NewKind::File)?;
+        self.mask();
+        self.go()?;
+        let mode = Mode::from_bits_retain(mode & 0o7777);
+        done(mknodat(
+            place.parent.as_fd(),
+            place.last.as_slice(),
+            kind,
+            mode,
+            0,
+        ))
+    }
+
+    fn symlink(&mut self, target: u64, at: Named) -> Made {
+        let place = self.held(at)?;
+        let target = self.caller.path(target).ok_or(Answer::Kernel)?;
+        self.permit(&place, NewKind::Link)?;
+        self.go()?;
+        done(symlinkat(
+            target.as_slice(),
+            place.parent.as_fd(),
+            place.last.as_slice(),
+        ))
+    }
+
+    fn link(&mut self, from: Named, to: Named, flags: u32) -> Made {
+        let to = self.held(to)?;
+        let flags = AtFlags::from_bits_retain(flags);
+        if !(flags & !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH)).is_empty() {
+            return Ok(Answer::Kernel);
+        }
+        let text = self.caller.path(from.path).ok_or(Answer::Kernel)?;
+        if text.is_empty() && flags.contains(AtFlags::EMPTY_PATH) {
+            return self.link_descriptor(from.directory, &to);
+        }
+        let mut source = match self.find(from) {
+            Ok(place) => place,
+            // What open(2) suggests for files without a name.
+            Err(NoPlace::Descriptor(number)) if flags.contains(AtFlags::SYMLINK_FOLLOW) => {
+                return self.link_descriptor(number, &to);
+            }
+            Err(_) => return Ok(Answer::Kernel),
+        };
+        if flags.contains(AtFlags::SYMLINK_FOLLOW) {
+            for _ in 0..LINKS_MAX {
+                match place::link(&source) {
+                    Ok(Some(_)) if source.real.starts_with("/proc") => return Ok(Answer::Kernel),
+                    Ok(Some(link)) => {
+                        source = place::follow(self.world, &source, &link).map_err(kernel)?;
+                    }
+                    _ => break,
+                }
+            }
+        }
+        let status = status(&source).map_err(Answer::Fails)?;
+        // Another name of a link is a link.
+        let kind = moved::kind_of(FileType::from_raw_mode(status.st_mode));
+        self.permit(&to, kind)?;
+        self.go()?;
+        done(linkat(
+            source.parent.as_fd(),
+            source.last.as_slice(),
+            to.parent.as_fd(),
+            to.last.as_slice(),
+            AtFlags::empty(),
+        ))
+    }
+
+    fn link_descriptor(&mut self, number: i32, to: &Place) -> Made {
+        let file = self
+            .caller
+            .descriptor(self.world, number)
+            .map_err(Answer::Fails)?;
+        self.permit(to, NewKind::File)?;
+        self.go()?;
+        done(linkat(
+            self.world.own.as_fd(),
+            file.as_raw_fd().to_string().as_str(),
+            to.parent.as_fd(),
+            to.last.as_slice(),
+            AtFlags::SYMLINK_FOLLOW,
+        ))
+    }
+
+    fn rename(&mut self, from: Named, to: Named, flags: u32) -> Made {
+        let from = self.find(from).map_err(kernel)?;
+        let to = self.find(to).map_err(kernel)?;
+        if !from.is_held(self.world) && !to.is_held(self.world) {
+            return Ok(Answer::Kernel);
+        }
+        let flags = RenameFlags::from_bits_retain(flags);
+        let source = status(&from).map_err(Answer::Fails)?;
+        let target = status(&to).ok();
+        if !(flags.contains(RenameFlags::NOREPLACE) && target.is_some()) {
+            self.permit_move(&from, &to, source.st_mode)?;
+            if let Some(target) = target.filter(|_| flags.contains(RenameFlags::EXCHANGE)) {
+                self.permit_move(&to, &from, target.st_mode)?;
+            }
+        }
+        self.go()?;
+        done(renameat_with(
+            from.parent.as_fd(),
+            from.last.as_slice(),
+            to.parent.as_fd(),
+            to.last.as_slice(),
+            flags,
+        ))
+    }
+
+    /// Refuses to put what stands at one name at another one, where that or something in it may not be.
+    fn permit_move(&mut self, from: &Place, to: &Place, mode: u32) -> Result<(), Answer> {
+        let (old, new) = (from.path(), to.path());
+        let kind = moved::kind_of(FileType::from_raw_mode(mode));
+        // What has this name already is only written anew; a name that covers itself can't be replaced anyway.
+        if old == new {
+            return Ok(());
+        }
+        if let Some(kept) = self.judge(&new, kind) {
+            return Err(Answer::Refused(new, kept));
+        }
+        if kind == NewKind::Directory
+            && let Some(matcher) = self.world.matcher.as_ref()
+        {
+            let judge = NameJudge {
+                matcher,
+                names: &self.world.names,
+                is_there: &is_there,
+            };
+            moved::look(&judge, from, &old, &new)?;
+        }
+        Ok(())
+    }
+}
+
+enum Opened {
+    Answer(Answer),
+    /// A symbolic link stands there.
+    Link,
+}
+
+fn status(place: &Place) -> Result<rustix::fs::Stat, Errno> {
+    statat(place.parent.as_fd(), place.name(), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Whether a marker file is there. In the view of the sandbox, as all that is done here.
+fn is_there(path: &Path) -> bool {
+    rustix::fs::lstat(path).is_ok()
+}

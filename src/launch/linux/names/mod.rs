@@ -1,0 +1,274 @@
+//! Makes names on behalf of programs inside, so that none comes to be that the host would run or trust.
+//!
+//! Two things hold together. The program's Landlock domain keeps the kernel from making a name in what holds the project,
+//! whatever a program does: threads that change a path while it is read, io_uring, descriptors that were passed around. And
+//! the filter hands the calls that make names to a thread of the sandbox's first process, which is in no such domain: it
+//! reads the path once, finds the real directory, judges the name there, and makes it by the descriptor of that directory
+//! and the last name alone. What it can't read, can't place or has no word for it lets the kernel do, which refuses it
+//! where it would make a name in there. So nothing is decided by memory that the caller can change, and nothing is open
+//! where this thread has a fault.
+//!
+//! The thread has no capability but `CAP_SYS_PTRACE` in the sandbox's own user namespace, for callers that can't be looked
+//! into otherwise; it sees what the sandbox sees, and programs inside can neither signal nor trace it. When it ends, the
+//! first process does, and with it the run. It is one thread: names are made one after the other, so that no directory is
+//! moved between the judging of a name in it and the making.
+//!
+//! What it leaves open. A socket may be bound to any name (the path is in the caller's memory, and the socket would have to
+//! be bound on its behalf): nothing obeys one, nothing can be written into one, and to give it another name is judged. Two
+//! runs in one project have a thread each, and nothing holds between them: one may move a directory, to where a pattern goes
+//! on, between the other's judging and making of a name in it. The host's own programs may do the same. That is told after
+//! the run as what appeared.
+
+mod arguments;
+mod caller;
+mod make;
+mod moved;
+mod place;
+mod umask;
+
+use super::capabilities;
+use crate::facts::{KeptName, Matcher};
+use crate::launch::Channel;
+use crate::launch::protocol::{FromNames, StageError};
+use crate::policy::NewNames;
+use crate::presets::{TreeRules, tree_rules};
+use crate::sys::process::exit_now;
+use crate::sys::seccomp::{Listener, Notification};
+use caller::Caller;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+use umask::Masks;
+
+/// Paths are read into vectors; the deepest calls are those of a directory that is looked through.
+const STACK_BYTES: usize = 256 << 10;
+/// Refusals that are told: a second, and at once. Above that they are counted.
+const TOLD_PER_SECOND: u32 = 20;
+
+/// What becomes of a call.
+#[derive(Debug)]
+enum Answer {
+    /// The kernel does it, and keeps to the caller's Landlock domain.
+    Kernel,
+    /// It was done.
+    Done,
+    /// A file was opened for the caller.
+    Opened { file: OwnedFd, close_on_exec: bool },
+    /// It fails.
+    Fails(Errno),
+    /// The name isn't to be made there.
+    Refused(PathBuf, KeptName),
+}
+
+/// What the thread works with.
+struct Broker {
+    listener: Listener,
+    supervisor: Channel,
+    world: World,
+    masks: Masks,
+    told: u32,
+    told_since: Instant,
+    untold: u64,
+}
+
+/// What it sees and knows.
+struct World {
+    names: NewNames,
+    matcher: Option<Matcher>,
+    root: OwnedFd,
+    proc: OwnedFd,
+    own: OwnedFd,
+}
+
+impl World {
+    /// Opens what calls are resolved from. The view must stand.
+    fn new(names: NewNames) -> Result<Self, StageError> {
+        use super::During;
+        let path = |path: &str| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::empty()).during("open")
+        };
+        Ok(Self {
+            names,
+            matcher: None,
+            root: path("/")?,
+            proc: path("/proc")?,
+            own: path("/proc/self/fd")?,
+        })
+    }
+
+    /// The table, which is read when the first name is made.
+    fn matcher(&mut self) -> &Matcher {
+        self.matcher.get_or_insert_with(|| {
+            // A test holds that the built-in data can be read; without it nothing is made at all.
+            let rules = tree_rules().unwrap_or_else(|_| exit_now(125));
+            let TreeRules {
+                protected, git, skip, ..
+            } = rules;
+            let rules = TreeRules {
+                secrets: Vec::new(),
+                protected,
+                git,
+                watched: Vec::new(),
+                skip,
+            };
+            Matcher::new(rules, Vec::new())
+        })
+    }
+}
+
+/// Starts the thread, which waits for the seccomp listener on `listener` and tells `supervisor` what isn't its own. Called by
+/// the first process once the view stands, with capabilities left. Returns when the thread has given up its own.
+///
+/// # Errors
+/// When it can't be started.
+pub(super) fn start(names: NewNames, listener: Channel, supervisor: Channel) -> Result<(), StageError> {
+    use super::During;
+    let world = World::new(names)?;
+    let (ready, is_ready) = mpsc::channel();
+    let work = move || {
+        let locked = capabilities::keep_tracing()
+            .and_then(|()| rustix::thread::set_no_new_privs(true).during("prctl PR_SET_NO_NEW_PRIVS"));
+        let failed = locked.is_err();
+        drop(ready.send(locked));
+        if failed {
+            return;
+        }
+        // Without a listener nothing is handed over, and the program's domain is the ordinary one.
+        let Ok((FromNames::Listener, descriptors)) = listener.receive::<FromNames>() else {
+            return;
+        };
+        let Some(descriptor) = descriptors.into_iter().next() else {
+            return;
+        };
+        drop(listener);
+        let broker = Broker {
+            listener: Listener::new(descriptor),
+            supervisor,
+            world,
+            masks: Masks::default(),
+            told: 0,
+            told_since: Instant::now(),
+            untold: 0,
+        };
+        broker.run();
+        // Calls would wait for ever.
+        exit_now(125);
+    };
+    Builder::new()
+        .name("names".into())
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .during("clone")?;
+    is_ready
+        .recv()
+        .map_err(|_| Errno::CHILD)
+        .during("prctl")
+        .and_then(|locked| locked)
+}
+
+impl Broker {
+    fn run(mut self) {
+        loop {
+            match self.listener.receive() {
+                Ok(Some(call)) => {
+                    if self.serve(&call).is_err() {
+                        return;
+                    }
+                }
+                // The caller died meanwhile.
+                Ok(None) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Answers a call, or passes it on.
+    fn serve(&mut self, call: &Notification) -> std::io::Result<()> {
+        let Some(wanted) = arguments::Wanted::of(call) else {
+            return self.pass_on(call);
+        };
+        let caller = Caller::new(call);
+        let answer = make::answer(&mut self.world, &mut self.masks, &caller, wanted, &|| {
+            self.listener.is_waiting(call.id)
+        });
+        match answer {
+            Answer::Kernel => self.listener.proceed(call.id).map(drop),
+            Answer::Done => self.listener.done(call.id).map(drop),
+            Answer::Fails(errno) => self.listener.refuse(call.id, errno.raw_os_error()).map(drop),
+            Answer::Opened { file, close_on_exec } => self.give(call.id, &file, close_on_exec),
+            Answer::Refused(path, kept) => {
+                // First told: afterwards the caller may be gone, and nobody could say which it was.
+                self.tell(call, path, kept);
+                // As of what is there and protected.
+                self.listener
+                    .refuse(call.id, Errno::ROFS.raw_os_error())
+                    .map(drop)
+            }
+        }
+    }
+
+    fn give(&self, id: u64, file: &OwnedFd, close_on_exec: bool) -> std::io::Result<()> {
+        match self.listener.give(id, file.as_fd(), close_on_exec) {
+            Ok(()) => Ok(()),
+            // At the caller's own limit, mostly.
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(()),
+                Some(errno) => self.listener.refuse(id, errno).map(drop),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Process starts and the like are the supervisor's, which has another number for the caller.
+    fn pass_on(&self, call: &Notification) -> std::io::Result<()> {
+        let caller = pidfd(call.thread);
+        let descriptors: Vec<BorrowedFd<'_>> = caller.iter().map(AsFd::as_fd).collect();
+        let message = FromNames::Call {
+            id: call.id,
+            number: call.number,
+            args: call.args,
+        };
+        self.supervisor
+            .send(&message, &descriptors)
+            .map_err(|_| Errno::PIPE.into())
+    }
+
+    /// Tells of a refusal, as far as the bound goes.
+    fn tell(&mut self, call: &Notification, path: PathBuf, kept: KeptName) {
+        if self.told_since.elapsed() >= Duration::from_secs(1) {
+            self.told_since = Instant::now();
+            self.told = 0;
+        }
+        if self.told >= TOLD_PER_SECOND {
+            self.untold = self.untold.saturating_add(1);
+            return;
+        }
+        self.told += 1;
+        let caller = pidfd(call.thread);
+        let descriptors: Vec<BorrowedFd<'_>> = caller.iter().map(AsFd::as_fd).collect();
+        let message = FromNames::Refused {
+            path,
+            why: kept.why,
+            runs_when: kept.runs_when,
+            untold: std::mem::take(&mut self.untold),
+        };
+        // The run ends with the supervisor.
+        drop(self.supervisor.send(&message, &descriptors));
+    }
+}
+
+/// Refers to a thread in a way that the supervisor understands; `None` where the kernel has none for what leads no group.
+fn pidfd(thread: i32) -> Option<OwnedFd> {
+    /// `PIDFD_THREAD` of Linux 6.9.
+    const THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
+    let pid = Pid::from_raw(thread)?;
+    pidfd_open(pid, THREAD)
+        .or_else(|_| pidfd_open(pid, PidfdFlags::empty()))
+        .ok()
+}

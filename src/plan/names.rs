@@ -1,0 +1,57 @@
+//! Where new names are looked after, and what is open there.
+
+use super::{ProjectNeeds, View};
+use crate::facts::Facts;
+use crate::policy::{Access, Grant, NewNames, PathRule, Policy};
+use std::path::PathBuf;
+
+/// `None` where nobody asked for it, where nothing is writable that is looked after, and where Landlock can't keep the kernel
+/// from making names: the guarantees say so.
+pub(super) fn new_names(
+    policy: &Policy,
+    facts: &Facts,
+    needs: &ProjectNeeds,
+    view: &View,
+) -> Option<NewNames> {
+    let nested = policy.grants.contains(&Grant::NestedUserns);
+    if !policy.hold_names || nested || facts.machine.landlock_abi == 0 {
+        return None;
+    }
+    let rules = policy.paths.as_slice();
+    let writable = view.writable();
+    let roots: Vec<PathBuf> = std::iter::once(&needs.root)
+        .chain(&needs.granted)
+        .filter(|root| PathRule::nearest(rules, root).is_none_or(|rule| rule.access == Access::Write))
+        .cloned()
+        .collect();
+    // A part of what is read-only, or of what isn't the project, that a rule makes writable.
+    let part = |path: &PathBuf| {
+        needs
+            .roots()
+            .any(|root| path.starts_with(root) || root.starts_with(path))
+    };
+    let held: Vec<PathBuf> = writable.into_iter().filter(part).collect();
+    if held.is_empty() {
+        return None;
+    }
+    let opened = rules
+        .iter()
+        .filter(|rule| rule.access == Access::Write)
+        .map(|rule| {
+            let real = facts.paths.get(&rule.path).map(|fact| fact.real.clone());
+            real.unwrap_or_else(|| rule.path.clone())
+        })
+        // Who opens all of it means what is there.
+        .filter(|path| !needs.roots().any(|root| root.starts_with(path)));
+    Some(NewNames {
+        roots: if roots.is_empty() {
+            vec![needs.root.clone()]
+        } else {
+            roots
+        },
+        opened: opened.collect(),
+        exact: needs.absent.clone(),
+        aliases: needs.aliases.clone(),
+        held,
+    })
+}

@@ -1,0 +1,182 @@
+//! Native code against the names.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+use super::support::{self, Ran, World};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A directory of the project, a name in it, and what it would be.
+const NAMES: [(&str, &str, &str); 11] = [
+    (".", ".envrc", "file"),
+    (".", ".EnvRC", "file"),
+    (".", "x.code-workspace", "file"),
+    (".vscode", "tasks.json", "file"),
+    ("sub/deep/.vscode", "settings.json", "file"),
+    ("gradle/wrapper", "gradle-wrapper.jar", "file"),
+    ("sub/.cargo", "config.toml", "file"),
+    (".", ".idea", "directory"),
+    ("sub", ".husky", "directory"),
+    (".github", "workflows", "directory"),
+    (".git", "hooks", "directory"),
+];
+
+/// The attacker, built for this machine and put into the project; `None` where no compiler is.
+fn attacker(world: &World) -> Option<PathBuf> {
+    if !support::has("cc") {
+        support::skip("attacks by native code", "there is no C compiler");
+        return None;
+    }
+    let program = world.project.join("attacker");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/names/attack.c");
+    let built = Command::new("cc")
+        .args(["-O1", "-w", "-pthread", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status()
+        .unwrap();
+    assert!(built.success());
+    world.give(&program);
+    Some(program)
+}
+
+fn world() -> World {
+    let world = World::with_repository();
+    for (parent, _, _) in NAMES {
+        world.directory(parent);
+    }
+    std::fs::remove_dir_all(world.project.join(".git/hooks")).unwrap();
+    world
+}
+
+fn all(world: &World, flags: &[&str]) -> Ran {
+    let script: String = NAMES
+        .iter()
+        .map(|(parent, name, kind)| format!("./attacker {parent} {name} {kind}; "))
+        .collect();
+    world.run(flags, &script)
+}
+
+#[test]
+fn no_call_makes_one() {
+    let world = world();
+    let before = world.git(&world.project, &["status", "--porcelain", "--ignored"]);
+    if attacker(&world).is_none() {
+        return;
+    }
+    let ran = all(&world, &["--hold-names"]);
+    assert_eq!(ran.out, "", "{ran:?}");
+    for (parent, name, _) in NAMES {
+        assert!(!world.project.join(parent).join(name).exists(), "{parent}/{name}");
+    }
+    // Nothing is left that wasn't asked for.
+    std::fs::remove_file(world.project.join("attacker")).unwrap();
+    for left in ["spare", "other", "way"] {
+        std::fs::remove_file(world.project.join(left)).unwrap_or(());
+    }
+    let after = world.git(&world.project, &["status", "--porcelain", "--ignored"]);
+    assert_eq!(before, after);
+    let refused = world.events_of("name_refused");
+    assert!(refused.len() > 10, "{refused:?}");
+}
+
+/// The same attacks where nothing stands in their way.
+#[test]
+fn each_call_makes_one_where_names_are_open() {
+    let world = world();
+    if attacker(&world).is_none() {
+        return;
+    }
+    let ran = all(&world, &[]);
+    for call in [
+        "openat ",
+        "openat with a descriptor",
+        "openat with O_PATH",
+        "openat2 ",
+        "openat2 beneath",
+        "mkfifo",
+        "symlinkat",
+        "linkat .",
+        "linkat of a nameless file",
+        "renameat ",
+        "renameat2 without replacing",
+        "by /proc/self/fd",
+        "by /dev/fd",
+        "by /proc/PID/fd",
+        "by /proc/self/cwd",
+        "by /proc/thread-self/root",
+        "by the whole path",
+        "through a link ",
+        "through a linked directory",
+        "through a link that lies elsewhere",
+        "in its directory",
+        "in a child that shares memory",
+        "rename of its directory",
+        "exchange of its directory",
+        "a link in place of its directory",
+        "in packages",
+        "mkdir ",
+        "mkdirat",
+        "rename of a directory",
+        "a link for a directory",
+    ] {
+        assert!(ran.out.contains(&format!("MADE {call}")), "{call}: {ran:?}");
+    }
+}
+
+#[test]
+fn no_race_makes_one() {
+    let world = world();
+    if attacker(&world).is_none() {
+        return;
+    }
+    let ran = world.run(&["--hold-names"], "./attacker race 4000");
+    assert_eq!(ran.out, "made many\n", "{ran:?}");
+}
+
+#[test]
+fn the_races_are_won_where_names_are_open() {
+    let world = world();
+    if attacker(&world).is_none() {
+        return;
+    }
+    // Each ends when it is won; a thread may wait long for its first turn.
+    let ran = world.run(&[], "./attacker race 1000000");
+    for race in ["memory", "links", "descriptors", "directories"] {
+        assert!(
+            ran.out.contains(&format!("MADE in a race of {race}")),
+            "{race}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_caller_that_cant_be_looked_into_is_served_all_the_same() {
+    let world = world();
+    if attacker(&world).is_none() {
+        return;
+    }
+    let ran = world.run(&["--hold-names"], "umask 027; ./attacker hidden");
+    assert_eq!(ran.out, "1 640\n", "{ran:?}");
+}
+
+#[test]
+fn what_makes_names_cant_be_killed_from_inside() {
+    let world = World::new();
+    let ran = world.run(
+        &["--hold-names"],
+        "kill -9 1; kill -STOP 1; for t in /proc/1/task/*; do kill -9 ${t##*/}; done; \
+         echo x > made && cat made; echo x > .envrc",
+    );
+    assert!(ran.out.ends_with("x\n"), "{ran:?}");
+    assert!(!world.project.join(".envrc").exists());
+}
+
+#[test]
+fn no_domain_of_their_own_is_given_to_programs_that_others_would_pass_by() {
+    let world = World::new();
+    let script = "import ctypes,os; c=ctypes.CDLL(None,use_errno=True); \
+                  print(c.syscall(444,None,0,1), ctypes.get_errno())";
+    let run = |flags: &[&str]| world.run(flags, &format!("python3 -c '{script}'")).out;
+    assert_eq!(run(&["--hold-names"]), format!("-1 {}\n", libc::EOPNOTSUPP));
+    assert!(!run(&[]).starts_with("-1"));
+}

@@ -1,0 +1,165 @@
+//! What opens names, and what is told of them.
+#![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
+
+use super::support::{Ran, World};
+
+fn aca(world: &World, words: &[&str]) -> Ran {
+    Ran::from_output(&world.aca(words).output().unwrap())
+}
+
+#[test]
+fn a_refusal_says_which_name_why_and_how_to_allow_it() {
+    let world = World::new();
+    let ran = world.run(&["--hold-names"], "echo x > .envrc");
+    assert!(
+        ran.err.contains("Read-only file system") && ran.err.contains("1 denied"),
+        "{ran:?}"
+    );
+    let log = aca(&world, &["log"]);
+    assert!(
+        log.ok().contains("direnv and mise load these")
+            && log.out.contains("--write")
+            && log.out.contains(".envrc"),
+        "{log:?}"
+    );
+    let why = aca(&world, &["why", "--session", "last"]);
+    assert!(why.out.contains(".envrc") && why.out.contains("EROFS"), "{why:?}");
+}
+
+#[test]
+fn a_rule_opens_the_name_that_it_says() {
+    let world = World::new();
+    let script = "mkdir -p .vscode; echo x > .vscode/settings.json; echo x > .vscode/tasks.json";
+    world
+        .run(&["--hold-names", "--write", ".vscode/settings.json"], script)
+        .refused();
+    assert!(world.project.join(".vscode/settings.json").exists());
+    assert!(!world.project.join(".vscode/tasks.json").exists());
+    // It is told all the same.
+    assert_eq!(
+        world.events_of("trust_change")[0]["path"],
+        ".vscode/settings.json"
+    );
+    // A rule on what isn't protected still has to name what is there.
+    let ran = world.run(&["--hold-names", "--write", "nothing"], "true");
+    assert_eq!(ran.code, 125, "{ran:?}");
+}
+
+#[test]
+fn they_are_held_by_a_flag_and_a_key_and_a_project_only_holds_them() {
+    let world = World::new();
+    let script = "echo x > .envrc";
+    let is_made = |flags: &[&str]| {
+        let ran = world.run(flags, script);
+        let made = world.project.join(".envrc").exists();
+        assert_eq!(ran.code == 0, made, "{ran:?}");
+        if made {
+            std::fs::remove_file(world.project.join(".envrc")).unwrap();
+        }
+        made
+    };
+    assert!(is_made(&[]));
+    assert_eq!(world.events_of("trust_change")[0]["path"], ".envrc");
+    assert!(!is_made(&["--hold-names"]));
+    world.file(".aca.toml", "[files]\nopen_names = false\n");
+    assert!(!is_made(&[]));
+    assert!(is_made(&["--open-names"]));
+    let config = world.home.join(".config/aca/config.toml");
+    world.directory(config.parent().unwrap());
+    world.file(&config, "[files]\nopen_names = false\n");
+    // A project opens nothing.
+    world.file(".aca.toml", "[files]\nopen_names = true\n");
+    assert!(!is_made(&[]));
+    assert!(is_made(&["--open-names"]));
+    let ran = world.run(&["--open-names", "--hold-names"], script);
+    assert_eq!(ran.code, 125, "{ran:?}");
+}
+
+/// Where nobody asks for it nothing of it is there: a program may put itself into a Landlock domain, one filter and one
+/// thread fewer are there, and nothing is said to be lost.
+#[test]
+fn nothing_of_it_is_there_unless_it_is_asked_for() {
+    let world = World::new();
+    let script = "grep Seccomp_filters /proc/self/status; ls /proc/1/task | wc -l";
+    let filters_and_threads = |flags: &[&str]| {
+        let ran = world.run(flags, script);
+        let numbers: Vec<u32> = ran
+            .ok()
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        <[u32; 2]>::try_from(numbers).unwrap()
+    };
+    assert_eq!(filters_and_threads(&[]), [1, 1]);
+    assert_eq!(filters_and_threads(&["--hold-names"]), [2, 2]);
+    let plan = |flags: &[&str]| {
+        let mut words = vec!["plan"];
+        words.extend(flags);
+        words.extend(["--", "true"]);
+        aca(&world, &words).ok().to_owned()
+    };
+    let lost = "refusal of new names";
+    assert!(!plan(&[]).contains("NamesHeld"));
+    assert!(!plan(&["--grant", "nested-userns"]).contains(lost));
+    assert!(plan(&["--grant", "nested-userns", "--hold-names"]).contains(lost));
+}
+
+#[test]
+fn the_plan_and_why_agree_with_what_is_done() {
+    let world = World::new();
+    let plan = aca(&world, &["plan", "--hold-names", "--", "true"]);
+    assert!(plan.ok().contains("NamesHeld"), "{plan:?}");
+    let why = |flags: &[&str]| {
+        let mut words = vec!["why"];
+        words.extend(flags);
+        words.extend(["--for", "write", ".vscode/tasks.json"]);
+        aca(&world, &words)
+    };
+    let held = why(&["--hold-names"]);
+    assert_ne!(held.code, 0, "{held:?}");
+    assert!(held.out.contains("can't be made"), "{held:?}");
+    let open = why(&[]);
+    assert_eq!(open.code, 0, "{open:?}");
+}
+
+#[test]
+fn what_lies_behind_a_link_counts_by_both_names() {
+    let world = World::new();
+    world.directory("real");
+    std::os::unix::fs::symlink("real", world.project.join(".claude")).unwrap();
+    world
+        .run(&["--hold-names"], "echo x > real/settings.local.json")
+        .refused();
+    world.run(&["--hold-names"], "mkdir real/hooks").refused();
+    world
+        .run(&["--hold-names"], "echo x > .claude/settings.local.json")
+        .refused();
+    world.run(&["--hold-names"], "echo x > real/notes").ok();
+}
+
+#[test]
+fn packages_and_a_repositorys_own_data_have_names_of_their_own() {
+    let world = World::with_repository();
+    world
+        .run(
+            &["--hold-names"],
+            "mkdir -p node_modules/a && echo x > node_modules/a/.npmrc && mkdir node_modules/a/.github && \
+             mkdir node_modules/a/.github/workflows && mv node_modules/a node_modules/b && git branch lefthook.yml",
+        )
+        .ok();
+    world.run(&["--hold-names"], "mv node_modules/b out").refused();
+    assert!(!world.project.join("out").exists());
+}
+
+#[test]
+fn a_flood_of_refusals_is_told_within_bounds() {
+    let world = World::new();
+    world
+        .run(
+            &["--hold-names"],
+            "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); true > .envrc; done 2>/dev/null; true",
+        )
+        .ok();
+    let told = world.events_of("name_refused").len();
+    assert!((1..=400).contains(&told), "{told}");
+}
