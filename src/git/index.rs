@@ -8,12 +8,16 @@ use super::object_id::{ObjectFormat, ObjectId};
 use super::tree::is_name;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Most entries. The largest known repositories have about four million files, and use a sparse index for that.
 const ENTRIES_MAX: u32 = 4_000_000;
 /// Longest path (`PATH_MAX` of Linux).
 const PATH_MAX: usize = 4096;
+/// Most bytes of all paths: so many, and no more than so often what the file has. Version 4 writes of each path what it
+/// doesn't share with the one before it, so that a file of 256 MiB could stand for 16 GiB of them.
+const PATHS_BYTES_MAX: usize = 512 << 20;
+const PATHS_TIMES_MAX: usize = 16;
 /// Flags: the stage, the bit for paths that are taken as unchanged, the one for more flags.
 const STAGE: u16 = 0x3000;
 const ASSUMED: u16 = 0x8000;
@@ -99,7 +103,7 @@ pub enum IndexError {
     #[error("it is split, or has another extension that can't be left out")]
     Extension,
     /// Too much.
-    #[error("it has more than {ENTRIES_MAX} entries")]
+    #[error("it has more than {ENTRIES_MAX} entries, or its paths are too long")]
     TooMany,
     /// Its hash isn't that of its content.
     #[error("its hash is another's")]
@@ -131,10 +135,12 @@ pub fn read(bytes: &[u8], format: ObjectFormat) -> Result<Vec<Entry>, IndexError
         return Err(IndexError::TooMany);
     }
     let mut entries: Vec<Entry> = Vec::new();
+    let mut room = bytes.len().saturating_mul(PATHS_TIMES_MAX).min(PATHS_BYTES_MAX);
     for _ in 0..count {
         let before = entries.last().map_or(&[][..], |entry| entry.path.as_slice());
         let entry = reader.entry(version, before, format)?;
         check_path(&entry.path)?;
+        room = room.checked_sub(entry.path.len()).ok_or(IndexError::TooMany)?;
         if let Some(last) = entries.last()
             && (&last.path, last.stage) >= (&entry.path, entry.stage)
         {
@@ -164,15 +170,17 @@ fn check_path(path: &[u8]) -> Result<(), IndexError> {
     good.then_some(()).ok_or(IndexError::Path)
 }
 
-/// No path is another one's directory.
+/// No path is another one's directory. They are in order, so that all that begin with one come next after it: those that
+/// the path at hand begins with are kept, and nothing else is looked up.
 fn check_directories(entries: &[Entry]) -> Result<(), IndexError> {
-    let files: HashSet<&[u8]> = entries.iter().map(|entry| entry.path.as_slice()).collect();
-    for entry in entries.iter().filter(|entry| entry.stage == 0) {
-        for (at, byte) in entry.path.iter().enumerate() {
-            if *byte == b'/' && entry.path.get(..at).is_some_and(|above| files.contains(above)) {
-                return Err(IndexError::Order);
-            }
+    let mut above: Vec<&[u8]> = Vec::new();
+    for entry in entries {
+        while above.pop_if(|outer| !entry.path.starts_with(outer)).is_some() {}
+        let is_in = |outer: &&[u8]| entry.path.get(outer.len()) == Some(&b'/');
+        if entry.stage == 0 && above.iter().any(is_in) {
+            return Err(IndexError::Order);
         }
+        above.push(&entry.path);
     }
     Ok(())
 }
@@ -411,6 +419,50 @@ mod tests {
             let one = [entry(&"x".repeat(length))];
             assert_eq!(again(&one).unwrap(), one, "{length}");
         }
+    }
+
+    #[test]
+    fn a_path_is_no_directory_of_another() {
+        for (paths, good) in [
+            (&["a", "a-b", "a/c"][..], false),
+            (&["a", "a-b", "a.c", "ab/c", "b"], true),
+            (&["a", "aa", "aaa/b"], true),
+            (&["a", "aa", "aaa", "aaa-", "aaa/b"], false),
+            (&["d/a", "d/a.b/c", "d/a/b"], false),
+        ] {
+            let entries: Vec<Entry> = paths.iter().map(|path| entry(path)).collect();
+            assert_eq!(again(&entries).is_ok(), good, "{paths:?}");
+        }
+    }
+
+    /// Version 4 says of each path only what is new in it.
+    #[test]
+    fn a_small_file_does_not_stand_for_endless_paths() {
+        let index = |count: u32, length: usize| {
+            let mut out = b"DIRC\0\0\0\x04".to_vec();
+            out.extend_from_slice(&count.to_be_bytes());
+            for number in 0..count {
+                out.extend_from_slice(&[0; 24]);
+                out.extend_from_slice(&0o100_644_u32.to_be_bytes());
+                out.extend_from_slice(&[0; 12]);
+                out.extend_from_slice(&[7; 20]);
+                out.extend_from_slice(&[0, 0]);
+                let path = format!("{}{number:06}", "x".repeat(length));
+                if number == 0 {
+                    out.push(0);
+                    out.extend_from_slice(path.as_bytes());
+                } else {
+                    out.push(6);
+                    out.extend_from_slice(&path.as_bytes()[length..]);
+                }
+                out.push(0);
+            }
+            let sum = hash(&out, SHA1);
+            out.extend_from_slice(&sum);
+            out
+        };
+        assert_eq!(read(&index(1000, 200), SHA1).unwrap().len(), 1000);
+        assert_eq!(read(&index(1000, 4000), SHA1), Err(IndexError::TooMany));
     }
 
     #[test]
