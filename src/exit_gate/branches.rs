@@ -56,9 +56,12 @@ impl Branches {
 
     /// What there is to tell since then.
     pub(super) fn changes(&self, layout: &GitLayout, root: &Path) -> Vec<Change> {
-        let Some(now) = Self::read(layout) else {
-            return Vec::new();
-        };
+        // What can't be read any more is told: else it would hide all the rest.
+        let now = Self::read(layout).unwrap_or(Self {
+            sha256: self.sha256,
+            heads: None,
+            hidden: None,
+        });
         let change = |path: PathBuf, change, runs_when: &str| Change {
             path,
             change,
@@ -68,6 +71,14 @@ impl Branches {
             is_file: false,
         };
         let mut changes = Vec::new();
+        if self.hidden.is_some() && now.hidden.is_none() {
+            let index = layout.git_dir.join("index");
+            changes.push(change(index, TrustChange::Changed, HIDDEN_UNKNOWN));
+        }
+        if self.heads.is_some() && now.heads.is_none() {
+            let heads = layout.common_dir.join("refs/heads");
+            changes.push(change(heads, TrustChange::Changed, REWRITTEN_UNKNOWN));
+        }
         if let (Some(before), Some(after)) = (&self.hidden, &now.hidden) {
             let more = after.difference(before).map(|path| {
                 let path = PathBuf::from(OsString::from_vec(path.clone()));
@@ -102,6 +113,10 @@ impl Branches {
 
 const HIDDEN: &str =
     "you run git, which was told not to show what changes in there (skip-worktree, assume-unchanged)";
+const HIDDEN_UNKNOWN: &str =
+    "you run git: its index can't be looked through any more, which may be told not to show what changes";
+const REWRITTEN_UNKNOWN: &str =
+    "you go on from these branches: they can't be compared any more, and commits may be gone from them";
 const REWRITTEN: &str =
     "you go on from these branches: commits are no longer in them (`git reflog` has them)";
 

@@ -110,10 +110,16 @@ impl Opened {
             let Ok(full) = full.parse::<RefName>() else {
                 continue;
             };
-            let text = bounded(directory, own, REF_BYTES_MAX);
-            if let Some(id) = text.and_then(|text| ref_files::loose(&text, self.format)) {
-                refs.insert(full, id);
-            }
+            let text = match read_file(directory, own, REF_BYTES_MAX) {
+                // It was packed at this moment.
+                Err(Errno::NOENT) => continue,
+                other => other.ok().filter(|text| text.len() <= REF_BYTES_MAX),
+            };
+            // What isn't a value is another ref's name, and for git that counts, not what is packed under this one.
+            match text.and_then(|text| ref_files::loose(&text, self.format)) {
+                Some(id) => refs.insert(full, id),
+                None => refs.remove(&full),
+            };
         }
         Some(())
     }

@@ -271,3 +271,35 @@ fn g87_branches_that_lost_commits_and_files_that_git_does_not_show() {
     git(&["update-index", "--no-skip-worktree", "a"]);
     assert!(!aca(&world, &["check"]).ok().contains("skip-worktree"));
 }
+
+/// What hides a branch or the index from that look is told itself.
+#[test]
+fn g87_what_can_not_be_compared_any_more_is_told() {
+    let scripts = [
+        // A ref that is another's name counts, whatever is packed under its own.
+        (
+            "git pack-refs --all; git branch -q evil HEAD~1; printf 'ref: refs/heads/evil\\n' > .git/refs/heads/main",
+            "refs/heads/main",
+        ),
+        (
+            "i=0; id=$(git rev-parse HEAD~1); while [ $i -le 2000 ]; do echo \"$id refs/heads/b$i\"; i=$((i+1)); done >> .git/packed-refs; \
+          git reset -q --soft HEAD~1",
+            "refs/heads",
+        ),
+        (
+            "git update-index --skip-worktree a; truncate -s 5M .git/index",
+            "index",
+        ),
+    ];
+    for (script, path) in scripts {
+        let world = World::with_repository();
+        for text in ["1\n", "2\n"] {
+            world.file("a", text);
+            world.git(&world.project, &["add", "a"]);
+            world.git(&world.project, &["commit", "-qm", "one"]);
+        }
+        world.run(&["--git-mode", "direct"], script).ok();
+        let told = aca(&world, &["check"]).ok().to_owned();
+        assert!(told.contains(path), "{script}: {told}");
+    }
+}
