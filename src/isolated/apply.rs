@@ -243,6 +243,27 @@ impl Work<'_> {
         }
     }
 
+    /// Commits that no branch has are kept aside at the end, where `HEAD` doesn't follow: a rebase may be under way.
+    pub(super) fn keep_detached(&mut self, id: ObjectId) {
+        let (at, id) = (format!("refs/aca/{}/HEAD", self.session), id.to_string());
+        let holding = self.call(
+            &["for-each-ref", "--count=1", "--contains", &id],
+            &[],
+            Input::Nothing,
+        );
+        if holding.is_ok_and(|refs| !refs.is_empty()) {
+            return;
+        }
+        match self.call(&["update-ref", &at, &id], &[], Input::Nothing) {
+            Ok(_) => self.news.push(News::Aside {
+                what: (self.named)("HEAD"),
+                at,
+                why: "no branch outside has it".into(),
+            }),
+            Err(error) => self.fail("HEAD", error),
+        }
+    }
+
     /// New entries are added; of those that are gone inside, the session's own go.
     pub(super) fn stash(&mut self, inside: &[LogEntry], new: &[LogEntry], host: &Opened, state: &mut State) {
         let now = inside.iter().map(|entry| entry.new).collect::<BTreeSet<_>>();
@@ -332,11 +353,38 @@ impl Work<'_> {
         state.stash = listed;
     }
 
-    pub(super) fn config(&mut self, before: &[u8], after: &[u8], host: &Opened) {
+    /// Whether a key has values from another file than the repository's own, as one that it includes.
+    fn is_set_elsewhere(&self, key: &str, file: &Path) -> bool {
+        let values = |words: &[&OsStr]| {
+            let answer = self.git.call(self.host_dir, words, &[], Input::Nothing);
+            answer
+                .ok()
+                .filter(|answer| answer.code.is_some())
+                .map(|answer| answer.out)
+        };
+        let [config, from, all, key] = ["config", "--file", "--get-all", key].map(OsStr::new);
+        let own = values(&[config, from, file.as_os_str(), all, key]);
+        own.is_none() || values(&[config, all, key]) != own
+    }
+
+    /// `is_users` tells branches that were there before the session.
+    pub(super) fn config(
+        &mut self,
+        before: &[u8],
+        after: &[u8],
+        host: &Opened,
+        is_users: &dyn Fn(&RefName) -> bool,
+    ) {
         let Some(text) = host.config() else { return };
-        let back = coming_back(&settings(before), &settings(after), &settings(&text));
+        let back = coming_back(&settings(before), &settings(after), &settings(&text), is_users);
         let file = self.host_dir.join("config");
         for (key, values) in back.set {
+            // Git would push to both, or from now on to this one.
+            if self.is_set_elsewhere(&key, &file) {
+                let why = "another file of your configuration says it already";
+                self.tell(not_brought(&(self.named)(&key), why));
+                continue;
+            }
             for (count, value) in values.iter().enumerate() {
                 let how = if count == 0 { "--replace-all" } else { "--add" };
                 let words = ["config", "--file"].map(OsStr::new);

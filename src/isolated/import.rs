@@ -10,11 +10,12 @@ use super::host::HostGit;
 use super::layout::Part;
 use super::place::{HeadText, Place, State};
 use super::read::{Opened, Refs};
-use crate::facts::beneath::open_root;
+use crate::facts::beneath::{open_root, read_file};
 use crate::git::index;
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
 use crate::git::ref_name::RefName;
+use rustix::fs::CWD;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,9 @@ pub enum Progress {
     /// Git inside, or outside, is in the middle of something.
     Again,
 }
+
+/// Longest `HEAD` of another work tree.
+const HEAD_BYTES_MAX: usize = 4096;
 
 /// One state of an index.
 type Mark = (u64, i64, i64, u64);
@@ -328,6 +332,12 @@ impl Import {
                     "something is under way inside (a rebase, a merge): they are as they were; the branches came back",
                 ));
             }
+        } else if host.is_under_way() {
+            // Its next step would take what was brought for what it left.
+            work.tell(not_brought(
+                &(work.named)("HEAD and the index"),
+                "something is under way outside (a rebase, a merge): they are as they were there",
+            ));
         } else {
             let detached_is_whole = is_whole(with_commits.saturating_sub(1));
             let is_same = match &head {
@@ -348,10 +358,18 @@ impl Import {
                 }
             }
         }
+        if last
+            && let Some(Head::Detached(id)) = &head
+            && is_whole(with_commits.saturating_sub(1))
+            && host.head() != head
+        {
+            work.keep_detached(*id);
+        }
         let config = inside.config();
         if config != one.config_done {
             let before = self.place.config(number).unwrap_or_default();
-            work.config(&before, config.as_deref().unwrap_or_default(), &host);
+            let is_users = |branch: &RefName| one.start.contains_key(branch);
+            work.config(&before, config.as_deref().unwrap_or_default(), &host, &is_users);
             one.config_done = config;
         }
         self.kept |= work.failed;
@@ -366,6 +384,10 @@ impl Import {
     fn look_for_more(&self, news: &mut Vec<News>) {
         let (inside, host) = (self.place.git(), &self.place.about.layout.host);
         for (directory, what) in [("worktrees", "the work tree"), ("modules", "the submodule")] {
+            // A link could name what lies anywhere.
+            if inside.join(directory).is_symlink() {
+                continue;
+            }
             let Ok(names) = std::fs::read_dir(inside.join(directory)) else {
                 continue;
             };
@@ -399,7 +421,7 @@ fn other_trees(host: &Path, own: &Path, format: ObjectFormat) -> BTreeSet<RefNam
         .filter(|directory| directory != own);
     directories
         .filter_map(|directory| {
-            let text = std::fs::read(host.join(directory).join("HEAD")).ok()?;
+            let text = read_file(CWD, host.join(directory).join("HEAD"), HEAD_BYTES_MAX).ok()?;
             match ref_files::head(&text, format)? {
                 Head::Branch(name) => Some(name),
                 Head::Detached(_) => None,

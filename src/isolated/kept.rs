@@ -304,9 +304,15 @@ fn groups(settings: &[Setting]) -> BTreeMap<Group, Vec<&[u8]>> {
     groups
 }
 
-/// `before` is what went in, `after` what is there inside now, `host` what the host has now.
+/// `before` is what went in, `after` what is there inside now, `host` what the host has now; `is_users` tells branches that
+/// were there before the session: those keep the remotes that the user has.
 #[must_use]
-pub(super) fn coming_back(before: &[Setting], after: &[Setting], host: &[Setting]) -> ComingBack {
+pub(super) fn coming_back(
+    before: &[Setting],
+    after: &[Setting],
+    host: &[Setting],
+    is_users: &dyn Fn(&RefName) -> bool,
+) -> ComingBack {
     let (before, after, host) = (groups(before), groups(after), groups(host));
     let mut back = ComingBack::default();
     let known = |name: &str| {
@@ -348,8 +354,9 @@ pub(super) fn coming_back(before: &[Setting], after: &[Setting], host: &[Setting
                     }
                     (b"branch", b"remote") => {
                         let named = |remote: &str| known(remote) || new.iter().any(|new| new == remote);
-                        // What the user set isn't turned to a remote that the user doesn't have.
-                        let free = !host.contains_key(group);
+                        // A branch of the user's isn't turned to a remote that the user doesn't have: a push would go there.
+                        let branch = format!("refs/heads/{name}").parse::<RefName>();
+                        let free = !host.contains_key(group) && branch.is_ok_and(|branch| !is_users(&branch));
                         is_branch(name)
                             && matches!(texts.as_slice(), [remote] if *remote == "." || known(remote) || (free && named(remote)))
                     }
@@ -484,7 +491,9 @@ mod tests {
     fn back(host: &str, inside: &str) -> ComingBack {
         let host = settings(host.as_bytes());
         let before = settings(&going_in(&host));
-        coming_back(&before, &settings(inside.as_bytes()), &host)
+        coming_back(&before, &settings(inside.as_bytes()), &host, &|branch| {
+            branch.branch() == Some("main")
+        })
     }
 
     #[test]
@@ -533,6 +542,7 @@ mod tests {
             "[alias]\nst = !x\n",
             "[diff \"x\"]\ntextconv = x\n",
             "[remote \"e\"]\nurl = https://h/x\n[branch \"main\"]\nremote = e\n",
+            "[remote \"e\"]\nurl = https://h/x\n[branch \"mine\"]\nremote = f\n",
             "[branch \"x\"]\nremote = /tmp/x\n",
             "[branch \"x\"]\nremote = https://evil/x\n",
             "[branch \"x\"]\nmerge = x\n",
@@ -547,6 +557,10 @@ mod tests {
             );
             assert!(!found.left.is_empty(), "{inside}: {found:?}");
         }
+        let new = "[remote \"e\"]\nurl = https://h/x\n[branch \"main\"]\nremote = e\n[branch \"new\"]\nremote = e\n";
+        let set = back("[core]\nbare = false\n", new).set;
+        let keys: Vec<&str> = set.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["remote.e.url", "branch.new.remote"]);
         // What is gone inside stays outside.
         assert_eq!(back(host, "").set, []);
     }

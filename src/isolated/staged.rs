@@ -51,8 +51,8 @@ impl Work<'_> {
                 index::read(&bytes, format).ok()
             }
         };
-        let (Some(now), Some(seen)) = (read(host.index().unwrap_or_default()), read(place.index(number)))
-        else {
+        let before = host.index().unwrap_or_default();
+        let (Some(now), Some(seen)) = (read(before.clone()), read(place.index(number))) else {
             self.tell(not_brought(&(self.named)("index"), "the host's can't be read"));
             return true;
         };
@@ -75,7 +75,7 @@ impl Work<'_> {
             return true;
         }
         let content = index::write(&brought.entries, format);
-        match self.write_index(&content) {
+        match self.write_index(&content, &|| host.index().unwrap_or_default() == before) {
             Ok(true) => {
                 if place.set_index(number, &content).is_err() {
                     self.tell(not_brought(&(self.named)("state"), "it can't be written"));
@@ -98,8 +98,9 @@ impl Work<'_> {
         }
     }
 
-    /// As git does it: under the name of the lock, then renamed. `false` where somebody holds the lock.
-    fn write_index(&self, content: &[u8]) -> std::io::Result<bool> {
+    /// As git does it: under the name of the lock, then renamed. `false` where somebody holds the lock, or has written the
+    /// index since it was read.
+    fn write_index(&self, content: &[u8], is_as_read: &dyn Fn() -> bool) -> std::io::Result<bool> {
         let lock = self.host_work.join("index.lock");
         let file = std::fs::OpenOptions::new()
             .write(true)
@@ -111,6 +112,9 @@ impl Work<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
             Err(error) => return Err(error),
         };
+        if !is_as_read() {
+            return std::fs::remove_file(&lock).map(|()| false);
+        }
         let written = file
             .write_all(content)
             .and_then(|()| std::fs::rename(&lock, self.host_work.join("index")));

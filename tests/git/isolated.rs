@@ -355,3 +355,28 @@ fn an_executable_hook_of_the_users_runs_inside() {
     isolated(&world, "git commit -q --allow-empty -m x").ok();
     assert!(world.project.join("hook-ran").symlink_metadata().is_ok());
 }
+
+/// Commits on no branch aren't lost with the private directory.
+#[test]
+fn what_no_branch_has_is_kept_aside() {
+    let world = World::with_repository();
+    let script =
+        "git switch -q --detach; git commit -q --allow-empty -m loose; cp .git/HEAD .git/CHERRY_PICK_HEAD";
+    let ran = isolated(&world, script);
+    let found = git(
+        &world,
+        &[
+            "for-each-ref",
+            "--format=%(refname:lstrip=3) %(subject)",
+            "refs/aca",
+        ],
+    );
+    assert_eq!(found, "HEAD loose", "{ran:#?}");
+    assert_eq!(git(&world, &["symbolic-ref", "HEAD"]), "refs/heads/main");
+    // What a branch has needs no other name.
+    isolated(
+        &world,
+        "git switch -q --detach; cp .git/HEAD .git/CHERRY_PICK_HEAD",
+    );
+    assert_eq!(git(&world, &["for-each-ref", "refs/aca"]).lines().count(), 1);
+}
