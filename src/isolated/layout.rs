@@ -79,6 +79,9 @@ pub enum Unfit {
     /// A split or sparse index.
     #[error("its index is split or sparse")]
     Index,
+    /// What it borrows from has more than objects.
+    #[error("it borrows objects from {}, which holds something else", .0.display())]
+    Borrowed(PathBuf),
     /// Another tool's data.
     #[error("`{0}` keeps data of its own in the git directory")]
     Foreign(&'static str),
@@ -107,6 +110,7 @@ impl Unfit {
             | Self::Partial
             | Self::Reftable
             | Self::Index
+            | Self::Borrowed(_)
             | Self::Foreign(_)
             | Self::TooMany => "work on a plain clone of the repository, or say `--git-mode direct`",
         }
@@ -197,7 +201,11 @@ fn part(host: &Path, below: PathBuf) -> Result<Part, Unfit> {
         return Err(Unfit::Unreadable(head));
     }
     check_index(host)?;
+    // A link may be what a run that wrote this directory has left, and what it leads to would be shown inside.
     let objects = host.join("objects");
+    if !objects.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(Unfit::Unreadable(objects));
+    }
     let mut stores = Vec::new();
     store(
         &real(&objects).map_err(|_| Unfit::Unreadable(objects))?,
@@ -258,6 +266,10 @@ fn store(directory: &Path, stores: &mut Vec<PathBuf>, depth: usize) -> Result<()
     if stores.len() >= STORES_MAX {
         return Err(Unfit::TooMany);
     }
+    // The list may be what a run that wrote this directory has left; what it names is shown inside.
+    if depth > 0 && !holds_objects_alone(directory) {
+        return Err(Unfit::Borrowed(directory.to_owned()));
+    }
     stores.push(directory.to_owned());
     let file = directory.join("info/alternates");
     if !is_there(&file) {
@@ -274,6 +286,23 @@ fn store(directory: &Path, stores: &mut Vec<PathBuf>, depth: usize) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether nothing but what git puts there is in a directory (gitrepository-layout(5), `objects`).
+fn holds_objects_alone(directory: &Path) -> bool {
+    let Ok(names) = std::fs::read_dir(directory) else {
+        return false;
+    };
+    names.into_iter().all(|entry| {
+        let Ok(entry) = entry else { return false };
+        let name = entry.file_name();
+        let name = name.as_bytes();
+        let is_fan = name.len() == 2 && name.iter().all(u8::is_ascii_hexdigit);
+        let is_under_way = [&b"tmp_"[..], b"incoming-", b"tmp-objdir-"]
+            .iter()
+            .any(|begin| name.starts_with(begin));
+        is_fan || is_under_way || matches!(name, b"pack" | b"info" | b"maintenance.lock")
+    })
 }
 
 /// Git directories of submodules; their names may have slashes.

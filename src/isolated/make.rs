@@ -2,16 +2,24 @@
 //!
 //! Objects are borrowed. Loose refs become packed ones, so that their number costs one file. Hooks and attributes go in:
 //! they run and hold inside alone.
+//!
+//! No link is followed: a run that worked on the host's git directory itself may have left one that leads to a file which
+//! isn't seen inside, and so may one that writes the project, where a hook of the user's is a link into that.
 
 use super::kept::going_in;
 use super::layout::{Layout, Part};
-use crate::facts::beneath::read_file;
+use super::read::beneath;
+use crate::facts::beneath::{open_directory, open_root, read_file};
 use crate::facts::git_config::{CONFIG_BYTES_MAX, settings};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Most logs of refs that are copied besides `HEAD`'s and the stash's.
@@ -107,9 +115,9 @@ fn own(host: &Path, to: &Path) -> io::Result<()> {
         copy(host, to, name)?;
     }
     for name in UNDER_WAY {
-        tree(&host.join(name), &to.join(name), &mut 0, 10_000, DEPTH_MAX)?;
+        tree(host, name, to, 10_000)?;
     }
-    big(&host.join("index"), &to.join("index"))
+    big(open_root(host)?, "index", &to.join("index"))
 }
 
 /// All linked work trees are there, so that git knows which branches they have; only this one is whole.
@@ -117,9 +125,10 @@ fn worktrees(layout: &Layout, part: &Part, host: &Path, to: &Path) -> io::Result
     if !part.below.as_os_str().is_empty() {
         return Ok(());
     }
-    let Ok(names) = fs::read_dir(host.join("worktrees")) else {
+    let Some(all) = reached(host, "worktrees")? else {
         return Ok(());
     };
+    let names = fs::read_dir(listed(&all))?;
     for entry in names.filter_map(Result::ok) {
         let below = Path::new("worktrees").join(entry.file_name());
         let (host, to) = (host.join(&below), to.join(&below));
@@ -134,7 +143,7 @@ fn worktrees(layout: &Layout, part: &Part, host: &Path, to: &Path) -> io::Result
             own(&host, &to)?;
             config(&host, &to, "config.worktree")?;
             logs(&host, &to)?;
-            tree(&host.join("refs"), &to.join("refs"), &mut 0, 10_000, DEPTH_MAX)?;
+            tree(&host, "refs", &to, 10_000)?;
         } else {
             copy(&host, &to, "HEAD")?;
         }
@@ -174,12 +183,37 @@ fn copy(from: &Path, to: &Path, name: &str) -> io::Result<()> {
     }
 }
 
-/// Copies a file of any size; the kernel shares its blocks where the file system can (copy_file_range(2)).
-fn big(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = match File::open(from) {
+/// A directory beneath a git directory; `None` where there is none, or a link is on the way.
+fn reached(host: &Path, name: &str) -> io::Result<Option<OwnedFd>> {
+    match beneath(open_root(host)?.as_fd(), Path::new(name)) {
+        Ok(directory) => Ok(Some(directory)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The path by which the names of an open directory are listed.
+fn listed(directory: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", directory.as_raw_fd())
+}
+
+/// A regular file, not by a link; `None` where there is none.
+pub(super) fn open_regular(directory: impl AsFd, name: impl rustix::path::Arg) -> io::Result<Option<File>> {
+    // Nothing waits for the other end of a pipe.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name, flags, Mode::empty()) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    Ok((kind == FileType::RegularFile).then(|| file.into()))
+}
+
+/// Copies a file of any size; the kernel shares its blocks where the file system can (copy_file_range(2)).
+fn big(directory: impl AsFd, name: impl rustix::path::Arg, to: &Path) -> io::Result<()> {
+    let Some(mut source) = open_regular(directory, name)? else {
+        return Ok(());
     };
     let mut file = OpenOptions::new()
         .write(true)
@@ -198,96 +232,87 @@ fn config(host: &Path, to: &Path, name: &str) -> io::Result<()> {
 }
 
 fn hooks(host: &Path, to: &Path) -> io::Result<()> {
-    let Ok(names) = fs::read_dir(host.join("hooks")) else {
+    let to = to.join("hooks");
+    // A link leads where it does, and inside that is what is seen there.
+    if let Ok(text) = fs::read_link(host.join("hooks")) {
+        fs::remove_dir(&to)?;
+        return symlink(text, to);
+    }
+    let Some(directory) = reached(host, "hooks")? else {
         return Ok(());
     };
-    for entry in names.filter_map(Result::ok).take(1000) {
-        let path = entry.path();
-        let sample = path.extension().is_some_and(|end| end == "sample");
-        // A link is followed: the hook is the user's, wherever it lies.
-        let Some(metadata) = fs::metadata(&path)
-            .ok()
-            .filter(|metadata| metadata.is_file() && !sample)
-        else {
+    for entry in fs::read_dir(listed(&directory))?
+        .filter_map(Result::ok)
+        .take(1000)
+    {
+        let name = entry.file_name();
+        if Path::new(&name).extension().is_some_and(|end| end == "sample") {
+            continue;
+        }
+        if let Ok(text) = rustix::fs::readlinkat(&directory, &name, Vec::new()) {
+            symlink(OsStr::from_bytes(text.to_bytes()), to.join(name))?;
+            continue;
+        }
+        let Some(file) = open_regular(&directory, &name)? else {
             continue;
         };
+        let metadata = file.metadata()?;
         if metadata.len() <= 16 << 20 {
-            let mode = metadata.permissions().mode() & 0o755;
-            write(&to.join("hooks").join(entry.file_name()), &fs::read(&path)?, mode)?;
+            let mut content = Vec::new();
+            file.take(16 << 20).read_to_end(&mut content)?;
+            write(&to.join(name), &content, metadata.permissions().mode() & 0o755)?;
         }
     }
     Ok(())
 }
 
-/// Copies a directory of regular files.
-fn tree(from: &Path, to: &Path, count: &mut usize, most: usize, depth: usize) -> io::Result<()> {
-    let names = match fs::read_dir(from) {
-        Ok(names) => names,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
+/// Copies a directory of regular files, which may not be there.
+fn tree(host: &Path, name: &str, to: &Path, most: usize) -> io::Result<()> {
+    match reached(host, name)? {
+        Some(directory) => inner_tree(&directory, &to.join(name), &mut 0, most, DEPTH_MAX),
+        None => Ok(()),
+    }
+}
+
+fn inner_tree(from: &OwnedFd, to: &Path, count: &mut usize, most: usize, depth: usize) -> io::Result<()> {
     directories(to)?;
-    for entry in names {
+    for entry in fs::read_dir(listed(from))? {
         let entry = entry?;
         let (kind, name) = (entry.file_type()?, entry.file_name());
         if *count >= most {
             return Ok(());
         }
         if kind.is_dir() && depth > 0 {
-            tree(&entry.path(), &to.join(name), count, most, depth - 1)?;
+            if let Ok(inner) = open_directory(from, &name) {
+                inner_tree(&inner, &to.join(name), count, most, depth - 1)?;
+            }
         } else if kind.is_file() {
             *count += 1;
-            big(&entry.path(), &to.join(name))?;
+            big(from, &name, &to.join(&name))?;
         }
     }
     Ok(())
 }
 
 fn logs(host: &Path, to: &Path) -> io::Result<()> {
-    for name in ["logs/HEAD", "logs/refs/stash"] {
-        if host
-            .join(name)
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file())
-        {
-            if let Some(parent) = to.join(name).parent() {
-                directories(parent)?;
-            }
-            big(&host.join(name), &to.join(name))?;
+    for (directory, name) in [("logs", "HEAD"), ("logs/refs", "stash")] {
+        if let Some(from) = reached(host, directory)? {
+            directories(&to.join(directory))?;
+            big(from, name, &to.join(directory).join(name))?;
         }
     }
-    tree(
-        &host.join("logs/refs/heads"),
-        &to.join("logs/refs/heads"),
-        &mut 0,
-        LOGS_MAX,
-        DEPTH_MAX,
-    )?;
-    tree(
-        &host.join("logs/refs/remotes"),
-        &to.join("logs/refs/remotes"),
-        &mut 0,
-        LOGS_MAX,
-        DEPTH_MAX,
-    )
+    tree(host, "logs/refs/heads", to, LOGS_MAX)?;
+    tree(host, "logs/refs/remotes", to, LOGS_MAX)
 }
 
 /// All refs in the form of `packed-refs`: a loose one stands for itself, whatever is packed under its name. Those that
 /// stand for another ref stay files.
 fn pack_refs(host: &Path, to: &Path) -> io::Result<Vec<u8>> {
     let mut refs: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let packed = match fs::read(host.join("packed-refs")) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    let mut packed = Vec::new();
+    if let Some(mut file) = open_regular(CWD, host.join("packed-refs"))? {
+        file.read_to_end(&mut packed)?;
+    }
     let mut last: Option<Vec<u8>> = None;
     for line in packed.split_inclusive(|byte| *byte == b'\n') {
         if line.starts_with(b"#") {
@@ -309,34 +334,37 @@ fn pack_refs(host: &Path, to: &Path) -> io::Result<Vec<u8>> {
         refs.insert(name.clone(), line.to_vec());
         last = Some(name);
     }
-    loose(&host.join("refs"), "refs", to, &mut refs, DEPTH_MAX)?;
+    let directory = reached(host, "refs")?.ok_or(io::ErrorKind::NotADirectory)?;
+    loose(&directory, "refs", to, &mut refs, DEPTH_MAX)?;
     let mut text = b"# pack-refs with: sorted \n".to_vec();
     text.extend(refs.into_values().flatten());
     Ok(text)
 }
 
 fn loose(
-    directory: &Path,
+    directory: &OwnedFd,
     name: &str,
     to: &Path,
     refs: &mut BTreeMap<Vec<u8>, Vec<u8>>,
     depth: usize,
 ) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
+    for entry in fs::read_dir(listed(directory))? {
         let entry = entry?;
         let Ok(own) = entry.file_name().into_string() else {
             continue;
         };
         let (kind, name): (_, String) = (entry.file_type()?, format!("{name}/{own}"));
         if kind.is_dir() && depth > 0 {
-            loose(&entry.path(), &name, to, refs, depth - 1)?;
+            if let Ok(inner) = open_directory(directory, own.as_str()) {
+                loose(&inner, &name, to, refs, depth - 1)?;
+            }
             continue;
         }
         // A lock's name can't be a ref's.
         if !kind.is_file() || own.ends_with(".lock") {
             continue;
         }
-        let content = match read_file(CWD, entry.path(), REF_BYTES_MAX) {
+        let content = match read_file(directory, own.as_str(), REF_BYTES_MAX) {
             Ok(content) => content,
             // Packed, or deleted, at this moment.
             Err(rustix::io::Errno::NOENT) => continue,

@@ -4,7 +4,7 @@
 use super::decide::Handled;
 use super::host::HostGit;
 use super::layout::Layout;
-use super::make::{make, refs_file};
+use super::make::{make, open_regular, refs_file};
 use crate::facts::{Ambient, Project};
 use crate::git::object_id::ObjectId;
 use crate::git::ref_files::Head;
@@ -244,11 +244,10 @@ fn head_file(directory: &Path, part: usize) -> PathBuf {
 }
 
 fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::copy(from, to) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    if let Some(mut from) = open_regular(rustix::fs::CWD, from)? {
+        io::copy(&mut from, &mut fs::File::create_new(to)?)?;
     }
+    Ok(())
 }
 
 /// Takes the lock of a place; `None` where somebody holds it.

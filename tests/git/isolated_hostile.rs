@@ -235,3 +235,113 @@ fn g87_marks_that_hide_a_change_do_not_come() {
     let status = world.git(&world.project, &["status", "--porcelain"]);
     assert_eq!(status, " M README\n M hidden", "{ran:?}");
 }
+
+/// What an earlier run could leave in the host's git directory, or in the project where a hook of the user's leads, does
+/// not bring in what isn't seen inside.
+#[test]
+fn links_on_the_host_lead_to_nothing_that_is_not_seen() {
+    let world = World::with_repository();
+    let hidden = world.directory(world.home.join(".ssh"));
+    world.file(hidden.join("id_test"), "TOP-SECRET\n");
+    world.file(hidden.join("heads/id_test"), "TOP-SECRET\n");
+    let git = world.project.join(".git");
+    let link = |to: &str, at: &Path| {
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, at).unwrap();
+    };
+    let at = |name: &str| hidden.join(name).to_str().unwrap().to_owned();
+    link("../../scripts/hook", &git.join("hooks/pre-commit"));
+    link(&at("id_test"), &world.project.join("scripts/hook"));
+    link(&at(""), &git.join("rr-cache"));
+    link(&at(""), &git.join("rebase-apply"));
+    link(&at(""), &git.join("refs/tags/all"));
+    link(&at("id_test"), &git.join("packed-refs"));
+    fs::remove_dir_all(git.join("logs")).unwrap();
+    link(&at("heads"), &git.join("logs/refs/heads"));
+    fs::remove_file(git.join("index")).unwrap();
+    link(&at("id_test"), &git.join("index"));
+    let ran = world.run(
+        APART,
+        "grep -rs TOP-SECRET .git/; ls -la .git/hooks; test -d .git/hooks && echo there",
+    );
+    assert!(!ran.out.contains("TOP-SECRET"), "{ran:#?}");
+    assert!(ran.out.contains("pre-commit -> ../../scripts/hook"), "{ran:#?}");
+}
+
+/// The same of the directory of objects, which is shown inside as it is.
+#[test]
+fn objects_that_are_a_link_are_not_shown() {
+    let world = World::with_repository();
+    let objects = world.project.join(".git/objects");
+    let moved = world.outside.join("objects");
+    fs::rename(&objects, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &objects).unwrap();
+    let ran = world.run(APART, "ls /.aca/objects/0 2>/dev/null; echo end");
+    assert_eq!(ran.ok(), "end", "{ran:#?}");
+}
+
+/// An upstream sends the next push somewhere: a branch of the user's has none on a server that came from inside, and a
+/// remote of the user's from another file gets no second URL.
+#[test]
+fn what_the_user_pushes_goes_nowhere_else() {
+    let world = World::with_repository();
+    let other = world.file(
+        world.outside.join("more"),
+        "[remote \"origin\"]\n\turl = git@good.test:a/b\n",
+    );
+    world.git(
+        &world.project,
+        &["config", "include.path", other.to_str().unwrap()],
+    );
+    world.git(&world.project, &["branch", "-q", "mine"]);
+    let script = "git remote add evil https://evil.test/x.git; git config remote.origin.url https://evil.test/y.git; \
+                  git config branch.mine.remote evil; git switch -qc own; git commit -q --allow-empty -m own; \
+                  git config branch.own.remote evil; git config branch.own.merge refs/heads/own";
+    let ran = world.run(APART, script);
+    ran.ok();
+    let config = world.git(&world.project, &["config", "--local", "--no-includes", "--list"]);
+    assert!(!config.contains("evil.test/y"), "{config}");
+    assert!(!config.contains("branch.mine.remote"), "{config}");
+    assert!(config.contains("branch.own.remote=evil"), "{config}\n{ran:#?}");
+    let urls = world.git(&world.project, &["remote", "get-url", "--all", "origin"]);
+    assert_eq!(urls, "git@good.test:a/b");
+}
+
+/// A merge that the user began outside meanwhile is the user's: its next step finds the index as it was.
+#[test]
+fn what_is_under_way_outside_keeps_its_index() {
+    let world = World::with_repository();
+    world.git(&world.project, &["switch", "-qc", "side"]);
+    world.git(&world.project, &["commit", "-q", "--allow-empty", "-m", "side"]);
+    world.git(&world.project, &["switch", "-q", "main"]);
+    world.git(&world.project, &["commit", "-q", "--allow-empty", "-m", "here"]);
+    world.git(&world.project, &["merge", "-q", "--no-ff", "--no-commit", "side"]);
+    let before = fs::read(world.project.join(".git/index")).unwrap();
+    let ran = world.run(
+        APART,
+        "git merge --abort; git switch -q side; echo n > n; git add n",
+    );
+    ran.ok();
+    assert_eq!(
+        world.git(&world.project, &["symbolic-ref", "HEAD"]),
+        "refs/heads/main"
+    );
+    assert_eq!(fs::read(world.project.join(".git/index")).unwrap(), before);
+    let told = world.events_of("git_not_brought");
+    assert!(
+        told.iter()
+            .any(|event| event["why"].as_str().unwrap().contains("under way outside")),
+        "{told:?}"
+    );
+}
+
+/// Nor is what the list of borrowed objects names, if it holds anything else.
+#[test]
+fn what_is_borrowed_is_objects() {
+    let world = World::with_repository();
+    let hidden = world.directory(world.home.join(".ssh"));
+    world.file(hidden.join("id_test"), "TOP-SECRET\n");
+    world.file(".git/objects/info/alternates", format!("{}\n", hidden.display()));
+    let ran = world.run(APART, "cat /.aca/objects/*/id_test 2>/dev/null; echo end");
+    assert_eq!(ran.ok(), "end", "{ran:#?}");
+}
