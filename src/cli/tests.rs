@@ -324,6 +324,7 @@ fn usage_errors() {
       doctor    Say what this machine gives, and how to get the rest
       log       Show what happened in a session
       sessions  List the sessions, newest first
+      check     Show what a run left that runs later on your machine, and put it back or away
       allow     Allow hosts in a session that runs
       deny      Deny hosts in a session that runs
       ports     Show, open and close ports of a running session that lead over the wall
@@ -332,6 +333,7 @@ fn usage_errors() {
       selftest  Try known escapes on this machine
       agents    List the agents that are known, and what each is granted
       why       Explain one decision: of a path, a host, a command, or an event of a session
+      why-push  Explain what would become of a ref that git inside pushes
       config    Print what is configured, each value with its source; check a file; print the schema
       trust     Trust what a project's `.aca.toml` says, after a look at it
       help      Print this message or the help of the given subcommand(s)
