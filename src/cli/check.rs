@@ -80,10 +80,20 @@ pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(args.strict && is_found)))
 }
 
-/// One line for each run here that was cut off before its end was looked at; called before another begins.
+/// One line for each run here that was cut off before its end was looked at, and that left something; called before another
+/// begins. Only then is the project walked for it: one that left nothing is let go.
 pub(super) fn warn_of_cut_off(store: &Store, project: &Path, ambient: &Ambient) {
     for kept in store.of(project) {
-        if !kept.told && !runs(ambient, &kept) {
+        if kept.told || runs(ambient, &kept) {
+            continue;
+        }
+        let report = store
+            .load(&kept)
+            .map_err(machine)
+            .and_then(|before| compare(&before));
+        if report.is_ok_and(|report| report.changes.is_empty() && !report.cut) {
+            store.forget(&kept).ok();
+        } else {
             ui::write_error(&format!(
                 "aca: the run {id} was cut off before its end was looked at; `aca check {id}` shows what it left\n",
                 id = kept.session

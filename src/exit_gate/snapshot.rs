@@ -6,12 +6,13 @@ use crate::facts::beneath::{open_root, read_below};
 use crate::facts::{Found, FoundKind, Project, Walk};
 use crate::policy::path_text;
 use crate::supervise::{Change, TrustChange};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, renameat, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -243,22 +244,37 @@ impl Store {
         ));
         let bytes = postcard::to_stdvec(snapshot)
             .map_err(|error| self.failed("write", &path, io::Error::other(error)))?;
-        let new = path.with_extension("new");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&new, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|errno| self.failed("open", &new, errno.into()))?;
-        let written = File::from(file).write_all(&bytes);
-        let kept = written.and_then(|()| Ok(renameat(CWD, &new, CWD, &path)?));
-        if let Err(source) = kept {
-            unlinkat(CWD, &new, AtFlags::empty()).ok();
-            return Err(self.failed("write", &path, source));
-        }
+        self.write(&path, &bytes)
+            .map_err(|source| self.failed("write", &path, source))?;
         Ok(Kept {
             session: snapshot.session.clone(),
             told: false,
             holds_branches: snapshot.branches.is_some(),
             path,
         })
+    }
+
+    /// A file without a name gets one once it is whole, so that who is killed meanwhile leaves nothing; where the file system
+    /// has no such files, one of another name is renamed.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        let nameless = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = rustix::fs::open(&self.directory, nameless, mode) {
+            let mut file = File::from(file);
+            file.write_all(bytes)?;
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            return Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
+        }
+        let new = path.with_extension("new");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(&new, flags, mode)?);
+        let kept = file
+            .write_all(bytes)
+            .and_then(|()| Ok(renameat(CWD, &new, CWD, path)?));
+        if kept.is_err() {
+            unlinkat(CWD, &new, AtFlags::empty()).ok();
+        }
+        kept
     }
 
     /// Those of a project, the newest first.

@@ -96,11 +96,12 @@ impl PrivateGit {
     /// Starts to watch it.
     ///
     /// # Errors
-    /// When there is no thread, or nothing to watch with: then the next run in the project brings it back.
+    /// When there is no thread: then the next run in the project brings it back.
     pub(super) fn start(self, events: Arc<dyn Emit>) -> std::io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let keeper = Keeper {
-            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            // A user has 128 of them at a time (`fs.inotify.max_user_instances`): without one, all comes back at the end.
+            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(),
             import: self.import,
             stop: Arc::clone(&stop),
             events,
@@ -133,7 +134,7 @@ impl Running {
 }
 
 struct Keeper {
-    inotify: OwnedFd,
+    inotify: Option<OwnedFd>,
     import: Import,
     stop: Arc<OwnedFd>,
     events: Arc<dyn Emit>,
@@ -149,15 +150,19 @@ impl Keeper {
             let patience =
                 waits.map(|(latest, quiet)| quiet.min(latest.saturating_duration_since(Instant::now())));
             let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
-            let mut waiting = [
-                PollFd::new(&self.inotify, PollFlags::IN),
-                PollFd::new(&*self.stop, PollFlags::IN),
-            ];
+            let mut waiting = vec![PollFd::new(&*self.stop, PollFlags::IN)];
+            waiting.extend(
+                self.inotify
+                    .iter()
+                    .map(|inotify| PollFd::new(inotify, PollFlags::IN)),
+            );
             match poll(&mut waiting, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => break,
             }
-            let [changed, stop] = waiting.map(|one| !one.revents().is_empty());
+            let mut ready = waiting.iter().map(|one| !one.revents().is_empty());
+            let stop = ready.next().unwrap_or(true);
+            let changed = ready.next().unwrap_or(false);
             if stop {
                 break;
             }
@@ -202,6 +207,7 @@ impl Keeper {
     }
 
     fn watch(&self) {
+        let Some(inotify) = &self.inotify else { return };
         let (root, work) = self.import.watched();
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -209,7 +215,7 @@ impl Keeper {
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ONLYDIR
             | WatchFlags::DONT_FOLLOW;
-        let add = |path: &Path| inotify::add_watch(&self.inotify, path, flags).ok();
+        let add = |path: &Path| inotify::add_watch(inotify, path, flags).ok();
         add(&root);
         add(&root.join("logs/refs"));
         if !work.as_os_str().is_empty() {
@@ -222,6 +228,8 @@ impl Keeper {
 
     fn drain(&self) {
         let mut buffer = [0_u8; 16 << 10];
-        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|count| count > 0) {}
+        while let Some(inotify) = &self.inotify
+            && rustix::io::read(inotify, &mut buffer).is_ok_and(|count| count > 0)
+        {}
     }
 }

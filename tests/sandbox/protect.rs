@@ -88,7 +88,7 @@ fn m01_m09_what_is_not_there_leaves_nothing_and_is_told() {
     assert_eq!(told(&world), appeared.map(|path| pair(path, "appeared")));
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
     assert!(
-        ran.err.contains("3 files") && ran.err.contains(".bashrc") && ran.err.contains("aca log"),
+        ran.err.contains("3 files") && ran.err.contains(".bashrc") && ran.err.contains("aca check"),
         "{ran:?}"
     );
     let log = Ran::from_output(&world.aca(&["log"]).output().unwrap());
