@@ -12,6 +12,7 @@ mod found;
 pub mod fuzz;
 mod git;
 pub(crate) mod git_config;
+mod git_helpers;
 mod git_walk;
 mod identity;
 mod kept;
@@ -49,7 +50,7 @@ pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use ssh::{SshClient, SshClientError, ssh_client};
 pub use ssh_config::SshConfigError;
-pub use tools::{Tools, credential_tools};
+pub use tools::{Tools, credential_tools, is_written_inside};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 
 use serde::{Deserialize, Serialize};

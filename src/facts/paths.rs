@@ -157,6 +157,16 @@ pub fn real(path: &Path) -> std::io::Result<PathBuf> {
 /// The symbolic links that lead to `path`, each without links above it.
 #[must_use]
 pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
+    way(path).0
+}
+
+/// Where a path leads, though nothing need be there (yet): [`real`] tells that of what is there alone.
+#[must_use]
+pub(super) fn leads_to(path: &Path) -> PathBuf {
+    way(path).1
+}
+
+fn way(path: &Path) -> (Vec<PathBuf>, PathBuf) {
     let mut links = Vec::new();
     let mut reached = PathBuf::from("/");
     // The next component last.
@@ -178,7 +188,7 @@ pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
             Ok(_) | Err(_) => reached = next,
         }
     }
-    links
+    (links, reached)
 }
 
 /// The components of a path, the last one first.

@@ -2,7 +2,7 @@
 //! what lies on it, could be another.
 
 use super::Ambient;
-use super::paths::{links_on_the_way, real};
+use super::paths::{leads_to, links_on_the_way, real};
 use super::ssh_config::{SshConfigError, look, passwd_home};
 use rustix::fs::{Access, access};
 use std::ffi::OsString;
@@ -39,11 +39,13 @@ pub enum SshClientError {
     Leads(#[from] SshConfigError),
 }
 
-/// Whether a path lies in directories of the host that are written inside, or a link on its way does.
+/// Whether a path lies in directories of the host that are written inside, or a link on its way does. What isn't there yet
+/// counts where it would be.
 pub(super) fn is_open(path: &Path, open: &[PathBuf]) -> bool {
     let lies = |path: &Path| open.iter().any(|root| path.starts_with(root));
     lies(path)
         || real(path).is_ok_and(|real| lies(&real))
+        || lies(&leads_to(path))
         || links_on_the_way(path).iter().any(|link| lies(link))
 }
 

@@ -2,6 +2,7 @@
 //! later the search path, or what lies on it, could be another.
 
 use super::Ambient;
+use super::git_helpers::Look;
 use super::paths::real;
 use super::ssh::{is_open, is_program};
 use std::collections::HashMap;
@@ -54,7 +55,7 @@ pub fn credential_tools(ambient: &Ambient, open: &[PathBuf]) -> Tools {
     };
     let programs = NAMES
         .into_iter()
-        .filter(|name| *name != "git" || !obeys_inside(ambient, open));
+        .filter(|name| *name != "git" || !obeys_inside(ambient, &directories, open));
     let mut variables: Vec<(OsString, OsString)> = ambient
         .environment
         .iter()
@@ -76,8 +77,8 @@ fn is_kept(name: &OsStr) -> bool {
     KEPT.iter().any(|kept| name == *kept) || name.as_bytes().starts_with(KEPT_BEGINNING)
 }
 
-/// Whether what git obeys could have been written from inside (git-config(1), "FILES").
-fn obeys_inside(ambient: &Ambient, open: &[PathBuf]) -> bool {
+/// Whether what git obeys could have been written from inside (git-config(1), "FILES"), or leads to what could.
+fn obeys_inside(ambient: &Ambient, directories: &[PathBuf], open: &[PathBuf]) -> bool {
     let own = ambient
         .environment
         .iter()
@@ -86,14 +87,28 @@ fn obeys_inside(ambient: &Ambient, open: &[PathBuf]) -> bool {
         || ambient.home.join(".config"),
         |(_, value)| Path::new(value).to_owned(),
     );
-    [
-        ambient.home.join(".gitconfig"),
-        settings.join("git/config"),
+    let look = Look {
+        home: &ambient.home,
+        directories,
+        is_open: &|path| is_open(path, open),
+    };
+    let stores = [
         ambient.home.join(".git-credentials"),
         settings.join("git/credentials"),
-    ]
-    .iter()
-    .any(|path| is_open(path, open))
+    ];
+    stores.iter().any(|path| is_open(path, open))
+        || look.leads_inside(vec![
+            "/etc/gitconfig".into(),
+            ambient.home.join(".gitconfig"),
+            settings.join("git/config"),
+        ])
+}
+
+/// Whether what a rule on credentials names lies in what is written inside, or leads there: a program that would be started
+/// outside, or a file that could be another by then.
+#[must_use]
+pub fn is_written_inside(path: &Path, open: &[PathBuf]) -> bool {
+    is_open(path, open)
 }
 
 #[cfg(test)]
@@ -141,5 +156,60 @@ mod tests {
         // Settings that could have been written inside.
         let tools = credential_tools(&ambient, &[root.join("home")]);
         assert!(!tools.programs.contains_key("git") && tools.programs.contains_key("gh"));
+    }
+
+    /// Each way in which git outside would start, or obey, what somebody inside wrote.
+    #[test]
+    fn git_is_not_asked_where_its_settings_lead_inside() {
+        let root = tempfile::tempdir().unwrap();
+        let root = real(root.path()).unwrap();
+        let (home, project, good) = (root.join("home"), root.join("home/project"), root.join("good"));
+        for directory in [&project, &good] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        for name in ["git", "tool", "git-credential-fine"] {
+            std::fs::write(good.join(name), "#!/bin/sh\n").unwrap();
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(good.join(name), mode).unwrap();
+        }
+        std::os::unix::fs::symlink(project.join("t"), good.join("git-credential-linked")).unwrap();
+        std::fs::write(home.join("more"), "[include]\npath = project/inc\n").unwrap();
+        let ambient = Ambient {
+            environment: vec![("PATH".into(), good.clone().into_os_string())],
+            home: home.clone(),
+            directory: root.clone(),
+            uid: 1,
+            gid: 1,
+        };
+        let is_asked = |settings: &str| {
+            std::fs::write(home.join(".gitconfig"), settings).unwrap();
+            let tools = credential_tools(&ambient, std::slice::from_ref(&project));
+            tools.programs.contains_key("git")
+        };
+        let p = project.display();
+        for good in [
+            "[user]\nname = a\n[include]\npath = none\n[credential]\nhelper = store\nhelper = !tool get\n",
+            "[credential \"https://h.test\"]\nhelper =\nhelper = fine --file ~/.secret\n[include]\npath = ~/other\n",
+        ] {
+            assert!(is_asked(good), "{good}");
+        }
+        for bad in [
+            "[include]\npath = ~/project/inc\n".to_owned(),
+            "[include]\npath = project/inc\n".to_owned(),
+            format!("[includeIf \"gitdir:~/x/\"]\npath = {p}/inc\n"),
+            "[include]\npath = more\n".to_owned(),
+            "[include]\npath = ~other/x\n".to_owned(),
+            format!("[credential]\nhelper = {p}/h\n"),
+            "[credential]\nhelper = ~/project/h\n".to_owned(),
+            format!("[credential \"https://h.test\"]\nhelper = !tool --by={p}/h\n"),
+            "[credential]\nhelper = \"!sh -c '$HOME/project/h'\"\n".to_owned(),
+            "[credential]\nhelper = linked\n".to_owned(),
+        ] {
+            assert!(!is_asked(&bad), "{bad}");
+        }
+        // Links to what isn't there yet.
+        assert!(is_asked(""));
+        std::os::unix::fs::symlink(project.join("config"), home.join(".config")).unwrap();
+        assert!(!is_asked(""));
     }
 }

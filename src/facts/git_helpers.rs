@@ -1,0 +1,92 @@
+//! Whether the user's configuration of git leads to what is written inside, where git outside is asked for credentials: by a
+//! file that it includes, or by a credential helper.
+//!
+//! Includes are followed whatever their condition is, and a helper is looked at word by word, as a shell could take it: what
+//! is refused too much is asked for elsewhere.
+
+use super::git_config::{CONFIG_BYTES_MAX, settings};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Files that are read, all together.
+const FILES_MAX: usize = 64;
+
+/// What is looked at.
+pub(super) struct Look<'a> {
+    pub(super) home: &'a Path,
+    /// The search path of the programs.
+    pub(super) directories: &'a [PathBuf],
+    /// Whether a path lies in what is written inside, or leads there.
+    pub(super) is_open: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Look<'_> {
+    /// Whether one of those files, or what they lead to, could have been written inside.
+    pub(super) fn leads_inside(&self, files: Vec<PathBuf>) -> bool {
+        let (mut waiting, mut read) = (files, 0);
+        while let Some(file) = waiting.pop() {
+            if (self.is_open)(&file) {
+                return true;
+            }
+            let Ok(metadata) = std::fs::metadata(&file) else {
+                // None, or none that git could read either.
+                continue;
+            };
+            read += 1;
+            let most = u64::try_from(CONFIG_BYTES_MAX).unwrap_or(u64::MAX);
+            if read > FILES_MAX || !metadata.is_file() || metadata.len() > most {
+                return true;
+            }
+            let Ok(text) = std::fs::read(&file) else {
+                return true;
+            };
+            for setting in settings(&text) {
+                match (setting.section.as_slice(), setting.key.as_slice()) {
+                    (b"include" | b"includeif", b"path") => match self.included(&file, &setting.value) {
+                        Some(path) => waiting.push(path),
+                        None => return true,
+                    },
+                    (b"credential", b"helper") if self.is_helper_open(&setting.value) => return true,
+                    _ => {}
+                }
+            }
+        }
+        false
+    }
+
+    /// The file that is included (git-config(1), "Includes"); `None` where only git knows.
+    fn included(&self, from: &Path, value: &[u8]) -> Option<PathBuf> {
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        match value.strip_prefix(b"~/") {
+            Some(rest) => Some(self.home.join(path(rest))),
+            None if value.starts_with(b"~") || value.starts_with(b"%(") => None,
+            None => Some(from.parent()?.join(path(value))),
+        }
+    }
+
+    fn is_helper_open(&self, value: &[u8]) -> bool {
+        let cuts = |byte: &u8| byte.is_ascii_whitespace() || b"\"'=;&|()<>,`!\\".contains(byte);
+        let words = value.split(cuts).filter(|word| !word.is_empty());
+        words.into_iter().any(|word| self.is_word_open(word))
+    }
+
+    fn is_word_open(&self, word: &[u8]) -> bool {
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let in_home = [&b"~/"[..], b"$HOME/", b"${HOME}/"];
+        if let Some(rest) = in_home.iter().find_map(|beginning| word.strip_prefix(*beginning)) {
+            return (self.is_open)(&self.home.join(path(rest)));
+        }
+        match word.iter().position(|byte| *byte == b'/') {
+            Some(at) => (self.is_open)(&path(word.get(at..).unwrap_or_default())),
+            // A program of that name, or the helper that git calls so.
+            None => {
+                let helper = [&b"git-credential-"[..], word].concat();
+                self.directories
+                    .iter()
+                    .flat_map(|directory| [directory.join(path(word)), directory.join(path(&helper))])
+                    .any(|program| (self.is_open)(&program))
+            }
+        }
+    }
+}
