@@ -33,6 +33,9 @@ use zeroize::Zeroizing;
 const KEPT: Duration = Duration::from_secs(15 * 60);
 /// How long it is remembered that there is none.
 const NONE_KEPT: Duration = Duration::from_secs(10);
+/// How often in that time a host may refuse what was found, before nothing is asked for it: who runs inside can ask again
+/// and again, and each time a program of the user's would be started and the server be told the same.
+const REFUSED_MAX: usize = 3;
 /// Most that are kept; then all are let go.
 const KEPT_MAX: usize = 256;
 /// The name that goes with a token, where nobody says another: forges take any.
@@ -45,6 +48,8 @@ const GITLAB_USER: &str = "oauth2";
 pub struct Sources {
     /// What the user's configuration says.
     pub rules: Vec<CredentialRule>,
+    /// Paths in those that lie in what is written inside, as it was before the run: nothing there is started or read.
+    pub inside: Vec<PathBuf>,
     /// Programs by name: `git`, `gh`, `glab`; those that were found.
     pub programs: HashMap<&'static str, PathBuf>,
     /// The variables of such programs.
@@ -116,6 +121,9 @@ pub enum SourceError {
     /// A variable.
     #[error("the variable {0} isn't set")]
     Unset(String),
+    /// It could have been written inside.
+    #[error("{} lies in what is written inside, so it is neither started nor read", .0.display())]
+    Inside(PathBuf),
     /// A file.
     #[error("{} can't be read: {why}", path.display())]
     File {
@@ -140,6 +148,8 @@ pub struct Broker {
     sources: Sources,
     kept: Mutex<HashMap<Place, Kept>>,
     turns: Mutex<HashMap<(Host, u16), Turn>>,
+    /// When each host last refused what was found.
+    refused: Mutex<HashMap<(Host, u16), Vec<Instant>>>,
 }
 
 #[derive(Clone)]
@@ -178,6 +188,11 @@ impl Broker {
         if let Some(kept) = self.kept(place) {
             return kept.map(|credential| (credential, false));
         }
+        if self.is_refused_often(place) {
+            return Err(Missing(vec![
+                "the server refused what was found, just now and more than once".into(),
+            ]));
+        }
         guard();
         let found = self.find(place).await.map(Arc::new);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -196,6 +211,21 @@ impl Broker {
     pub fn rejected(&self, place: &Place) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(place);
+        drop(kept);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= KEPT_MAX {
+            refused.clear();
+        }
+        let times = refused.entry((place.host.clone(), place.port)).or_default();
+        times.retain(|time| time.elapsed() < NONE_KEPT);
+        times.push(Instant::now());
+    }
+
+    fn is_refused_often(&self, place: &Place) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = refused.get(&(place.host.clone(), place.port));
+        let recent = |times: &Vec<Instant>| times.iter().filter(|time| time.elapsed() < NONE_KEPT).count();
+        times.map_or(0, recent) >= REFUSED_MAX
     }
 
     /// All that are held, for who looks for them in what goes outside.
@@ -258,6 +288,13 @@ impl Broker {
     async fn explicit(&self, rule: &CredentialRule, place: &Place) -> Result<Credential, SourceError> {
         let user = rule.user.as_deref().unwrap_or(TOKEN_USER);
         let source = rule.from.to_string();
+        if let Some(path) = rule
+            .from
+            .paths()
+            .find(|path| self.sources.inside.iter().any(|inside| inside == path))
+        {
+            return Err(SourceError::Inside(path.to_owned()));
+        }
         match &rule.from {
             CredentialSource::Helper => self.by_git(place).await,
             CredentialSource::Variable(name) => {

@@ -26,6 +26,7 @@ fn sources(directory: &Path, from: &str) -> Sources {
     };
     Sources {
         rules: vec![rule],
+        inside: Vec::new(),
         programs: HashMap::from([("git", directory.join("git"))]),
         variables: vec![("PATH".into(), "/usr/bin:/bin".into())],
         environment: vec![
@@ -155,5 +156,54 @@ async fn what_is_started_has_what_it_is_given_and_ends_with_who_waits() {
             assert!(Instant::now() < end, "{pid} is still there");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Whoever runs inside may ask as often as it likes.
+#[tokio::test]
+async fn a_server_that_refuses_has_no_program_asked_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = directory.path().join("count");
+    let script = format!("echo x >> {}; echo s3cr3t", count.display());
+    let pass = program(directory.path(), "pass", &script);
+    let broker = Broker::new(sources(directory.path(), &format!("command:{}", pass.display())));
+    let here = place("h.test");
+    let mut found = Vec::new();
+    for _ in 0..20 {
+        found.push(broker.credential(&here).await.is_ok());
+        broker.rejected(&here);
+    }
+    assert!(found.starts_with(&[true; REFUSED_MAX]));
+    assert!(!found.contains(&true) || found.iter().filter(|is| **is).count() == REFUSED_MAX);
+    assert_eq!(
+        std::fs::read_to_string(&count).unwrap().lines().count(),
+        REFUSED_MAX
+    );
+}
+
+/// What could be another program, or another file, by the time that it is asked.
+#[tokio::test]
+async fn what_a_rule_names_is_not_started_where_it_is_written_inside() {
+    let directory = tempfile::tempdir().unwrap();
+    let started = directory.path().join("started");
+    let pass = program(
+        directory.path(),
+        "pass",
+        &format!("touch {}; echo s3cr3t", started.display()),
+    );
+    for from in [
+        format!("command:{}", pass.display()),
+        format!("command:/bin/sh {}", pass.display()),
+        format!("file:{}", pass.display()),
+    ] {
+        let mut sources = sources(directory.path(), &from);
+        sources.inside = vec![pass.clone()];
+        let missing = Broker::new(sources)
+            .credential(&place("h.test"))
+            .await
+            .err()
+            .unwrap();
+        assert!(missing.to_string().contains("written inside"), "{missing}");
+        assert!(std::fs::metadata(&started).is_err());
     }
 }

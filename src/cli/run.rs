@@ -7,7 +7,7 @@ use super::prepare::{Prepared, begin, permitted, prepare};
 use crate::audit::{Log, SessionId};
 use crate::broker::{Broker, Sources};
 use crate::exit_gate::snapshot::{Kept, Snapshot, Store};
-use crate::facts::{self, Refusal, credential_tools, ssh_client};
+use crate::facts::{self, Refusal, credential_tools, is_written_inside, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
@@ -22,7 +22,7 @@ use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -221,9 +221,15 @@ fn broker(prepared: &Prepared) -> Arc<Broker> {
     if git.https_places().next().is_none() {
         return Arc::default();
     }
-    let tools = credential_tools(&prepared.ambient, &written_inside(prepared));
+    let open = written_inside(prepared);
+    let tools = credential_tools(&prepared.ambient, &open);
+    let named = git.credentials.iter().flat_map(|rule| rule.from.paths());
+    let inside = named
+        .filter(|path| is_written_inside(path, &open))
+        .map(Path::to_owned);
     Arc::new(Broker::new(Sources {
         rules: git.credentials.clone(),
+        inside: inside.collect(),
         programs: tools.programs,
         variables: tools.variables,
         environment: prepared.ambient.environment.clone(),

@@ -2,7 +2,7 @@
 
 use crate::policy::{Host, Origin};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, str::FromStr};
 
 /// What a repository that no rule names is, on a host with rules on repositories.
@@ -38,6 +38,19 @@ pub enum CredentialSource {
     Command(Vec<String>),
     /// The first line of this file.
     File(PathBuf),
+}
+
+impl CredentialSource {
+    /// The paths that it names: a file, or a program with those of its arguments that are some.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let (file, words) = match self {
+            Self::Helper | Self::Variable(_) => (None, &[][..]),
+            Self::File(path) => (Some(path.as_path()), &[][..]),
+            Self::Command(words) => (None, words.as_slice()),
+        };
+        let paths = words.iter().filter(|word| word.starts_with('/'));
+        file.into_iter().chain(paths.map(Path::new))
+    }
 }
 
 /// Why a text is none.
