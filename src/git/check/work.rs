@@ -46,6 +46,18 @@ pub fn check<P: ReadAt + ?Sized>(
         order: Vec::new(),
         secrets: Vec::new(),
     };
+    for asked in &question.commands {
+        let (name, Some(new)) = (asked.name.as_str(), asked.new) else {
+            continue;
+        };
+        if let Some(rule) = contents.secret(name.as_bytes()) {
+            problems.add(Problem::Secret {
+                rule: rule.to_owned(),
+                object: new,
+                path: Some("the name of the ref".to_owned()),
+            });
+        }
+    }
     if let Some((bytes, _)) = pack {
         let (limits, spend) = (question.limits, question.spend);
         objects::each(bytes, &entries, question.format, limits, spend, &mut |object| {
@@ -151,6 +163,16 @@ struct Contents<'a> {
 }
 
 impl Contents<'_> {
+    /// What kind of secret stands in some bytes.
+    fn secret(&self, bytes: &[u8]) -> Option<&str> {
+        let own = self.search.finds(bytes).then_some(OWN_SECRET);
+        let shaped = || {
+            let scan = self.question.scan;
+            scan.then(|| self.scanner.first(bytes)).flatten()
+        };
+        own.or_else(shaped)
+    }
+
     fn visit(&mut self, object: &Object<'_>, problems: &mut Problems) {
         let id = object.id;
         if self.places.insert(id, object.offset).is_some() {
@@ -179,12 +201,7 @@ impl Contents<'_> {
             ObjectKind::Tag | ObjectKind::Blob => {}
         }
         // In names too: a tree's content holds them.
-        let own = self.search.finds(object.content).then_some(OWN_SECRET);
-        let shaped = || {
-            let scan = self.question.scan;
-            scan.then(|| self.scanner.first(object.content)).flatten()
-        };
-        if let Some(rule) = own.or_else(shaped) {
+        if let Some(rule) = self.secret(object.content) {
             let rule = rule.to_owned();
             if self.secrets.len() < PROBLEMS_MAX {
                 self.secrets.push((id, rule));

@@ -1,7 +1,7 @@
 //! What a pack holds: secrets, protected paths, names that lead astray.
 
 use super::{Problem, Repository, ask, create, patterns, problems, update};
-use aca::git::check::{Fingerprint, Question};
+use aca::git::check::{Asked, Fingerprint, Question};
 use aca::git::object_id::{ObjectFormat, ObjectId};
 
 /// Put together, so that nobody finds it in this file.
@@ -63,6 +63,27 @@ fn g32_a_token_in_a_message_a_tag_a_name_and_an_object_that_nothing_leads_to() {
         let found = problems(&question, &repository.pack_objects(&objects), &repository);
         assert_eq!(secrets(&found), [("a GitHub token", None)]);
         assert!(matches!(&found[0], Problem::Secret { object, .. } if *object == id));
+    }
+}
+
+/// A ref's name is as public as what it leads to.
+#[test]
+fn g32_a_token_in_the_name_of_a_ref() {
+    let repository = Repository::new();
+    let first = repository.commit("1", &[("f", "1")]);
+    let mut question = repository.question();
+    let pack = repository.pack(&[&first.to_string()]);
+    for (name, is_one) in [
+        (format!("refs/heads/agent/{}", token()), true),
+        ("refs/heads/agent/x".into(), false),
+    ] {
+        question.commands = vec![Asked {
+            name: name.parse().unwrap(),
+            ..create(first)
+        }];
+        let found = problems(&question, &pack, &repository);
+        assert_eq!(secrets(&found).is_empty(), !is_one, "{found:?}");
+        assert!(!format!("{found:?}").contains(&token()[4..20]));
     }
 }
 
