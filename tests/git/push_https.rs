@@ -112,6 +112,33 @@ fn a_push_reaches_every_kind_of_server() {
     }
 }
 
+/// The server leads from one name to another: what may be pushed is what the rules say of the second.
+#[test]
+fn a_push_to_what_moved_is_judged_by_where_it_goes() {
+    let Some(forge) = Forge::new() else { return };
+    let flags = ["--git-push", "https://forge.test/moved/app#main"];
+    let push = |to: &str| {
+        forge.run(
+            &flags,
+            &format!(
+                "git config --global user.name a; git config --global user.email a@a.test; git fetch -q origin && \
+                 git reset -q --hard origin/main && git commit -q --allow-empty -m x && \
+                 git push -q https://forge.test/moved/app.git HEAD:{to}"
+            ),
+        )
+    };
+    let bare = forge.repositories.join("acme/app.git");
+    let before = forge.world.git(&bare, &["for-each-ref"]);
+    let ran = push("main");
+    assert!(
+        ran.code != 0 && ran.err.contains("a default branch is pushed to only"),
+        "{ran:?}"
+    );
+    assert_eq!(forge.world.git(&bare, &["for-each-ref"]), before);
+    push("agent/x").ok();
+    assert_ne!(forge.world.git(&bare, &["for-each-ref"]), before);
+}
+
 /// Over https git tells of its own end besides (`die` in git's transport-helper.c).
 #[test]
 fn g36_g37_options_and_signatures() {

@@ -118,6 +118,38 @@ fn a_push_is_cut_whatever_it_waits_for() {
     assert_eq!(ran.out.matches("a rule denies its host").count(), 12, "{ran:?}");
 }
 
+/// A rule that comes while a pack does counts, though the push began before it and nothing is cut: a client could hold one
+/// ready, without its last byte, for as long as it likes.
+#[test]
+fn a_push_that_is_held_open_is_judged_by_what_is_said_at_its_end() {
+    let Some(yard) = Yard::new() else { return };
+    let world = &yard.world;
+    let checks = "\
+import os, time
+p = subprocess.Popen(WAY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+body = pack(HEAD)
+p.stdin.write(pkt(f'{ZERO} {HEAD} refs/heads/agent/x\\0' + CAPS) + b'0000' + body[:-1]); p.stdin.flush()
+open('held', 'w').close()
+while not os.path.exists('go'): time.sleep(0.05)
+out, err = p.communicate(body[-1:], timeout=60)
+print(out + err)";
+    let text = format!("WAY = {WAY}\n{}\n{checks}\n", super::pushes::EVIL);
+    world.file("evil.py", text);
+    let script = "git config --global user.name a; git config --global user.email a@a.test; git commit -q --allow-empty -m x; \
+                  python3 evil.py";
+    let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+    let session = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| world.project.join("held").exists().then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let deny = world.aca(&["deny", "forge"]).output().unwrap();
+    assert!(deny.status.success(), "{deny:?}");
+    world.file("go", "");
+    let ran = Ran::from_output(&session.wait_with_output().unwrap());
+    assert!(ran.out.contains("a rule denies its host"), "{ran:?}");
+    let bare = yard.repositories.join("acme/app.git");
+    assert_eq!(world.git(&bare, &["for-each-ref", "refs/heads/agent"]), "");
+}
+
 /// What is sent counts.
 #[test]
 fn a_pack_draws_on_the_budget() {

@@ -502,7 +502,7 @@ macro_rules! pushes {
 pub(crate) use pushes;
 
 /// The client of `evil.py`, for a program that is started as git starts ssh.
-const EVIL: &str = include_str!("evil.py");
+pub(crate) const EVIL: &str = include_str!("evil.py");
 
 /// Runs checks of a raw client over the way that `words` are; the server's refs stay as they are.
 pub(crate) fn raw(place: &dyn Place, words: &str, checks: &str) {

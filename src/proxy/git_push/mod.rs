@@ -22,8 +22,9 @@ use crate::git::outcome::Outcome;
 use crate::git::push::{Change, Push};
 use crate::policy::Repository;
 use crate::supervise::{PushedRef, RefOutcome};
+use std::sync::Arc;
 pub use stores::ObjectStores;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) use advertise::{AdvertiseError, advertise};
 pub(super) use judge::{Loaded, Past, Refused};
@@ -39,7 +40,7 @@ const REFS_TOLD: usize = 32;
 /// What pushes of one session have in common.
 pub(super) struct Pushes {
     own: own::Own,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     stores: ObjectStores,
 }
 
@@ -47,7 +48,7 @@ impl Default for Pushes {
     fn default() -> Self {
         Self {
             own: own::Own::default(),
-            places: Semaphore::new(PACKS_MAX),
+            places: Arc::new(Semaphore::new(PACKS_MAX)),
             stores: ObjectStores::default(),
         }
     }
@@ -63,6 +64,8 @@ impl Pushes {
 /// A push that was let through; what is left is to send it.
 pub(super) struct Judged {
     pack: Option<Pack>,
+    /// Its place is free when its pack is gone. It can't be closed, so there always is one.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// Reads the pack of a push, and judges it.
@@ -91,8 +94,7 @@ pub(super) async fn judge(
         secrets: proxy.front.broker(),
     };
     case.names()?;
-    // It can't be closed, so that a place comes.
-    let _place = proxy.pushes.places.acquire().await;
+    let place = Arc::clone(&proxy.pushes.places).acquire_owned().await.ok();
     let pack = if push.has_pack() {
         let (limits, _) = standard_limits(bounds.max_pack);
         let pack = receive::spool(client, format, limits).await;
@@ -103,17 +105,22 @@ pub(super) async fn judge(
         None
     };
     Box::pin(case.contents(pack.as_ref(), proxy.pushes.stores.objects(), past)).await?;
-    Ok(Judged { pack })
+    // However slowly a pack comes: what is said at its end counts too.
+    let now = proxy.live.current();
+    if !Arc::ptr_eq(&now, &policy) {
+        judge::Case { policy: &now, ..case }.names()?;
+    }
+    Ok(Judged { pack, _place: place })
 }
 
-/// Sends a push that was judged.
+/// Sends a push that was judged; its pack isn't held any longer then, whatever becomes of the report.
 ///
 /// # Errors
 /// It broke off; what the server made of it isn't known then.
 pub(super) async fn send(
     push: &Push,
     format: ObjectFormat,
-    judged: &Judged,
+    judged: Judged,
     server: &mut impl Sink,
 ) -> Result<(), PassError> {
     pass::send(push, format, judged.pack.as_ref(), server).await

@@ -186,7 +186,7 @@ impl Conversation<'_, '_> {
                 return Ok(pushed);
             }
         };
-        let sent = git_push::send(&push, format, &judged, &mut self.to_server).await;
+        let sent = git_push::send(&push, format, judged, &mut self.to_server).await;
         // A server that had enough says why.
         let outcome = match sent {
             Err(PassError::Broken(error)) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),

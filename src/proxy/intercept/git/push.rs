@@ -185,6 +185,13 @@ impl Asking<'_> {
                 return Err(failed);
             }
         };
+        // What was offered is there, and the push would go here.
+        if self.moved_base() != base {
+            let_go(&mut client).await;
+            return Err(Failed::forbidden(
+                "the server says that it moved, just now: try once more",
+            ));
+        }
         let format = server.format().unwrap_or(ObjectFormat::Sha1);
         let push = match git_push::commands(&mut client, format).await {
             Ok(Some(push)) => push,
@@ -197,7 +204,10 @@ impl Asking<'_> {
                 )));
             }
         };
-        let repository = &self.asked.repository;
+        // Where it goes, whose rules may be others than those of the name that it was asked by.
+        let judge = &self.shared.judge;
+        let repository = Repository::https(judge.host(), judge.port(), base);
+        let repository = &repository.map_err(|why| Failed::forbidden(why.to_string()))?;
         let past = HttpsPast {
             asking: self,
             base,
@@ -237,7 +247,7 @@ impl Asking<'_> {
             }
         };
         drop(client);
-        self.pass_on(proxy, repository, base, &push, format, &judged, carried)
+        self.pass_on(proxy, repository, base, &push, format, judged, carried)
             .await
     }
 
@@ -279,7 +289,7 @@ impl Asking<'_> {
         base: &str,
         push: &Push,
         format: ObjectFormat,
-        judged: &git_push::Judged,
+        judged: git_push::Judged,
         carried: &mut Carried,
     ) -> Result<Answer, Failed> {
         let bad = |why: String| Failed::new(StatusCode::BAD_GATEWAY, why);
