@@ -16,13 +16,16 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How long one may take.
 const DEADLINE: Duration = Duration::from_secs(90);
+/// How old a place is that nobody needs: two of them may be loaded, and are read for a minute each.
+const LEFT: Duration = Duration::from_secs(3600);
 /// Bytes of what git says that are read, and characters of it that are told.
 const SAID_BYTES: u64 = 64 << 10;
 const SAID_MAX: usize = 200;
@@ -72,6 +75,8 @@ impl Past for SshPast<'_> {
 
 impl History {
     fn place(&self) -> PathBuf {
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| sweep(&self.directory, SystemTime::now()));
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.directory.join(format!("{}-{number}", std::process::id()))
@@ -173,6 +178,22 @@ impl SshPast<'_> {
     }
 }
 
+/// Removes what a run left that was killed in the middle: whatever is older than any push takes.
+fn sweep(directory: &Path, now: SystemTime) {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        // Of the link itself, where somebody put one.
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = modified.map(|time| now.duration_since(time).unwrap_or_default());
+        if age.is_ok_and(|age| age > LEFT) {
+            // What can't be removed is in nobody's way.
+            std::fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
+
 /// An empty repository (gitrepository-layout(5)).
 fn make(place: &Path, format: ObjectFormat) -> io::Result<()> {
     let mut builder = DirBuilder::new();
@@ -218,5 +239,26 @@ async fn ended(child: &mut Child) -> Result<(), String> {
                 .take(SAID_MAX)
                 .collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_what_another_uses_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let (directory, apart) = (root.path().join("history"), root.path().join("apart"));
+        for path in [&directory.join("1-0/objects"), &apart.join("kept")] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        std::os::unix::fs::symlink(&apart, directory.join("2-0")).unwrap();
+        let now = SystemTime::now();
+        sweep(&directory, now);
+        assert!(std::fs::metadata(directory.join("1-0")).is_ok());
+        sweep(&directory, now + LEFT + Duration::from_secs(60));
+        assert!(std::fs::metadata(directory.join("1-0")).is_err());
+        assert!(std::fs::metadata(apart.join("kept")).is_ok());
     }
 }
