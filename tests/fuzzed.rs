@@ -23,6 +23,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/git/check/protect.rs", "git_check"),
     ("src/git/check/scan.rs", "git_check"),
     ("src/git/check/shapes.rs", "git_check"),
+    ("src/git/check/work.rs", "git_check"),
     ("src/git/commit.rs", "git_pack"),
     ("src/git/delta.rs", "git_pack"),
     ("src/git/fetch.rs", "git_advertisement"),
@@ -75,6 +76,10 @@ const OTHERS: &[(&str, &str)] = &[
         "whole files as text, compared; configuration is read by facts/git_config.rs",
     ),
     ("src/facts/kept.rs", "compares names"),
+    (
+        "src/facts/git_helpers.rs",
+        "the user's own settings, as facts/git_config.rs read them: words that are compared with paths",
+    ),
     ("src/facts/matcher.rs", "compares names; laws by proptest"),
     ("src/facts/notes.rs", "puts names together"),
     (
