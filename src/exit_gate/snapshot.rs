@@ -254,8 +254,8 @@ impl Store {
         })
     }
 
-    /// A file without a name gets one once it is whole, so that who is killed meanwhile leaves nothing; where the file system
-    /// has no such files, one of another name is renamed.
+    /// A file without a name gets one once it is whole, so that who is killed meanwhile leaves nothing; where that
+    /// can't be had, one of another name is renamed.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mode = Mode::RUSR | Mode::WUSR;
         let nameless = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -263,7 +263,10 @@ impl Store {
             let mut file = File::from(file);
             file.write_all(bytes)?;
             let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-            return Ok(linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?);
+            // Without a /proc there is no way to name it.
+            if linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).is_ok() {
+                return Ok(());
+            }
         }
         let new = path.with_extension("new");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
