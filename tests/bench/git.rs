@@ -19,9 +19,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use world::{World, median};
 
-const ROUNDS: usize = 5;
-/// Bytes of what can't be packed.
-const BYTES: u64 = 200 << 20;
+const ROUNDS: usize = 3;
+/// Files, and bytes of each, that can't be packed: 200 MiB in all.
+const FILES: u64 = 50;
+const BYTES: u64 = 4 << 20;
 const SERVER: &str = include_str!("../git/forge.js");
 
 struct Forge {
@@ -43,6 +44,11 @@ fn run(world: &World, directory: &str, script: &str) {
     assert!(output.status.success(), "{script}: {output:?}");
 }
 
+/// Makes the files.
+fn filling() -> String {
+    format!("i=0; while [ $i -lt {FILES} ]; do i=$((i+1)); head -c {BYTES} /dev/urandom > big$i; done")
+}
+
 impl Forge {
     fn start(world: &World) -> Self {
         let directory = world.root.join("forge");
@@ -55,12 +61,14 @@ impl Forge {
              openssl req $ec -keyout key.pem -out leaf.csr -subj '/CN=leaf' 2>&1
              printf 'subjectAltName=DNS:forge.test\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' > ext
              openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>&1
-             mkdir -p srv/acme work; git init -q --bare -b main srv/acme/app.git; cd work; git init -q -b main .
+             mkdir -p srv/acme work; git init -q --bare -b main srv/acme/app.git
+             git -C srv/acme/app.git config uploadpack.allowFilter true; cd work; git init -q -b main .
              git config user.name a; git config user.email a@a.test",
         );
         let fill = format!(
-            "cd work; head -c {BYTES} /dev/urandom > big; git -c core.bigFileThreshold=1m add -A; git commit -q -m big; \
-             git push -q ../srv/acme/app.git main"
+            "cd work; {}; git -c core.bigFileThreshold=1m -c core.looseCompression=0 add -A; git commit -q -m big; \
+             git push -q ../srv/acme/app.git main",
+            filling()
         );
         run(world, "forge", &fill);
         let mut server = world
@@ -149,11 +157,12 @@ fn main() {
             .env("GIT_CONFIG_VALUE_1", "Authorization: Basic YWxpY2U6czNjcjN0");
         command
     };
-    let clone = "rm -rf clone; git clone -q --no-checkout https://forge.test/acme/app clone";
-    // Each push is of the same bytes under another name: there is nothing of them on the server yet.
+    let clone = "git clone -q --no-checkout https://forge.test/acme/app clone";
+    // What is pushed comes after what the server has, and nothing of its files is there yet.
     let prepare = format!(
-        "rm -rf push; git init -q -b main push; cd push; git config user.name a; git config user.email a@a.test; \
-         head -c {BYTES} /dev/urandom > big; git -c core.bigFileThreshold=1m add big; git commit -q -m push"
+        "rm -rf push; git clone -q --no-checkout ../forge/srv/acme/app.git push; cd push; git config user.name a; \
+         git config user.email a@a.test; {}; git -c core.bigFileThreshold=1m -c core.looseCompression=0 add -A; git commit -q -m push",
+        filling()
     );
     let push = "cd push; git push -q https://forge.test/acme/app HEAD:refs/heads/agent/$(git rev-parse HEAD)";
     let mut rows: [(&str, Vec<f64>, f64); 2] = [
@@ -164,7 +173,11 @@ fn main() {
         for (row, script) in rows.iter_mut().zip([clone, push]) {
             let mut times = [0.0; 2];
             for side in 0..2 {
-                run(&world, "project", &prepare);
+                run(
+                    &world,
+                    "project",
+                    if script == push { &prepare } else { "rm -rf clone" },
+                );
                 // In turn, so that neither is always first.
                 let is_inside = (side + round) % 2 == 0;
                 let mut command = if is_inside {
