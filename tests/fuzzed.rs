@@ -96,8 +96,16 @@ const OTHERS: &[(&str, &str)] = &[
         "passes to facts/git_config.rs and isolated/kept.rs",
     ),
     ("src/isolated/export.rs", "writes"),
+    (
+        "src/isolated/ground.rs",
+        "a path, cut at its slashes; nothing in it says where to read on",
+    ),
     ("src/isolated/kept.rs", "compares what facts/git_config.rs read"),
     ("src/isolated/make.rs", "writes"),
+    (
+        "src/isolated/new_tree.rs",
+        "writes; a reason that is shown or not",
+    ),
     (
         "src/isolated/place.rs",
         "reads a store that no sandbox is shown, as serde_json does",

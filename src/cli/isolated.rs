@@ -3,7 +3,7 @@
 use crate::config::Places;
 use crate::facts::{Ambient, Project, real};
 use crate::failure::{Failure, FailureKind};
-use crate::isolated::{HostGit, Import, Layout, News, Place, Unfit};
+use crate::isolated::{Ground, HostGit, Import, Layout, News, Place, Unfit};
 use crate::plan::{PrivateGit, ProjectNeeds};
 use crate::policy::{Access, GitMode, PathRule, Policy};
 use crate::supervise::private_git::{self, bring_left_over};
@@ -40,7 +40,7 @@ pub(super) fn settle(
 }
 
 fn look(project: &Project, policy: &Policy, ambient: &Ambient) -> Result<Option<(Layout, HostGit)>, Unfit> {
-    let Some(layout) = Layout::look(project)? else {
+    let Some(layout) = Layout::look(project, ground(project, policy, ambient))? else {
         return Ok(None);
     };
     // A project that isn't written, or not seen, has no work to bring back; a rule on a part means the host's.
@@ -58,6 +58,27 @@ fn look(project: &Project, policy: &Policy, ambient: &Ambient) -> Result<Option<
         .collect();
     let git = HostGit::find(ambient, &open).ok_or(Unfit::NoGit)?;
     Ok(Some((layout, git)))
+}
+
+/// Where work trees that the run can write may lie.
+fn ground(project: &Project, policy: &Policy, ambient: &Ambient) -> Ground {
+    let (written, closed): (Vec<&PathRule>, Vec<&PathRule>) =
+        policy.paths.iter().partition(|rule| rule.access == Access::Write);
+    let own = std::iter::once(&project.root).chain(&project.extra_writable);
+    let resolved = |rules: Vec<&PathRule>| -> Vec<PathBuf> {
+        rules
+            .into_iter()
+            .filter_map(|rule| real(&rule.path).ok())
+            .collect()
+    };
+    Ground {
+        open: own.cloned().chain(resolved(written)).collect(),
+        closed: resolved(closed),
+        never: vec![
+            project.root.clone(),
+            real(&ambient.home).unwrap_or_else(|_| ambient.home.clone()),
+        ],
+    }
 }
 
 /// Makes it, for the session.

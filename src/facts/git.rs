@@ -135,6 +135,17 @@ pub(super) fn layout(root: &Path) -> Result<Option<GitLayout>, GitError> {
     }
 }
 
+/// Whether the `.git` of a directory is a file that leads to a git directory in `common` which names it in turn: a linked
+/// work tree's, or a submodule's.
+#[must_use]
+pub fn leads_into(tree: &Path, common: &Path) -> bool {
+    let is_in = |found: &GitLayout| {
+        let kind = matches!(found.kind, GitKind::LinkedWorktree | GitKind::Separate);
+        kind && found.git_dir != common && found.git_dir.starts_with(common)
+    };
+    layout(tree).is_ok_and(|found| found.as_ref().is_some_and(is_in))
+}
+
 /// Work trees that lie in the common directory itself, as beside each other in a bare repository, but for the one at
 /// `root`: the directory is writable inside, and they are none of the run's business.
 pub(super) fn neighbours(common_dir: &Path, root: &Path) -> Vec<PathBuf> {

@@ -39,7 +39,9 @@ pub use found::{
     Alias, DIRECTORIES_KEPT, Found, FoundKind, Listed, Repository, RepositoryKind, Skipped, Target,
     UserFound, Walk,
 };
-pub use git::{GitError, GitKind, GitLayout, alternates, default_branches, remote_urls, rewritten_urls};
+pub use git::{
+    GitError, GitKind, GitLayout, alternates, default_branches, leads_into, remote_urls, rewritten_urls,
+};
 pub use identity::GitIdentity;
 pub use kept::{KeptName, NameJudge, NewKind, joined};
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};

@@ -244,8 +244,12 @@ impl Work<'_> {
     }
 
     /// Commits that no branch has are kept aside at the end, where `HEAD` doesn't follow: a rebase may be under way.
-    pub(super) fn keep_detached(&mut self, id: ObjectId) {
-        let (at, id) = (format!("refs/aca/{}/HEAD", self.session), id.to_string());
+    pub(super) fn keep_detached(&mut self, id: ObjectId, own: &Path) {
+        // Of a linked work tree under its name, which is one of a ref.
+        let linked = own.iter().rev().nth(1).is_some_and(|above| above == "worktrees");
+        let tree = own.file_name().and_then(OsStr::to_str).filter(|_| linked);
+        let tree = tree.map_or_else(String::new, |name| format!("worktrees/{name}/"));
+        let (at, id) = (format!("refs/aca/{}/{tree}HEAD", self.session), id.to_string());
         let holding = self.call(
             &["for-each-ref", "--count=1", "--contains", &id],
             &[],

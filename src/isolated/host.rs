@@ -123,6 +123,8 @@ impl HostGit {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(more.iter().copied())
             .env("GIT_DIR", git_dir)
+            // Not the one that the configuration names: git would begin there, or not at all where it is gone.
+            .env("GIT_WORK_TREE", "/")
             .current_dir("/")
             .stdin(match input {
                 Input::Nothing => Stdio::null(),

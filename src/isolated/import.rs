@@ -3,20 +3,19 @@
 //! Objects first, then refs, `HEAD`, the stash and the index, then remotes and upstreams. What can't come back stays where
 //! it is, is told once, and keeps the private directory from being removed if it would be lost with it.
 
-use super::apply::Work;
-use super::decide::{Step, comes_back, decide};
-use super::fetch::{Fetched, fetch};
 use super::host::HostGit;
-use super::layout::Part;
-use super::place::{HeadText, Place, State};
-use super::read::{Opened, Refs};
+use super::layout::{MODULES_MAX, Part, check_format};
+use super::new_part::{self, NewPart};
+use super::new_tree::{self, Unready};
+use super::part::{Around, Done, IndexMarks, PartState};
+use super::place::{HeadText, MadeKind, Place, State, TreeState};
+use super::read::{Opened, Refs, ref_directories};
 use crate::facts::beneath::{open_root, read_file};
-use crate::git::index;
+use crate::facts::git_config::{CONFIG_BYTES_MAX, settings};
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
-use crate::git::ref_name::RefName;
 use rustix::fs::CWD;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -57,11 +56,8 @@ pub enum Progress {
     Again,
 }
 
-/// Longest `HEAD` of another work tree.
-const HEAD_BYTES_MAX: usize = 4096;
-
 /// One state of an index.
-type Mark = (u64, i64, i64, u64);
+pub(super) type Mark = (u64, i64, i64, u64);
 
 /// The importer of one session.
 #[derive(Debug)]
@@ -70,35 +66,10 @@ pub struct Import {
     git: HostGit,
     root: OwnedFd,
     parts: Vec<PartState>,
+    /// What a new part was when it couldn't be brought: it isn't tried again before it has changed.
+    tried: BTreeMap<PathBuf, (Option<Head>, Option<Refs>)>,
     /// Something is in the private directory alone.
     kept: bool,
-}
-
-#[derive(Debug)]
-struct PartState {
-    part: Part,
-    start: Refs,
-    state: State,
-    index_done: Option<Mark>,
-    config_done: Option<Vec<u8>>,
-    /// What both were when the private directory was made.
-    made: (Option<Mark>, Option<Vec<u8>>),
-}
-
-impl PartState {
-    /// Whether nothing has changed inside: then the host isn't even looked at.
-    fn is_untouched(&self, inside: &Opened) -> bool {
-        let (mark, config) = &self.made;
-        mark.is_some()
-            && self.state.handled.is_empty()
-            && self.state.stash_own.is_empty()
-            && inside.index_mark() == *mark
-            && inside.config() == *config
-            && inside.head().map(HeadText::from) == self.state.head
-            && inside.stash().is_some_and(|log| ids(&log) == self.state.stash)
-            && inside.refs().is_some_and(|refs| refs == self.start)
-            && !inside.is_under_way()
-    }
 }
 
 impl Import {
@@ -109,44 +80,168 @@ impl Import {
     pub fn new(place: Place, git: HostGit, is_new: bool) -> std::io::Result<Self> {
         let root = open_root(&place.git())?;
         let kept = place.state();
+        let is_new = is_new && kept.is_none();
+        let states = kept.unwrap_or_else(|| first_states(&place));
         let mut parts = Vec::new();
-        for (index, part) in place.about.layout.parts.iter().enumerate() {
-            let format = part.format();
-            let start = ref_files::packed(&place.refs(index)?, format).unwrap_or_default();
-            let state = kept.as_ref().and_then(|all| all.get(index)).cloned();
-            let state = state.unwrap_or_else(|| State {
-                head: ref_files::head(&place.head(index), format).map(HeadText::from),
-                stash: ids(&ref_files::log(&place.stash(index), format).unwrap_or_default()),
-                ..State::default()
-            });
+        for (number, state) in states.into_iter().enumerate() {
+            let format = state.part.format();
+            let start = place.refs(number).unwrap_or_default();
+            let start = ref_files::packed(&start, format).unwrap_or_default();
             // Of one that was left over it isn't known any more.
-            let opened = Opened::open(&root, &part.below, &place.about.layout.work_of(part), format);
-            let made = match (&kept, opened) {
-                (None, Ok(opened)) if is_new => (opened.index_mark(), place.config(index).ok()),
-                _ => (None, None),
-            };
+            let config = is_new.then(|| place.config(number).ok()).flatten();
+            let indexes = state.trees.iter().map(|tree| {
+                let opened = Opened::open(&root, &state.part.below, &tree.own, format);
+                let mark = opened.ok().filter(|_| is_new);
+                let mark = mark.and_then(|opened| opened.index_mark());
+                IndexMarks {
+                    done: mark,
+                    made: mark,
+                }
+            });
             parts.push(PartState {
-                part: part.clone(),
                 start: start.into_iter().collect(),
+                is_new,
+                config_done: config.clone(),
+                config_made: config,
+                indexes: indexes.collect(),
+                building: None,
                 state,
-                index_done: made.0,
-                config_done: made.1.clone(),
-                made,
             });
         }
-        Ok(Self {
+        let mut import = Self {
             place,
             git,
             root,
             parts,
+            tried: BTreeMap::new(),
             kept: false,
-        })
+        };
+        if !is_new {
+            import.take_up();
+        }
+        Ok(import)
     }
 
-    /// The private git directory, and where in it the work tree's own files are.
+    /// What was made on the host and not written down any more before a kill.
+    fn take_up(&mut self) {
+        new_tree::discard(&self.place.beside()).ok();
+        let host = self.place.about.layout.host.clone();
+        for (kind, own) in self.place.made() {
+            if host.join(&own).symlink_metadata().is_err() {
+                continue;
+            }
+            let placed = match kind {
+                MadeKind::Tree => self.take_up_tree(&host, &own),
+                MadeKind::Part => self.take_up_part(&host, &own),
+            };
+            // What is staged there is what was brought.
+            if let Some((at, format)) = placed {
+                let opened =
+                    open_root(&host).and_then(|root| Opened::open(&root, Path::new(""), &own, format));
+                let index = opened.ok().and_then(|opened| opened.index());
+                self.place.set_index(at, &index.unwrap_or_default()).ok();
+            }
+        }
+    }
+
+    fn take_up_tree(&mut self, host: &Path, own: &Path) -> Option<((usize, usize), ObjectFormat)> {
+        let holds = |one: &PartState| own.parent() == Some(one.state.part.below.join("worktrees").as_path());
+        let number = self.parts.iter().position(holds)?;
+        let part = self.parts.get_mut(number)?;
+        let trees = &mut part.state.trees;
+        if trees.iter().any(|tree| !tree.gone && tree.own == own) {
+            return None;
+        }
+        let (format, tree) = (part.state.part.format(), trees.len());
+        trees.push(TreeState::new(
+            own.to_owned(),
+            head_of(&host.join(own), format),
+            true,
+        ));
+        part.indexes.push(IndexMarks::default());
+        Some(((number, tree), format))
+    }
+
+    fn take_up_part(&mut self, host: &Path, own: &Path) -> Option<((usize, usize), ObjectFormat)> {
+        if self.parts.iter().any(|part| part.state.part.below == own) {
+            return None;
+        }
+        let text = read_file(CWD, host.join(own).join("config"), CONFIG_BYTES_MAX);
+        let part = Part {
+            stores: vec![host.join(own).join("objects")],
+            sha256: check_format(&settings(&text.ok()?)).ok()?,
+            trees: vec![own.to_owned()],
+            below: own.to_owned(),
+        };
+        let format = part.format();
+        let mut part = made_part(part);
+        if let Some(tree) = part.state.trees.first_mut() {
+            tree.head = head_of(&host.join(own), format);
+        }
+        let number = self.parts.len();
+        self.parts.push(part);
+        Some(((number, 0), format))
+    }
+
+    /// The private git directory.
     #[must_use]
-    pub fn watched(&self) -> (PathBuf, PathBuf) {
-        (self.place.git(), self.place.about.layout.work.clone())
+    pub fn root(&self) -> PathBuf {
+        self.place.git()
+    }
+
+    /// Directories in it where a change shows, `most` at most.
+    #[must_use]
+    pub fn watched(&self, most: usize) -> Vec<PathBuf> {
+        let root = self.place.git();
+        let mut watched = vec![root.clone()];
+        for part in &self.parts {
+            let below = &part.state.part.below;
+            watched.extend(
+                [below.to_owned(), below.join("logs/refs"), below.join("worktrees")]
+                    .map(|one| root.join(one)),
+            );
+            watched.extend(part.state.trees.iter().map(|tree| root.join(&tree.own)));
+            watched.extend(
+                part.new_names(&self.around(false))
+                    .iter()
+                    .map(|name| root.join(below).join("worktrees").join(name)),
+            );
+        }
+        for holder in self.holders() {
+            watched.push(root.join(&holder).join("modules"));
+            let found = new_part::found(&self.root, &holder);
+            watched.extend(found.seen.iter().chain(&found.parts).map(|one| root.join(one)));
+        }
+        for part in &self.parts {
+            watched.extend(ref_directories(&root.join(&part.state.part.below), most));
+        }
+        watched.truncate(most);
+        watched
+    }
+
+    /// What directories of submodules lie in: git directories, and those of linked work trees.
+    fn holders(&self) -> Vec<PathBuf> {
+        self.parts
+            .iter()
+            .flat_map(|part| {
+                let below = &part.state.part.below;
+                let linked = part
+                    .state
+                    .trees
+                    .iter()
+                    .filter(move |tree| !tree.gone && tree.own != *below);
+                std::iter::once(below.to_owned()).chain(linked.map(|tree| tree.own.clone()))
+            })
+            .collect()
+    }
+
+    const fn around(&self, last: bool) -> Around<'_> {
+        Around {
+            place: &self.place,
+            git: &self.git,
+            root: &self.root,
+            last,
+        }
     }
 
     /// Brings back what has changed. `last` is when nothing inside is alive any more: then nothing is waited for. What
@@ -158,21 +253,31 @@ impl Import {
         if last {
             // All that doesn't come back is told now.
             for part in &mut self.parts {
-                part.index_done = part.made.0;
-                part.config_done = part.made.1.clone();
+                for index in &mut part.indexes {
+                    index.done = index.made;
+                }
+                part.config_done = part.config_made.clone();
             }
         }
-        for index in 0..self.parts.len() {
-            if self.part(index, last, &mut news) == Some(Progress::Again) {
+        let around = Around {
+            place: &self.place,
+            git: &self.git,
+            root: &self.root,
+            last,
+        };
+        for (number, part) in self.parts.iter_mut().enumerate() {
+            let done = part.bring(&around, number, &mut news);
+            self.kept |= done.kept;
+            if done.progress == Progress::Again {
                 progress = Progress::Again;
             }
+        }
+        if self.grow(last, &mut news) == Progress::Again {
+            progress = Progress::Again;
         }
         let states: Vec<&State> = self.parts.iter().map(|part| &part.state).collect();
         if let Err(error) = self.place.keep(&states) {
             news.push(not_brought("state", error));
-        }
-        if last {
-            self.look_for_more(&mut news);
         }
         (progress, news)
     }
@@ -187,247 +292,153 @@ impl Import {
         None
     }
 
-    fn part(&mut self, number: usize, last: bool, news: &mut Vec<News>) -> Option<Progress> {
-        let layout = &self.place.about.layout;
-        let one = self.parts.get_mut(number)?;
-        let (below, work) = (one.part.below.clone(), layout.work_of(&one.part));
-        let (host_dir, host_work) = (layout.host.join(&below), layout.host.join(&work));
-        let format = one.part.format();
-        let prefix = below.display().to_string();
-        let named = |what: &str| {
-            if prefix.is_empty() {
-                what.to_owned()
-            } else {
-                format!("{prefix}: {what}")
-            }
-        };
-        let Ok(inside) = Opened::open(&self.root, &below, &work, format) else {
-            self.kept = true;
-            news.push(not_brought(&named("the git directory"), "it isn't one any more"));
-            return None;
-        };
-        if !last && inside.is_locked() {
-            return Some(Progress::Again);
-        }
-        if one.is_untouched(&inside) {
-            return Some(Progress::Settled);
-        }
-        let host = open_root(&layout.host)
-            .ok()
-            .and_then(|root| Opened::open(&root, &below, &work, format).ok());
-        let (Some(host), Some(refs)) = (host, inside.refs()) else {
-            self.kept = true;
-            news.push(not_brought(
-                &named("refs"),
-                "they can't be read as git writes them",
-            ));
-            return None;
-        };
-        let stash = inside.stash();
-        if stash.is_none() {
-            self.kept = true;
-            news.push(not_brought(&named("stash"), "it can't be read as git writes it"));
-        }
-        let host_refs = host.refs()?;
-        let (head, index_mark) = (inside.head(), inside.index_mark());
-        let mut work = Work {
-            git: &self.git,
-            host_dir: &host_dir,
-            host_work: &host_work,
-            session: self.place.session(),
-            named: &named,
-            news,
-            failed: false,
-            again: false,
-        };
-        // What is wanted: each ref by itself, each entry of the stash, the index as a whole.
-        let mut steps: Vec<(RefName, ObjectId, Step)> = Vec::new();
-        for (name, id) in refs.iter().filter(|(name, _)| comes_back(name)) {
-            let step = decide(
-                *id,
-                one.start.get(name).copied(),
-                one.state.handled.get(name),
-                host_refs.get(name).copied(),
-            );
-            if step != Step::Nothing {
-                steps.push((name.clone(), *id, step));
-            }
-        }
-        let gone: Vec<(RefName, ObjectId)> = one
-            .state
-            .handled
-            .iter()
-            .filter(|(name, _)| !refs.contains_key(name))
-            .filter_map(|(name, handled)| Some((name.clone(), handled.own(host_refs.get(name).copied())?)))
-            .collect();
-        let new_stash: Vec<&LogEntry> = stash
-            .iter()
-            .flatten()
-            .filter(|entry| !one.state.stash.contains(&entry.new))
-            .collect();
-        let under_way = inside.is_under_way();
-        let index = if index_mark != one.index_done && !under_way {
-            work.read_index(&inside, format)
-        } else {
-            None
-        };
-        let detached = head.iter().filter_map(|head| match head {
-            Head::Detached(id) => Some(*id),
-            Head::Branch(_) => None,
-        });
-        let mut wanted: Vec<Vec<ObjectId>> = steps.iter().map(|(_, id, _)| vec![*id]).collect();
-        wanted.extend(new_stash.iter().map(|entry| vec![entry.new]));
-        wanted.extend(detached.map(|id| vec![id]));
-        let with_commits = wanted.len();
-        if let Some(entries) = &index {
-            let own = entries
-                .iter()
-                .filter(|entry| entry.mode != index::Mode::Submodule);
-            wanted.push(own.map(|entry| entry.id).collect());
-        }
-        let incomplete = if wanted.iter().all(Vec::is_empty) {
-            BTreeSet::new()
-        } else {
-            match fetch(&self.git, &host_dir, &inside, &one.part, &wanted, with_commits) {
-                Ok(Fetched { incomplete }) => incomplete,
-                Err(error) => {
-                    self.kept = true;
-                    work.news.push(not_brought(&(work.named)("objects"), error));
-                    return (!last).then_some(Progress::Again);
+    /// Submodules that were got inside, and those that were got in them.
+    fn grow(&mut self, last: bool, news: &mut Vec<News>) -> Progress {
+        let mut progress = Progress::Settled;
+        let mut done = BTreeSet::new();
+        while let Some(holder) = self.holders().into_iter().find(|holder| !done.contains(holder)) {
+            for below in new_part::found(&self.root, &holder).parts {
+                if self.parts.iter().any(|part| part.state.part.below == below) {
+                    continue;
+                }
+                let what = format!("the submodule {}", below.display());
+                if self.parts.len() > MODULES_MAX {
+                    news.push(not_brought(&what, "there are too many"));
+                    return progress;
+                }
+                let holders = self.holders();
+                let is_known = |path: &Path| holders.iter().any(|holder| holder == path);
+                let layout = &self.place.about.layout;
+                match new_part::look(&self.root, &below, layout, &is_known) {
+                    Ok(new) => match self.add(&new, last, news) {
+                        Ok(Progress::Settled) => news.push(News::Brought {
+                            what,
+                            value: "a new git directory".into(),
+                        }),
+                        Ok(Progress::Again) => progress = Progress::Again,
+                        Err(why) => {
+                            self.kept = true;
+                            news.push(not_brought(&what, why));
+                        }
+                    },
+                    Err(Unready(why)) => news.push(not_brought(&what, why)),
                 }
             }
-        };
-        let is_whole = |group: usize| !incomplete.contains(&group);
-        let mut whole_steps = Vec::new();
-        for (group, step) in steps.into_iter().enumerate() {
-            if is_whole(group) {
-                whole_steps.push(step);
-            } else {
-                work.fail(
-                    step.0.as_str(),
-                    "objects that it leads to aren't there, or aren't what their names say",
-                );
-            }
+            done.insert(holder);
         }
-        for (name, id) in gone {
-            work.delete(&name, id, &mut one.state.handled);
-        }
-        let count = whole_steps.len();
-        let stash_from =
-            with_commits - new_stash.len() - usize::from(matches!(head, Some(Head::Detached(_))));
-        let new_stash: Vec<LogEntry> = new_stash
-            .into_iter()
-            .enumerate()
-            .filter(|(at, _)| is_whole(stash_from + at))
-            .map(|(_, entry)| entry.clone())
-            .collect();
-        if count > 0 {
-            let taken = other_trees(&layout.host, &layout.work, format);
-            work.refs(whole_steps, &mut one.state.handled, &taken);
-        }
-        if under_way {
-            if last {
-                work.tell(not_brought(
-                    &(work.named)("HEAD and the index"),
-                    "something is under way inside (a rebase, a merge): they are as they were; the branches came back",
-                ));
-            }
-        } else if host.is_under_way() {
-            // Its next step would take what was brought for what it left.
-            work.tell(not_brought(
-                &(work.named)("HEAD and the index"),
-                "something is under way outside (a rebase, a merge): they are as they were there",
-            ));
-        } else {
-            let detached_is_whole = is_whole(with_commits.saturating_sub(1));
-            let is_same = match &head {
-                Some(Head::Branch(name)) => host.refs()?.get(name) == refs.get(name),
-                Some(Head::Detached(_)) => detached_is_whole,
-                None => false,
-            };
-            work.head(head.as_ref(), &host, is_same, &mut one.state.head);
-            if let Some(stash) = &stash {
-                work.stash(stash, &new_stash, &host, &mut one.state);
-            }
-            if let Some(entries) = index {
-                let whole = is_whole(with_commits);
-                if whole && work.index(entries, &inside, &host, number, &self.place, format) {
-                    one.index_done = index_mark;
-                } else if !whole {
-                    work.fail("index", "contents that it names aren't there");
-                }
-            }
-        }
-        if last
-            && let Some(Head::Detached(id)) = &head
-            && is_whole(with_commits.saturating_sub(1))
-            && host.head() != head
-        {
-            work.keep_detached(*id);
-        }
-        let config = inside.config();
-        if config != one.config_done {
-            let before = self.place.config(number).unwrap_or_default();
-            let is_users = |branch: &RefName| one.start.contains_key(branch);
-            work.config(&before, config.as_deref().unwrap_or_default(), &host, &is_users);
-            one.config_done = config;
-        }
-        self.kept |= work.failed;
-        Some(if work.again {
-            Progress::Again
-        } else {
-            Progress::Settled
-        })
+        progress
     }
 
-    /// Repositories and work trees that were made inside and stay there.
-    fn look_for_more(&self, news: &mut Vec<News>) {
-        let (inside, host) = (self.place.git(), &self.place.about.layout.host);
-        for (directory, what) in [("worktrees", "the work tree"), ("modules", "the submodule")] {
-            // A link could name what lies anywhere.
-            if inside.join(directory).is_symlink() {
-                continue;
-            }
-            let Ok(names) = std::fs::read_dir(inside.join(directory)) else {
-                continue;
-            };
-            for name in names
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name())
-                .take(100)
-            {
-                if host.join(directory).join(&name).symlink_metadata().is_err() {
-                    let what = format!("{what} {}", name.display());
-                    news.push(not_brought(
-                        &what,
-                        "it was made inside, and is known there alone; its branches came back",
-                    ));
-                }
-            }
+    /// Makes the git directory of one on the host, whole or not at all.
+    fn add(&mut self, new: &NewPart, last: bool, news: &mut Vec<News>) -> Result<Progress, String> {
+        let text = |error: std::io::Error| error.to_string();
+        let (below, number) = (&new.part.below, self.parts.len());
+        let opened = Opened::open(&self.root, below, below, new.part.format());
+        let opened = opened.map_err(|errno| errno.to_string())?;
+        if opened.is_locked() && !last {
+            return Ok(Progress::Again);
         }
+        let now = (opened.head(), opened.refs());
+        let not_whole = "what is checked out in it isn't whole";
+        if !last && self.tried.get(below) == Some(&now) {
+            return Err(not_whole.into());
+        }
+        let beside = self.place.beside();
+        let layout = &self.place.about.layout;
+        let building = beside
+            .strip_prefix(&layout.host)
+            .map_err(|error| error.to_string())?;
+        new_part::begin(new, &beside, layout).map_err(text)?;
+        self.place.set_config(number, &new.usual).map_err(text)?;
+        self.place.set_index((number, 0), &[]).map_err(text)?;
+        let mut part = made_part(new.part.clone());
+        part.building = Some(building.to_owned());
+        if let Some(tree) = part.state.trees.first_mut() {
+            tree.head = Some(match &new.head {
+                Head::Branch(name) => HeadText::Branch(name.clone()),
+                Head::Detached(_) => HeadText::Branch(new_part::unborn().parse().map_err(|_| not_whole)?),
+            });
+        }
+        let mut inner = Vec::new();
+        let Done { progress, kept } = part.bring(&self.around(last), number, &mut inner);
+        let host = Opened::open(
+            open_root(&layout.host).map_err(|errno| errno.to_string())?,
+            building,
+            building,
+            new.part.format(),
+        );
+        let is_whole = host.is_ok_and(|host| {
+            let at = |opened: &Opened, head: &Head| match head {
+                Head::Branch(name) => opened.refs().and_then(|refs| refs.get(name).copied()),
+                Head::Detached(id) => Some(*id),
+            };
+            host.head()
+                .is_some_and(|head| now.0.as_ref() == Some(&head) && at(&host, &head) == at(&opened, &head))
+        });
+        if !is_whole {
+            news.extend(
+                inner
+                    .into_iter()
+                    .filter(|news| matches!(news, News::NotBrought { .. })),
+            );
+            self.tried.insert(below.clone(), now);
+            new_tree::discard(&beside).map_err(text)?;
+            return match progress {
+                Progress::Again if !last => Ok(Progress::Again),
+                Progress::Again | Progress::Settled => Err(not_whole.into()),
+            };
+        }
+        self.place.note_made(MadeKind::Part, below).map_err(text)?;
+        new_part::finish(&beside, layout, below).map_err(text)?;
+        self.kept |= kept;
+        part.building = None;
+        news.extend(inner);
+        self.parts.push(part);
+        Ok(Progress::Settled)
     }
 }
 
-/// Branches that other work trees have.
-fn other_trees(host: &Path, own: &Path, format: ObjectFormat) -> BTreeSet<RefName> {
-    let names = std::fs::read_dir(host.join("worktrees"));
-    let linked = names
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name()));
-    let directories = linked
-        .map(|name| Path::new("worktrees").join(name))
-        .chain([PathBuf::new()])
-        .filter(|directory| directory != own);
-    directories
-        .filter_map(|directory| {
-            let text = read_file(CWD, host.join(directory).join("HEAD"), HEAD_BYTES_MAX).ok()?;
-            match ref_files::head(&text, format)? {
-                Head::Branch(name) => Some(name),
-                Head::Detached(_) => None,
+/// The state of what was made just now.
+fn first_states(place: &Place) -> Vec<State> {
+    let parts = place.about.layout.parts.iter().enumerate();
+    parts
+        .map(|(number, part)| {
+            let format = part.format();
+            let trees = part.trees.iter().enumerate().map(|(tree, own)| {
+                let head = ref_files::head(&place.head((number, tree)), format);
+                TreeState::new(own.clone(), head.map(HeadText::from), false)
+            });
+            State {
+                trees: trees.collect(),
+                stash: ids(&ref_files::log(&place.stash(number), format).unwrap_or_default()),
+                ..State::new(part.clone(), false)
             }
         })
         .collect()
+}
+
+fn made_part(part: Part) -> PartState {
+    let trees = part
+        .trees
+        .iter()
+        .map(|own| TreeState::new(own.clone(), None, true));
+    PartState {
+        start: Refs::new(),
+        is_new: false,
+        config_done: None,
+        config_made: None,
+        indexes: vec![IndexMarks::default(); part.trees.len()],
+        building: None,
+        state: State {
+            trees: trees.collect(),
+            ..State::new(part, true)
+        },
+    }
+}
+
+fn head_of(directory: &Path, format: ObjectFormat) -> Option<HeadText> {
+    let text = read_file(CWD, directory.join("HEAD"), 4096).ok()?;
+    ref_files::head(&text, format).map(HeadText::from)
 }
 
 pub(super) fn ids(log: &[LogEntry]) -> Vec<ObjectId> {

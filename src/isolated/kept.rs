@@ -331,6 +331,9 @@ pub(super) fn coming_back(
             {
                 continue;
             }
+            if says_relative(group, values) {
+                continue;
+            }
             let name = subsection
                 .as_deref()
                 .and_then(|name| str::from_utf8(name).ok())
@@ -341,6 +344,7 @@ pub(super) fn coming_back(
                 .filter_map(|value| str::from_utf8(value).ok())
                 .collect();
             let whole = texts.len() == values.len();
+            let is_new = |group: &Group| !host.contains_key(group);
             let remote_is_new = |name: &str| !known(name) && is_remote_name(name);
             let good = whole
                 && match (section.as_slice(), key.as_slice()) {
@@ -368,6 +372,15 @@ pub(super) fn coming_back(
                         is_branch(name)
                             && matches!(texts.as_slice(), ["true" | "false" | "merges" | "interactive"])
                     }
+                    // Where a submodule is got from, as with a new remote; a path of this machine's isn't taken.
+                    (b"submodule", b"url") => {
+                        is_submodule(name)
+                            && is_new(group)
+                            && matches!(texts.as_slice(), [url] if is_url(url))
+                    }
+                    (b"submodule", b"active") => {
+                        is_submodule(name) && is_new(group) && matches!(texts.as_slice(), ["true"])
+                    }
                     _ => false,
                 };
             if !good {
@@ -386,6 +399,27 @@ pub(super) fn coming_back(
         .filter(|group| !after.contains_key(*group) && host.contains_key(*group));
     back.left.extend(gone.map(shown));
     back
+}
+
+/// What git writes when it names a work tree by a relative path: outside such a one is named by a whole path.
+fn says_relative((section, subsection, key): &Group, values: &[&[u8]]) -> bool {
+    let group = (section.as_slice(), subsection, key.as_slice());
+    matches!(
+        (group, values),
+        ((b"extensions", None, b"relativeworktrees"), [b"true"])
+            | ((b"core", None, b"repositoryformatversion"), [b"1"])
+    )
+}
+
+/// As git takes the name of a submodule, without what a line can't show.
+fn is_submodule(name: &str) -> bool {
+    let good = |part: &str| !part.is_empty() && part != "." && part != "..";
+    name.len() <= 1024
+        && name.split('/').all(good)
+        && !name.starts_with('-')
+        && !name
+            .chars()
+            .any(|character| character.is_control() || "\"\\".contains(character))
 }
 
 fn shown((section, subsection, key): &Group) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Where one can't in all that the repository does, none does: half of a git directory would lose what is put into it.
 
+use super::ground::{Ground, lexical, linked_tree};
 use crate::facts::beneath::read_file;
 use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
 use crate::facts::{GitKind, Project, real};
@@ -16,7 +17,12 @@ use std::path::{Path, PathBuf};
 const STORES_MAX: usize = 32;
 const ALTERNATE_DEPTH: usize = 5;
 /// Most submodules.
-const MODULES_MAX: usize = 200;
+pub(super) const MODULES_MAX: usize = 200;
+/// Most work trees of one repository that are whole inside, and most that are looked at.
+pub(super) const TREES_MAX: usize = 100;
+pub(super) const NEIGHBOURS_MAX: usize = 10_000;
+/// How deep the directories of submodules may lie in each other.
+pub(super) const MODULES_DEPTH: usize = 8;
 /// Directories of tools that keep more than a cache in the git directory: it would be lost, or be missing.
 const FOREIGN: [&str; 6] = ["annex", "git-crypt", "gitbutler", "jj", "lfs", "svn"];
 
@@ -31,6 +37,9 @@ pub(crate) struct Part {
     pub(super) stores: Vec<PathBuf>,
     /// Whether objects have names of 64 digits.
     pub(super) sha256: bool,
+    /// Its work trees that are whole inside: where the files of each lie beneath the repository's.
+    #[serde(with = "crate::policy::path_text::list")]
+    pub(super) trees: Vec<PathBuf>,
 }
 
 impl Part {
@@ -49,9 +58,8 @@ pub struct Layout {
     /// The git directory on the host, which all work trees share: inside, the private one is at the same place.
     #[serde(with = "crate::policy::path_text")]
     pub(super) host: PathBuf,
-    /// Where the work tree's own files lie in there: `worktrees/NAME`, or nothing for the main one.
-    #[serde(with = "crate::policy::path_text")]
-    pub(super) work: PathBuf,
+    /// Where the run may write, and so have work trees.
+    pub(super) ground: Ground,
     pub(super) parts: Vec<Part>,
 }
 
@@ -86,7 +94,9 @@ pub enum Unfit {
     #[error("`{0}` keeps data of its own in the git directory")]
     Foreign(&'static str),
     /// Too much.
-    #[error("it has more than {STORES_MAX} directories of objects, or {MODULES_MAX} submodules")]
+    #[error(
+        "it has more than {STORES_MAX} directories of objects, {MODULES_MAX} submodules or {TREES_MAX} work trees"
+    )]
     TooMany,
     /// A rule names a part of it.
     #[error("a rule of yours names {}, which lies in the git directory or around it", .0.display())]
@@ -122,7 +132,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Unfit`].
-    pub fn look(project: &Project) -> Result<Option<Self>, Unfit> {
+    pub fn look(project: &Project, ground: Ground) -> Result<Option<Self>, Unfit> {
         let Some(git) = &project.git else {
             return Ok(None);
         };
@@ -132,16 +142,21 @@ impl Layout {
         if !project.neighbours.is_empty() {
             return Err(Unfit::Neighbours);
         }
-        let work = git.git_dir.strip_prefix(&git.common_dir);
-        let work = work
-            .map_err(|_| Unfit::Unreadable(git.git_dir.clone()))?
-            .to_owned();
-        let mut parts = vec![part(&git.common_dir, PathBuf::new())?];
-        check_index(&git.git_dir)?;
-        modules(&git.common_dir, Path::new(""), &mut parts, 0)?;
+        let own = git.git_dir.strip_prefix(&git.common_dir);
+        let own = own.map_err(|_| Unfit::Unreadable(git.git_dir.clone()))?;
+        let ground = ground.without(&git.common_dir);
+        let mut look = Look {
+            host: &git.common_dir,
+            own,
+            ground: &ground,
+            parts: Vec::new(),
+            trees: 0,
+        };
+        look.part(PathBuf::new())?;
+        let parts = look.parts;
         Ok(Some(Self {
             host: git.common_dir.clone(),
-            work,
+            ground,
             parts,
         }))
     }
@@ -169,22 +184,107 @@ impl Layout {
     pub(super) fn host_of(&self, part: &Part) -> PathBuf {
         self.host.join(&part.below)
     }
+}
 
-    /// Where the files of the work tree are: those of a submodule's lie in its git directory.
-    pub(super) fn work_of(&self, part: &Part) -> PathBuf {
-        if part.below.as_os_str().is_empty() {
-            self.work.clone()
-        } else {
-            part.below.clone()
+/// One look at a repository.
+struct Look<'a> {
+    host: &'a Path,
+    /// Where the files of the project's own work tree are.
+    own: &'a Path,
+    ground: &'a Ground,
+    parts: Vec<Part>,
+    trees: usize,
+}
+
+impl Look<'_> {
+    /// A git directory, and those of the submodules that lie in it or in its work trees' directories.
+    fn part(&mut self, below: PathBuf) -> Result<(), Unfit> {
+        if self.parts.len() > MODULES_MAX {
+            return Err(Unfit::TooMany);
         }
+        let host = self.host.join(&below);
+        let (mut part, settings) = part(&host, below)?;
+        part.trees = self.whole(&host, &part.below, &settings);
+        self.trees += part.trees.len();
+        if self.trees > TREES_MAX {
+            return Err(Unfit::TooMany);
+        }
+        for tree in &part.trees {
+            check_index(&self.host.join(tree))?;
+        }
+        let mut holders = vec![part.below.clone()];
+        holders.extend(part.trees.iter().filter(|tree| **tree != part.below).cloned());
+        self.parts.push(part);
+        for holder in holders {
+            self.modules(&holder.join("modules"), 0)?;
+        }
+        Ok(())
     }
+
+    /// The work trees that a run can write: what is done in them comes back, too.
+    fn whole(&self, host: &Path, below: &Path, settings: &[Setting]) -> Vec<PathBuf> {
+        let main = main_tree(host, settings).and_then(|tree| real(&tree).ok());
+        let main = (self.own == below || main.is_some_and(|tree| self.ground.holds(&tree)))
+            .then(|| below.to_owned());
+        let names = std::fs::read_dir(host.join("worktrees"));
+        let mut linked: Vec<PathBuf> = names
+            .into_iter()
+            .flatten()
+            .take(NEIGHBOURS_MAX)
+            .filter_map(|entry| {
+                let name = Path::new("worktrees").join(entry.ok()?.file_name());
+                let (own, directory) = (below.join(&name), host.join(&name));
+                let is_directory = directory.symlink_metadata().ok()?.is_dir();
+                let is_whole = || {
+                    let tree = linked_tree(&directory).and_then(|tree| real(&tree).ok());
+                    tree.is_some_and(|tree| self.ground.holds(&tree) && is_there(&tree.join(".git")))
+                };
+                (is_directory && (own == self.own || is_whole())).then_some(own)
+            })
+            .collect();
+        linked.sort_unstable();
+        main.into_iter().chain(linked).collect()
+    }
+
+    /// Git directories of submodules; their names may have slashes.
+    fn modules(&mut self, directory: &Path, depth: usize) -> Result<(), Unfit> {
+        let Ok(names) = std::fs::read_dir(self.host.join(directory)) else {
+            return Ok(());
+        };
+        if depth > MODULES_DEPTH {
+            return Err(Unfit::TooMany);
+        }
+        for entry in names {
+            let entry = entry.map_err(|_| Unfit::Unreadable(self.host.join(directory)))?;
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let below = directory.join(entry.file_name());
+            if is_there(&self.host.join(&below).join("HEAD")) {
+                self.part(below)?;
+            } else {
+                self.modules(&below, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The work tree of a git directory that is no linked one's.
+fn main_tree(host: &Path, settings: &[Setting]) -> Option<PathBuf> {
+    if let Some(tree) = last(settings, "core", "worktree") {
+        return lexical(host, &tree);
+    }
+    let is_bare = last(settings, "core", "bare").is_some_and(|value| value == b"true");
+    let above = host.parent().filter(|_| !is_bare)?;
+    (host.file_name() == Some(OsStr::new(".git"))).then(|| above.to_owned())
 }
 
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-fn part(host: &Path, below: PathBuf) -> Result<Part, Unfit> {
+fn part(host: &Path, below: PathBuf) -> Result<(Part, Vec<Setting>), Unfit> {
     let unreadable = |path: PathBuf| move |_| Unfit::Unreadable(path);
     let config = host.join("config");
     let text = read_file(CWD, config.clone(), CONFIG_BYTES_MAX).map_err(unreadable(config))?;
@@ -212,14 +312,17 @@ fn part(host: &Path, below: PathBuf) -> Result<Part, Unfit> {
         &mut stores,
         0,
     )?;
-    Ok(Part {
+    let part = Part {
         below,
         stores,
         sha256,
-    })
+        trees: Vec::new(),
+    };
+    Ok((part, settings))
 }
 
-fn check_format(settings: &[Setting]) -> Result<bool, Unfit> {
+/// Whether objects have names of 64 digits.
+pub(super) fn check_format(settings: &[Setting]) -> Result<bool, Unfit> {
     let version = last(settings, "core", "repositoryformatversion").unwrap_or_else(|| b"0".to_vec());
     if version != b"0" && version != b"1" {
         return Err(Unfit::Format(String::from_utf8_lossy(&version).into_owned()));
@@ -303,36 +406,4 @@ fn holds_objects_alone(directory: &Path) -> bool {
             .any(|begin| name.starts_with(begin));
         is_fan || is_under_way || matches!(name, b"pack" | b"info" | b"maintenance.lock")
     })
-}
-
-/// Git directories of submodules; their names may have slashes.
-fn modules(host: &Path, below: &Path, parts: &mut Vec<Part>, depth: usize) -> Result<(), Unfit> {
-    let directory = below.join("modules");
-    inner_modules(host, &directory, parts, depth)
-}
-
-fn inner_modules(host: &Path, directory: &Path, parts: &mut Vec<Part>, depth: usize) -> Result<(), Unfit> {
-    let Ok(names) = std::fs::read_dir(host.join(directory)) else {
-        return Ok(());
-    };
-    if depth > 8 {
-        return Err(Unfit::TooMany);
-    }
-    for entry in names {
-        let entry = entry.map_err(|_| Unfit::Unreadable(host.join(directory)))?;
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        let below = directory.join(entry.file_name());
-        if !is_there(&host.join(&below).join("HEAD")) {
-            inner_modules(host, &below, parts, depth + 1)?;
-            continue;
-        }
-        if parts.len() > MODULES_MAX {
-            return Err(Unfit::TooMany);
-        }
-        parts.push(part(&host.join(&below), below.clone())?);
-        modules(host, &below, parts, depth + 1)?;
-    }
-    Ok(())
 }

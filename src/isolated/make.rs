@@ -7,7 +7,7 @@
 //! isn't seen inside, and so may one that writes the project, where a hook of the user's is a link into that.
 
 use super::kept::going_in;
-use super::layout::{Layout, Part};
+use super::layout::{Layout, NEIGHBOURS_MAX, Part};
 use super::read::beneath;
 use crate::facts::beneath::{open_directory, open_root, read_file};
 use crate::facts::git_config::{CONFIG_BYTES_MAX, settings};
@@ -102,9 +102,13 @@ pub(super) fn make(layout: &Layout, target: &Path) -> io::Result<Vec<Vec<u8>>> {
         let packed = pack_refs(&host, &to)?;
         write(&to.join("packed-refs"), &packed, 0o644)?;
         refs.push(packed);
-        own(&host, &to)?;
+        if part.trees.contains(&part.below) {
+            own(&host, &to)?;
+        } else {
+            copy(&host, &to, "HEAD")?;
+        }
         logs(&host, &to)?;
-        worktrees(layout, part, &host, &to)?;
+        worktrees(part, &host, &to)?;
     }
     Ok(refs)
 }
@@ -120,16 +124,13 @@ fn own(host: &Path, to: &Path) -> io::Result<()> {
     big(open_root(host)?, "index", &to.join("index"))
 }
 
-/// All linked work trees are there, so that git knows which branches they have; only this one is whole.
-fn worktrees(layout: &Layout, part: &Part, host: &Path, to: &Path) -> io::Result<()> {
-    if !part.below.as_os_str().is_empty() {
-        return Ok(());
-    }
+/// All linked work trees are there, so that git knows which branches they have; those that the run can write are whole.
+fn worktrees(part: &Part, host: &Path, to: &Path) -> io::Result<()> {
     let Some(all) = reached(host, "worktrees")? else {
         return Ok(());
     };
     let names = fs::read_dir(listed(&all))?;
-    for entry in names.filter_map(Result::ok) {
+    for entry in names.filter_map(Result::ok).take(NEIGHBOURS_MAX) {
         let below = Path::new("worktrees").join(entry.file_name());
         let (host, to) = (host.join(&below), to.join(&below));
         if !host.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
@@ -139,7 +140,7 @@ fn worktrees(layout: &Layout, part: &Part, host: &Path, to: &Path) -> io::Result
         for name in LINKS {
             copy(&host, &to, name)?;
         }
-        if below == layout.work {
+        if part.trees.contains(&part.below.join(&below)) {
             own(&host, &to)?;
             config(&host, &to, "config.worktree")?;
             logs(&host, &to)?;

@@ -7,22 +7,31 @@
 //! end, [`import`] brings branches, tags, `HEAD`, the index, the stash, and new remotes back: each read strictly ([`read`],
 //! [`crate::git::index`]), objects by a confined process of our own ([`export`]) and a pack that git outside checks as it
 //! checks a server's ([`fetch`], [`host`]), refs only forward from what the user has ([`decide`]).
+//!
+//! A repository is several git directories, its submodules' among them ([`part`]), each with several work trees ([`tree`]);
+//! both may be made inside ([`new_part`], [`new_tree`]), where the one and the other name each other ([`ground`]).
 
 mod apply;
 mod decide;
 pub(crate) mod export;
 mod fetch;
+mod ground;
 mod host;
 mod import;
 mod kept;
 mod layout;
 mod make;
+mod new_part;
+mod new_tree;
+mod part;
 mod place;
 mod read;
 mod staged;
+mod tree;
 
+pub use ground::Ground;
 pub use host::HostGit;
 pub use import::{Import, News, Progress};
 pub use layout::{Layout, Unfit};
 pub use place::Place;
-pub(crate) use read::{Opened, Refs, ref_directories};
+pub(crate) use read::{Opened, Refs};

@@ -3,17 +3,18 @@
 
 use super::decide::Handled;
 use super::host::HostGit;
-use super::layout::Layout;
+use super::layout::{Layout, Part};
 use super::make::{make, open_regular, refs_file};
 use crate::facts::{Ambient, Project};
 use crate::git::object_id::ObjectId;
 use crate::git::ref_files::Head;
 use crate::git::ref_name::RefName;
+use crate::policy::path_text;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ const GIT: &str = "git";
 const ABOUT: &str = "about.json";
 const STATE: &str = "state.json";
 const LOCK: &str = "lock";
+/// What was made on the host.
+const MADE: &str = "made";
 /// How long making one may take.
 const YOUNG: std::time::Duration = std::time::Duration::from_secs(600);
 
@@ -35,16 +38,68 @@ pub(super) struct About {
     pub(super) layout: Layout,
 }
 
-/// What was done so far, for each part.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What was done so far in one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
+    /// The part, which may have been made inside.
+    pub(super) part: Part,
+    /// Whether it was.
+    pub(super) ours: bool,
     pub(super) handled: BTreeMap<RefName, Handled>,
-    /// The host's `HEAD`, as the session saw or set it last.
-    pub(super) head: Option<HeadText>,
     /// The host's stash, as the session saw or set it last; the oldest first.
     pub(super) stash: Vec<ObjectId>,
     /// What of it the session brought.
     pub(super) stash_own: BTreeSet<ObjectId>,
+    /// Its work trees. None is taken out again: files are named by their numbers.
+    pub(super) trees: Vec<TreeState>,
+}
+
+impl State {
+    /// Nothing was, with no work tree.
+    pub(super) const fn new(part: Part, ours: bool) -> Self {
+        Self {
+            part,
+            ours,
+            handled: BTreeMap::new(),
+            stash: Vec::new(),
+            stash_own: BTreeSet::new(),
+            trees: Vec::new(),
+        }
+    }
+}
+
+/// What of the host's was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MadeKind {
+    /// The git directory of a work tree.
+    Tree,
+    /// That of a submodule.
+    Part,
+}
+
+/// What was done so far in one work tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TreeState {
+    /// Where its files lie beneath the repository's.
+    #[serde(with = "crate::policy::path_text")]
+    pub(super) own: PathBuf,
+    /// The host's `HEAD`, as the session saw or set it last.
+    pub(super) head: Option<HeadText>,
+    /// Whether it was made inside.
+    pub(super) ours: bool,
+    /// Whether it was taken away again.
+    pub(super) gone: bool,
+}
+
+impl TreeState {
+    pub(super) const fn new(own: PathBuf, head: Option<HeadText>, ours: bool) -> Self {
+        Self {
+            own,
+            head,
+            ours,
+            gone: false,
+        }
+    }
 }
 
 /// `HEAD`, in a form that is written down.
@@ -98,12 +153,15 @@ impl Place {
         let refs = make(layout, &directory.join(GIT))?;
         for (index, (text, part)) in refs.iter().zip(&layout.parts).enumerate() {
             fs::write(refs_file(directory, index), text)?;
-            let (host, work) = (layout.host_of(part), layout.host.join(layout.work_of(part)));
-            copy_if_there(&work.join("index"), &index_file(directory, index))?;
+            let host = layout.host_of(part);
+            for (number, tree) in part.trees.iter().enumerate() {
+                let own = layout.host.join(tree);
+                copy_if_there(&own.join("index"), &index_file(directory, (index, number)))?;
+                copy_if_there(&own.join("HEAD"), &head_file(directory, (index, number)))?;
+            }
             let inside = directory.join(GIT).join(&part.below).join("config");
             fs::copy(inside, config_file(directory, index))?;
             copy_if_there(&host.join("logs/refs/stash"), &stash_file(directory, index))?;
-            copy_if_there(&work.join("HEAD"), &head_file(directory, index))?;
         }
         // The last: a place without it was never begun.
         fs::write(directory.join(ABOUT), serde_json::to_vec(&about)?)?;
@@ -181,21 +239,58 @@ impl Place {
         fs::read(config_file(&self.directory, part))
     }
 
-    /// A file of the host's as the session saw or wrote it last; empty where there was none.
-    pub(super) fn index(&self, part: usize) -> Vec<u8> {
-        fs::read(index_file(&self.directory, part)).unwrap_or_default()
+    pub(super) fn set_config(&self, part: usize, content: &[u8]) -> io::Result<()> {
+        fs::write(config_file(&self.directory, part), content)
     }
 
-    pub(super) fn set_index(&self, part: usize, content: &[u8]) -> io::Result<()> {
-        fs::write(index_file(&self.directory, part), content)
+    /// A file of the host's as the session saw or wrote it last, of a part's work tree; empty where there was none.
+    pub(super) fn index(&self, tree: (usize, usize)) -> Vec<u8> {
+        fs::read(index_file(&self.directory, tree)).unwrap_or_default()
+    }
+
+    pub(super) fn set_index(&self, tree: (usize, usize), content: &[u8]) -> io::Result<()> {
+        fs::write(index_file(&self.directory, tree), content)
     }
 
     pub(super) fn stash(&self, part: usize) -> Vec<u8> {
         fs::read(stash_file(&self.directory, part)).unwrap_or_default()
     }
 
-    pub(super) fn head(&self, part: usize) -> Vec<u8> {
-        fs::read(head_file(&self.directory, part)).unwrap_or_default()
+    pub(super) fn head(&self, tree: (usize, usize)) -> Vec<u8> {
+        fs::read(head_file(&self.directory, tree)).unwrap_or_default()
+    }
+
+    /// Notes a directory that is about to be made on the host: after a kill it is known as the session's own.
+    pub(super) fn note_made(&self, kind: MadeKind, own: &Path) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.directory.join(MADE))?;
+        let kind = match kind {
+            MadeKind::Tree => "tree",
+            MadeKind::Part => "part",
+        };
+        file.write_all(format!("{kind} {}\n", path_text::show(own)).as_bytes())
+    }
+
+    /// The directories that were.
+    pub(super) fn made(&self) -> Vec<(MadeKind, PathBuf)> {
+        let text = fs::read_to_string(self.directory.join(MADE)).unwrap_or_default();
+        let read = |line: &str| {
+            let (kind, path) = line.split_once(' ')?;
+            let kind = match kind {
+                "tree" => MadeKind::Tree,
+                "part" => MadeKind::Part,
+                _ => return None,
+            };
+            Some((kind, path_text::read(path)?))
+        };
+        text.lines().filter_map(read).collect()
+    }
+
+    /// A name in the host's git directory, for what is made there and renamed to its place.
+    pub(super) fn beside(&self) -> PathBuf {
+        self.about.layout.host.join(format!("aca-{}", self.session))
     }
 
     /// What was done so far; `None` where nothing was.
@@ -223,12 +318,14 @@ impl Place {
     /// Git outside, for a session that is over: nothing inside is writable any more but what was.
     #[must_use]
     pub fn git_outside(&self, ambient: &Ambient) -> Option<HostGit> {
-        HostGit::find(ambient, std::slice::from_ref(&self.about.project))
+        let mut open = self.about.layout.ground.open.clone();
+        open.push(self.about.project.clone());
+        HostGit::find(ambient, &open)
     }
 }
 
-fn index_file(directory: &Path, part: usize) -> PathBuf {
-    directory.join(format!("index-{part}"))
+fn index_file(directory: &Path, (part, tree): (usize, usize)) -> PathBuf {
+    directory.join(format!("index-{part}-{tree}"))
 }
 
 fn config_file(directory: &Path, part: usize) -> PathBuf {
@@ -239,8 +336,8 @@ fn stash_file(directory: &Path, part: usize) -> PathBuf {
     directory.join(format!("stash-{part}"))
 }
 
-fn head_file(directory: &Path, part: usize) -> PathBuf {
-    directory.join(format!("head-{part}"))
+fn head_file(directory: &Path, (part, tree): (usize, usize)) -> PathBuf {
+    directory.join(format!("head-{part}-{tree}"))
 }
 
 fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {

@@ -169,12 +169,27 @@ impl Opened {
         UNDER_WAY.iter().any(|name| status(&self.own, *name).is_ok())
     }
 
-    /// Whether git is about to change something.
+    /// Whether git is about to change something of the work tree.
     pub(super) fn is_locked(&self) -> bool {
-        let own = ["HEAD.lock", "index.lock"]
+        ["HEAD.lock", "index.lock"]
             .iter()
-            .any(|name| status(&self.own, *name).is_ok());
-        own || status(&self.shared, "packed-refs.lock").is_ok()
+            .any(|name| status(&self.own, *name).is_ok())
+    }
+
+    /// Whether git is about to pack refs.
+    pub(super) fn is_packing(&self) -> bool {
+        status(&self.shared, "packed-refs.lock").is_ok()
+    }
+
+    /// A small file of the work tree's own.
+    pub(super) fn text(&self, name: &str, most: usize) -> Option<Vec<u8>> {
+        bounded(&self.own, name, most)
+    }
+
+    /// What `HEAD` was, the oldest first.
+    pub(super) fn head_log(&self) -> Option<Vec<LogEntry>> {
+        let logs = open_directory(&self.own, c"logs").ok()?;
+        ref_files::log(&bounded(&logs, "HEAD", LOG_BYTES_MAX)?, self.format)
     }
 }
 
@@ -196,7 +211,7 @@ pub(super) fn beneath(root: std::os::fd::BorrowedFd<'_>, path: &Path) -> Result<
     Ok(at)
 }
 
-fn names(directory: &OwnedFd) -> Option<Vec<(CString, FileType)>> {
+pub(super) fn names(directory: &OwnedFd) -> Option<Vec<(CString, FileType)>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory).ok()? {
         let entry = entry.ok()?;

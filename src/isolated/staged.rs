@@ -29,7 +29,7 @@ impl Work<'_> {
         entries: Vec<Entry>,
         inside: &Opened,
         host: &Opened,
-        number: usize,
+        number: (usize, usize),
         place: &Place,
         format: ObjectFormat,
     ) -> bool {

@@ -2,13 +2,13 @@
 //! git outside is waited for there.
 
 use super::event::{Emit, Event};
-use crate::isolated::{Import, News, Progress, ref_directories};
+use crate::isolated::{Import, News, Progress};
 use crate::plan::linux::{BindAccess, StagePlan, Step};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ const LATEST: Duration = Duration::from_secs(2);
 /// Between two tries while git is in the middle of something, and how many there are at the end.
 const PATIENCE: Duration = Duration::from_millis(300);
 const LAST_TRIES: usize = 10;
-/// Most directories of refs that are watched; what changes in others is seen at the end.
-const WATCHES_MAX: usize = 512;
+/// Most directories that are watched; what changes in others is seen at the end.
+const WATCHES_MAX: usize = 1024;
 
 /// The private git directory of a run.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl PrivateGit {
             } = step
                 && *at == self.at
             {
-                *source = self.import.watched().0;
+                *source = self.import.root();
             }
         }
     }
@@ -208,21 +208,14 @@ impl Keeper {
 
     fn watch(&self) {
         let Some(inotify) = &self.inotify else { return };
-        let (root, work) = self.import.watched();
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVED_TO
             | WatchFlags::CLOSE_WRITE
             | WatchFlags::ONLYDIR
             | WatchFlags::DONT_FOLLOW;
-        let add = |path: &Path| inotify::add_watch(inotify, path, flags).ok();
-        add(&root);
-        add(&root.join("logs/refs"));
-        if !work.as_os_str().is_empty() {
-            add(&root.join(work));
-        }
-        for directory in ref_directories(&root, WATCHES_MAX) {
-            add(&directory);
+        for directory in self.import.watched(WATCHES_MAX) {
+            inotify::add_watch(inotify, &directory, flags).ok();
         }
     }
 

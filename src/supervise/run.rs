@@ -18,6 +18,7 @@ use super::trust::Change;
 use super::watch::{Watch, Watched};
 use crate::audit::SessionId;
 use crate::broker::Broker;
+use crate::facts::leads_into;
 use crate::failure::FailureKind;
 use crate::launch::linux::cgroup::Group;
 use crate::launch::linux::parent::{LaunchError, Stage, Standing};
@@ -27,6 +28,7 @@ use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
 use crate::proxy::{Listening, Live, ObjectStores, OpenPort, Ssh, Upstream};
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -342,9 +344,16 @@ impl Run<'_> {
                 return (Vec::new(), false);
             }
         };
-        // Nothing inside can have written there: it is what was brought back, and what the user did.
-        changes
-            .retain(|change| !apart.is_some_and(|apart| change.root.join(change.below()).starts_with(apart)));
+        // Nothing inside can have written there: it is what was brought back, and what the user did. So are work trees and
+        // submodules that are known there.
+        let is_known = |change: &Change, apart: &Path| {
+            let path = change.root.join(change.below());
+            let tree = path
+                .parent()
+                .filter(|_| path.file_name() == Some(OsStr::new(".git")));
+            path.starts_with(apart) || tree.is_some_and(|tree| leads_into(tree, apart))
+        };
+        changes.retain(|change| !apart.is_some_and(|apart| is_known(change, apart)));
         if cut {
             self.events.emit(Event::Degraded {
                 lost: vec![

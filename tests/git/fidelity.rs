@@ -18,7 +18,7 @@ fn begin() -> World {
          printf '1\\n2\\n3\\n' > f; mkdir d; echo d > d/d; git add -A; git commit -qm first; git tag -a v0 -m zero; \
          git branch old; echo 4 >> f; git commit -qam second; echo x > x; git add x; git commit -qm third; \
          echo stashed >> x; git stash push -qm before; git init -q --bare -b main ../server.git; mkdir -p server; \
-         git init -q --bare -b main server/up.git; echo /server/ >> .git/info/exclude"
+         git init -q --bare -b main server/up.git; printf '/server/\\n/left/\\n' >> .git/info/exclude"
     );
     let output = world.command("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -60,6 +60,17 @@ fn after(world: &World) -> String {
         "git diff --cached --stat",
         "git ls-files -s",
         "git symbolic-ref HEAD",
+        "git worktree list --porcelain",
+        "git -C left/wt status --porcelain=v2 --branch",
+        "git -C left/wt ls-files -s",
+        "git -C left/wt submodule status",
+        "git -C left/moved status --porcelain --branch",
+        "git -C left/loose log -1 --format=%H",
+        "git submodule status",
+        "git -C sub status --porcelain",
+        "git -C sub for-each-ref refs/heads",
+        "git -C sub ls-files -s",
+        "git -C sub fsck --strict --no-dangling",
     ];
     let text: String = commands
         .iter()

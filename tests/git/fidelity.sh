@@ -177,6 +177,21 @@ git -C wt commit -q --allow-empty -m within
 git branch -D wt
 git worktree remove wt
 git worktree prune -v
+git worktree add -q left/wt -b left-wt main
+echo l > left/wt/l; git -C left/wt add l; git -C left/wt commit -qm left
+echo m > left/wt/m; git -C left/wt add m; echo n >> left/wt/f
+git -C left/wt status --short --branch
+git -C left/wt stash list
+git worktree add -q --detach left/loose main
+git -C left/loose commit -q --allow-empty -m loose
+git worktree add -q --lock --reason busy -b left-locked left/locked main
+git worktree unlock left/locked
+git worktree move left/locked left/moved
+git worktree lock left/moved
+git worktree add -q -b left-gone left/gone main
+git worktree remove left/gone
+git worktree list --porcelain
+git branch -d left-gone
 # Sparse.
 @git sparse-checkout set --no-cone '/*' '!/d/'
 git status --short
@@ -235,3 +250,15 @@ git lfs version
 git switch -q main
 git status
 rm -f .git/gc.log
+# Submodules.
+@git -c protocol.file.allow=always submodule --quiet add ./server/up.git sub
+@git commit -qm with-sub
+@git submodule status
+@echo w > sub/w; git -C sub add w; git -C sub commit -qm within; git add sub; git commit -qm outer
+@git -C sub switch -q -c other; git -C sub commit -q --allow-empty -m more; echo x > sub/x; git -C sub add x
+@git submodule status
+@git submodule summary
+@git -C left/wt merge -q -m merged main
+@git -C left/wt -c protocol.file.allow=always submodule --quiet update --init
+@git -C left/wt submodule status
+git status --short

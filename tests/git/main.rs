@@ -12,6 +12,8 @@ mod forge;
 mod https;
 mod isolated;
 mod isolated_hostile;
+mod isolated_trees;
+mod isolated_trees_hostile;
 mod packs;
 mod push_https;
 mod push_ssh;
