@@ -201,11 +201,10 @@ impl Import {
                     .map(|one| root.join(one)),
             );
             watched.extend(part.state.trees.iter().map(|tree| root.join(&tree.own)));
-            watched.extend(
-                part.new_names(&self.around(false))
-                    .iter()
-                    .map(|name| root.join(below).join("worktrees").join(name)),
-            );
+            let host = self.place.about.layout.host.join(below).join("worktrees");
+            let new = part.new_names(&self.around(false)).into_iter();
+            let new = new.filter(|name| host.join(name).symlink_metadata().is_err());
+            watched.extend(new.map(|name| root.join(below).join("worktrees").join(name)));
         }
         for holder in self.holders() {
             watched.push(root.join(&holder).join("modules"));
@@ -387,6 +386,9 @@ impl Import {
                 Progress::Again if !last => Ok(Progress::Again),
                 Progress::Again | Progress::Settled => Err(not_whole.into()),
             };
+        }
+        if let Some(refs) = &now.1 {
+            new_part::defaults(&self.root, below, &beside, refs).map_err(text)?;
         }
         self.place.note_made(MadeKind::Part, below).map_err(text)?;
         new_part::finish(&beside, layout, below).map_err(text)?;

@@ -8,11 +8,13 @@ use super::ground::{lexical, relative};
 use super::kept::going_in;
 use super::layout::{Layout, MODULES_DEPTH, MODULES_MAX, Part, check_format};
 use super::new_tree::Unready;
-use super::read::{self, Opened, beneath};
+use super::read::{self, Opened, Refs, beneath};
 use crate::facts::beneath::{open_directory, read_below, read_file, status};
 use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
 use crate::git::ref_files::Head;
+use crate::git::ref_name::RefName;
 use rustix::fs::{CWD, FileType, RenameFlags, renameat_with};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -22,8 +24,9 @@ use std::path::{Component, Path, PathBuf};
 
 /// Most names that are looked at in one directory of submodules.
 const NAMES_MAX: usize = 10_000;
-/// Longest name.
+/// Longest name, and longest content of a ref.
 const NAME_MAX: usize = 200;
+const REF_BYTES_MAX: usize = 4096;
 /// Settings that say of the file system what git found; they are the same for all repositories of a place.
 const PLACE: [&str; 4] = ["filemode", "symlinks", "ignorecase", "precomposeunicode"];
 /// Besides those, settings of a new repository that are made anew.
@@ -222,6 +225,36 @@ pub(super) fn begin(new: &NewPart, at: &Path, layout: &Layout) -> io::Result<()>
 /// A branch that `HEAD` stands at before it is a commit.
 pub(super) const fn unborn() -> &'static str {
     "refs/heads/main"
+}
+
+/// What its remotes call their default branch (`refs/remotes/NAME/HEAD`).
+pub(super) fn defaults(root: &OwnedFd, below: &Path, at: &Path, refs: &Refs) -> io::Result<()> {
+    let remotes: BTreeSet<&str> = refs
+        .keys()
+        .filter_map(|name| name.as_str().strip_prefix("refs/remotes/")?.split('/').next())
+        .collect();
+    for remote in remotes {
+        let name = format!("refs/remotes/{remote}/HEAD");
+        let Ok((text, _)) = read_below(root, &below.join(&name), REF_BYTES_MAX) else {
+            continue;
+        };
+        let branch = text
+            .strip_prefix(b"ref: ")
+            .and_then(|text| str::from_utf8(text.trim_ascii_end()).ok())
+            .and_then(|text| text.parse::<RefName>().ok());
+        let is_its = |branch: &RefName| {
+            let own = branch.as_str().strip_prefix("refs/remotes/");
+            own.is_some_and(|own| own.split('/').next() == Some(remote)) && refs.contains_key(branch)
+        };
+        if let Some(branch) = branch.filter(is_its) {
+            let file = at.join(&name);
+            if let Some(above) = file.parent() {
+                DirBuilder::new().recursive(true).create(above)?;
+            }
+            fs::write(file, format!("ref: {branch}\n"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts it to its place.

@@ -4,7 +4,7 @@
 //! what could be read as git writes it; no byte of the inside's is copied. The directory is made whole beside, and renamed
 //! to its place.
 
-use super::ground::{Ground, POINTER_BYTES_MAX, names, relative, tree_of};
+use super::ground::{Ground, POINTER_BYTES_MAX, linked_tree, names, relative, tree_of};
 use super::layout::NEIGHBOURS_MAX;
 use super::read::{self, Opened, beneath};
 use crate::git::object_id::{ObjectFormat, ObjectId};
@@ -88,6 +88,12 @@ pub(super) fn look(
         lock: lock.map(|lock| reason(&lock)),
         log: inside.head_log().and_then(|log| log.last().cloned()),
     })
+}
+
+/// Whether a work tree's git directory says inside where it is as it does on the host.
+pub(super) fn is_same(inside: &Opened, host: &Path) -> bool {
+    let text = inside.text("gitdir", POINTER_BYTES_MAX);
+    text.and_then(|text| tree_of(host, &text)) == linked_tree(host)
 }
 
 /// As git makes one of a path's last name (`sanitize_refname_component`).
@@ -183,7 +189,7 @@ pub(super) fn follow(inside: &Opened, own: &Path, ground: &Ground) -> io::Result
     let now = inside
         .text("gitdir", POINTER_BYTES_MAX)
         .and_then(|text| tree_of(own, &text));
-    let known = super::ground::linked_tree(own);
+    let known = linked_tree(own);
     if let Some(tree) = now.filter(|tree| known.as_ref() != Some(tree) && ground.takes(tree, own)) {
         let beside = own.join("gitdir.new");
         let text = [tree.join(".git").as_os_str().as_bytes(), b"\n"].concat();
@@ -204,7 +210,7 @@ pub(super) fn follow(inside: &Opened, own: &Path, ground: &Ground) -> io::Result
 /// Takes the git directory of one away whose directory is gone.
 pub(super) fn take_away(own: &Path, beside: &Path) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
-    if super::ground::linked_tree(own).is_some_and(|tree| names(&tree, own)) {
+    if linked_tree(own).is_some_and(|tree| names(&tree, own)) {
         return Err("its directory is still there, with what belongs to it".into());
     }
     if own.join("index.lock").symlink_metadata().is_ok() {
@@ -252,6 +258,33 @@ mod tests {
         ] {
             assert!(!is_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn relative_paths_where_the_repository_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let common = directory.path().join(".git");
+        fs::create_dir(&common).unwrap();
+        let id = ObjectId::from_bytes(&[1; 20], ObjectFormat::Sha1);
+        let made = |name: &str, is_relative: bool, config: &str| {
+            fs::write(common.join("config"), config).unwrap();
+            let new = NewTree {
+                name: name.into(),
+                tree: directory.path().join(name),
+                is_relative,
+                lock: None,
+                log: None,
+            };
+            let head = (&Head::Detached(id), Some(id), ObjectFormat::Sha1);
+            make(&new, head, None, &common, &common.join("beside")).unwrap();
+            fs::read_to_string(common.join("worktrees").join(name).join("gitdir")).unwrap()
+        };
+        let known = "[extensions]\n\trelativeWorktrees = true\n";
+        assert_eq!(made("a", true, known), "../../../a/.git\n");
+        // Who can't read it is given the whole path.
+        let whole = |name: &str| format!("{}/{name}/.git\n", directory.path().display());
+        assert_eq!(made("b", true, ""), whole("b"));
+        assert_eq!(made("c", false, known), whole("c"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub(super) struct Side {
 pub(super) enum Which {
     /// By its number.
     Known(usize),
-    New(NewTree),
+    New(Box<NewTree>),
 }
 
 /// What of the refs is done already when work trees are looked at.
@@ -227,6 +227,19 @@ impl PartState {
         for name in self.new_names(around) {
             let own = below.join(&name);
             let what = format!("the work tree {}", own.display());
+            let host = layout.host.join(&own);
+            if host.symlink_metadata().is_ok() {
+                // The user's, which isn't worked on inside; or another of its name.
+                let is_other = || {
+                    let now = self.side(around, Which::Known(usize::MAX), own.clone());
+                    now.is_some_and(|side| !new_tree::is_same(&side.inside, &host))
+                };
+                if around.last && told < TREES_MAX && is_other() {
+                    told += 1;
+                    news.push(not_brought(&what, "your git has another of that name"));
+                }
+                continue;
+            }
             if found.len() + alive >= TREES_MAX
                 || self.state.trees.len() >= NEIGHBOURS_MAX
                 || told >= TREES_MAX
@@ -237,10 +250,10 @@ impl PartState {
             let Some(mut side) = self.side(around, Which::Known(usize::MAX), own.clone()) else {
                 continue;
             };
-            match new_tree::look(&side.inside, &name, &layout.host.join(&own), &layout.ground) {
+            match new_tree::look(&side.inside, &name, &host, &layout.ground) {
                 Ok(_) if !around.last && (side.under_way || side.locked) => {}
                 Ok(new) => {
-                    side.which = Which::New(new);
+                    side.which = Which::New(Box::new(new));
                     found.push(side);
                 }
                 // While the run goes on it may become one.
@@ -253,10 +266,9 @@ impl PartState {
         found
     }
 
-    /// Names of directories of work trees that are there inside alone.
+    /// Names of directories of work trees that aren't worked on, or not yet.
     pub(super) fn new_names(&self, around: &Around<'_>) -> Vec<std::ffi::OsString> {
         let below = self.part().below.join("worktrees");
-        let host = around.place.about.layout.host.join(&below);
         let known: BTreeSet<&OsStr> = self
             .state
             .trees
@@ -266,7 +278,7 @@ impl PartState {
             .collect();
         new_tree::listed(around.root, &below)
             .into_iter()
-            .filter(|name| !known.contains(name.as_os_str()) && host.join(name).symlink_metadata().is_err())
+            .filter(|name| !known.contains(name.as_os_str()))
             .collect()
     }
 
@@ -345,7 +357,7 @@ impl PartState {
                 Which::New(_) => side.mark.is_none(),
             };
             let rests = !side.under_way || matches!(side.which, Which::New(_));
-            if !is_done && rests && !(side.locked && !around.last) {
+            if !is_done && rests && (around.last || !side.locked) {
                 side.index = work.read_index(&side.inside, format);
             }
         }

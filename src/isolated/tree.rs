@@ -111,8 +111,25 @@ impl PartState {
             ));
             return Done::settled();
         };
+        let is_linked = tree.own != self.state.part.below;
+        if is_linked && !tree.ours && !new_tree::is_same(&side.inside, &host_work) {
+            work.tell(not_brought(
+                &named("the work tree"),
+                "inside it is another, or was moved: what your git knows of it stays",
+            ));
+            if around.last
+                && let Some(Head::Detached(id)) = &side.head
+                && is_whole(side.head_group)
+            {
+                work.keep_detached(*id, &side.own);
+            }
+            return Done {
+                progress: Progress::Settled,
+                kept: work.failed,
+            };
+        }
         if tree.ours
-            && tree.own != self.state.part.below
+            && is_linked
             && let Err(error) = new_tree::follow(&side.inside, &host_work, &layout.ground)
         {
             work.tell(not_brought(&named("the work tree"), error));

@@ -191,7 +191,7 @@ git worktree lock left/moved
 git worktree add -q -b left-gone left/gone main
 git worktree remove left/gone
 git worktree list --porcelain
-git branch -d left-gone
+@git branch -d left-gone
 # Sparse.
 @git sparse-checkout set --no-cone '/*' '!/d/'
 git status --short
