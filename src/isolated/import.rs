@@ -3,6 +3,7 @@
 //! Objects first, then refs, `HEAD`, the stash and the index, then remotes and upstreams. What can't come back stays where
 //! it is, is told once, and keeps the private directory from being removed if it would be lost with it.
 
+use super::ground::lexical;
 use super::host::HostGit;
 use super::layout::{MODULES_MAX, Part, check_format};
 use super::new_part::{self, NewPart};
@@ -10,8 +11,8 @@ use super::new_tree::{self, Unready};
 use super::part::{Around, Done, IndexMarks, PartState};
 use super::place::{HeadText, MadeKind, Place, State, TreeState};
 use super::read::{Opened, Refs, ref_directories};
-use crate::facts::beneath::{open_root, read_file};
-use crate::facts::git_config::{CONFIG_BYTES_MAX, settings};
+use crate::facts::beneath::{open_root, read_below, read_file};
+use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
 use rustix::fs::CWD;
@@ -166,10 +167,16 @@ impl Import {
         if self.parts.iter().any(|part| part.state.part.below == own) {
             return None;
         }
-        let text = read_file(CWD, host.join(own).join("config"), CONFIG_BYTES_MAX);
+        let at = host.join(own);
+        let text = settings(&read_file(CWD, at.join("config"), CONFIG_BYTES_MAX).ok()?);
+        let (inside, _) = read_below(&self.root, &own.join("config"), CONFIG_BYTES_MAX).ok()?;
+        let tree_of = |text: &[Setting]| last(text, "core", "worktree").and_then(|tree| lexical(&at, &tree));
+        if tree_of(&text) != tree_of(&settings(&inside)) {
+            return None;
+        }
         let part = Part {
-            stores: vec![host.join(own).join("objects")],
-            sha256: check_format(&settings(&text.ok()?)).ok()?,
+            stores: vec![at.join("objects")],
+            sha256: check_format(&text).ok()?,
             trees: vec![own.to_owned()],
             below: own.to_owned(),
         };

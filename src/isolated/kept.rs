@@ -381,6 +381,12 @@ pub(super) fn coming_back(
                     (b"submodule", b"active") => {
                         is_submodule(name) && is_new(group) && matches!(texts.as_slice(), ["true"])
                     }
+                    // Never a program.
+                    (b"submodule", b"update") => {
+                        is_submodule(name)
+                            && is_new(group)
+                            && matches!(texts.as_slice(), ["checkout" | "merge" | "rebase" | "none"])
+                    }
                     _ => false,
                 };
             if !good {
@@ -582,6 +588,14 @@ mod tests {
             "[branch \"x\"]\nmerge = x\n",
             "[branch \"x\"]\nrebase = !x\n",
             "[branch \"../x\"]\nrebase = true\n",
+            "[submodule \"x\"]\nurl = /tmp/x\n",
+            "[submodule \"x\"]\nurl = ext::sh -c x\n",
+            "[submodule \"x\"]\nurl = ../x\n",
+            "[submodule \"x\"]\nupdate = !x\n",
+            "[submodule \"x\"]\nactive = false\n",
+            "[submodule \"../x\"]\nurl = https://h/x\n",
+            "[submodule \"-x\"]\nactive = true\n",
+            "[submodule]\nrecurse = true\n",
         ] {
             let found = back(host, inside);
             let harmless = |key: &str| key == "remote.e.url";

@@ -31,7 +31,7 @@ pub(super) struct NewTree {
     pub(super) tree: PathBuf,
     /// It is named by the way from here to there (`worktree.useRelativePaths`).
     is_relative: bool,
-    lock: Option<Vec<u8>>,
+    pub(super) lock: Option<Vec<u8>>,
     /// Who made it.
     log: Option<LogEntry>,
 }
@@ -184,8 +184,9 @@ pub(super) fn discard(beside: &Path) -> io::Result<()> {
     }
 }
 
-/// Follows one that was moved, locked or unlocked inside. `own` is its git directory on the host.
-pub(super) fn follow(inside: &Opened, own: &Path, ground: &Ground) -> io::Result<()> {
+/// Follows one that was moved, locked or unlocked inside. `own` is its git directory on the host, `locked` whether the
+/// session locked it there: a lock of the user's stays.
+pub(super) fn follow(inside: &Opened, own: &Path, ground: &Ground, locked: &mut bool) -> io::Result<()> {
     let now = inside
         .text("gitdir", POINTER_BYTES_MAX)
         .and_then(|text| tree_of(own, &text));
@@ -200,11 +201,20 @@ pub(super) fn follow(inside: &Opened, own: &Path, ground: &Ground) -> io::Result
         .text("locked", POINTER_BYTES_MAX)
         .filter(|lock| lock.trim_ascii() != BEING_MADE);
     let file = own.join("locked");
-    match (lock, file.symlink_metadata().is_ok()) {
-        (Some(lock), false) => fs::write(file, reason(&lock)),
-        (None, true) => fs::remove_file(file),
-        _ => Ok(()),
+    match (lock, *locked) {
+        (Some(lock), false) => {
+            if file.symlink_metadata().is_err() {
+                fs::write(file, reason(&lock))?;
+                *locked = true;
+            }
+        }
+        (None, true) => {
+            *locked = false;
+            fs::remove_file(file)?;
+        }
+        (Some(_), true) | (None, false) => {}
     }
+    Ok(())
 }
 
 /// Takes the git directory of one away whose directory is gone.

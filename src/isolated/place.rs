@@ -89,6 +89,8 @@ pub(super) struct TreeState {
     pub(super) ours: bool,
     /// Whether it was taken away again.
     pub(super) gone: bool,
+    /// Whether the session locked it outside.
+    pub(super) locked: bool,
 }
 
 impl TreeState {
@@ -98,6 +100,7 @@ impl TreeState {
             head,
             ours,
             gone: false,
+            locked: false,
         }
     }
 }

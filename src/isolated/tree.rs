@@ -130,7 +130,7 @@ impl PartState {
         }
         if tree.ours
             && is_linked
-            && let Err(error) = new_tree::follow(&side.inside, &host_work, &layout.ground)
+            && let Err(error) = new_tree::follow(&side.inside, &host_work, &layout.ground, &mut tree.locked)
         {
             work.tell(not_brought(&named("the work tree"), error));
         }
@@ -204,9 +204,9 @@ impl PartState {
         if let Some(index) = index {
             place.set_index((making.number, number), index).map_err(text)?;
         }
-        self.state
-            .trees
-            .push(TreeState::new(own, Some(head.clone().into()), true));
+        let mut tree = TreeState::new(own, Some(head.clone().into()), true);
+        tree.locked = new.lock.is_some();
+        self.state.trees.push(tree);
         // What was written inside since it was read is seen the next time.
         self.indexes.push(IndexMarks::default());
         Ok(())
