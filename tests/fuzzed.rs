@@ -103,6 +103,10 @@ const OTHERS: &[(&str, &str)] = &[
     ("src/isolated/kept.rs", "compares what facts/git_config.rs read"),
     ("src/isolated/make.rs", "writes"),
     (
+        "src/isolated/new_part.rs",
+        "passes to facts/git_config.rs and git/ref_name.rs",
+    ),
+    (
         "src/isolated/new_tree.rs",
         "writes; a reason that is shown or not",
     ),
