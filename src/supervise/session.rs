@@ -2,7 +2,7 @@
 //!
 //! One thread, one poll(2): the control socket, signals, and whatever else wants to be looked at ([`Source`]).
 
-use super::signals::{Heard, HeldSignals, Sender};
+use super::signals::{Heard, HeldSignals, JOB_CONTROL, Sender};
 use super::terminal::JobTerminal;
 use crate::launch::linux::parent::Standing;
 use crate::launch::protocol::{Ending, FromStage, Place, Reach, StageError, ToStage};
@@ -224,13 +224,14 @@ impl State<'_> {
         Ok(self.hear_all())
     }
 
-    /// Hears what came; job control's own signals have no further meaning around a stop.
+    /// Hears what came; job control's own signals have no further meaning around a stop. One that stops takes back a
+    /// continuation that wasn't heard yet (signal(7)): it tells of that as well.
     fn hear_all(&mut self) -> Stop {
         let mut stop = Stop::Spared;
         while let Some(heard) = self.signals.next() {
-            if heard.signal == Signal::SIGCONT {
+            if JOB_CONTROL.contains(&heard.signal) {
                 stop = Stop::Continued;
-            } else if !matches!(heard.signal, Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU) {
+            } else {
                 self.signal(heard);
             }
         }

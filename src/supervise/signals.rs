@@ -14,7 +14,8 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, S
 
 /// Those of job control: the program's own state tells when this process is to stop. Were they not held back, the
 /// terminal would stop this process beside the program, and the word of the program's stop would stop it once more.
-const JOB_CONTROL: [Signal; 4] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGCONT];
+pub(super) const JOB_CONTROL: [Signal; 4] =
+    [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGCONT];
 
 /// Those that are only passed on.
 const PASSED_ON: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];

@@ -4,8 +4,9 @@
     reason = "a file that can't be seen counts as missing here"
 )]
 
+use crate::held::Held;
 use crate::pty::{Pty, until};
-use crate::support::{World, has};
+use crate::support::{World, has, skip};
 use crate::terminal::{on_terminal, shell, shell_from};
 use rustix::termios::LocalModes;
 
@@ -100,6 +101,78 @@ fn t06_ctrl_z_of_a_cooked_program_gives_the_prompt_and_fg_goes_on() {
     pty.type_in("\x04");
     pty.expect("done");
     pty.expect("PROMPT> ");
+}
+
+/// The shell continues the job and the terminal stops it once more, before any process of aca's comes to run in between.
+#[test]
+fn t06_ctrl_z_before_aca_went_on_leaves_the_job_stopped() {
+    if !rustix::process::getuid().is_root() {
+        skip("root", "processes are held up by ptrace(2)");
+        return;
+    }
+    for is_first_process_late in [true, false] {
+        let world = World::new();
+        let mut pty = shell(&world);
+        pty.type_in(
+            "$PROGRAM run -- sh -c 'echo be\"\"gun; while read line; do echo \"read <$line>\"; done; echo done'\n",
+        );
+        pty.expect("begun");
+        let aca = pty.foreground();
+        let first = only_child(aca);
+        let program = only_child(first);
+        pty.type_in("\x1a");
+        pty.expect("Stopped");
+        pty.expect("PROMPT> ");
+        let (held_aca, held_first) = (Held::now(aca), Held::now(first));
+        pty.type_in("fg\n");
+        pty.expect("run -- sh");
+        pty.type_in("word\n");
+        pty.expect("read <word>");
+        pty.type_in("\x1a");
+        until("the program stops", || state(program) == 'T');
+        let held_aca = if is_first_process_late {
+            held_aca.release();
+            pty.expect("Stopped");
+            pty.expect("PROMPT> ");
+            // If it were woken now, the shell would see it.
+            let held_aca = Held::now(aca);
+            held_first.release();
+            until("all is said that will be", || state(first) == 'S');
+            held_aca
+        } else {
+            held_first.release();
+            until("all is said that will be", || state(first) == 'S');
+            held_aca.release();
+            pty.expect("Stopped");
+            pty.expect("PROMPT> ");
+            Held::now(aca)
+        };
+        pty.type_in("jobs\n");
+        let between = pty.expect("PROMPT> ");
+        assert!(between.contains("Stopped"), "{between:?}");
+        held_aca.release();
+        pty.type_in("fg\n");
+        pty.expect("run -- sh");
+        pty.type_in("again\n");
+        let between = pty.expect("read <again>");
+        assert!(!between.contains("Stopped"), "{between:?}");
+        pty.type_in("\x04");
+        pty.expect("done\r\n");
+        pty.expect("PROMPT> ");
+    }
+}
+
+/// The only child of a process's first thread.
+fn only_child(process: i32) -> i32 {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    children.trim().parse().unwrap()
+}
+
+/// What a process does, by its letter (proc_pid_stat(5)).
+fn state(process: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, behind) = stat.rsplit_once(") ").unwrap();
+    behind.chars().next().unwrap()
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod environment;
 mod escapes;
 mod exit_gate;
 mod git;
+mod held;
 mod import;
 mod invariants;
 mod jobs;

@@ -4,6 +4,7 @@
 //! It is undumpable, without capabilities, in a Landlock domain, and holds no secret. What runs inside can't stop or
 //! kill it: the kernel drops signals to the first process of a namespace that it has no handler for.
 
+use super::job::{Answered, Job};
 use super::stage::broken;
 use super::step::Executor;
 use super::{During, network};
@@ -43,9 +44,7 @@ pub(super) fn run(
     let mut watch = Watch {
         channel,
         program: Pid::from_raw(program),
-        stopped: None,
-        was_stopped: false,
-        told: Told::Nothing,
+        job: Job::new(),
     };
     loop {
         while let Ok(Some(_)) = signals.read_signal() {}
@@ -114,18 +113,6 @@ fn hand_out(sockets: &Channel) -> bool {
     }
 }
 
-/// What the supervisor was told of the program's stops, and has not answered. Programs inside decide how often the
-/// program stops: so that they can't fill the control socket, at most three words are under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Stopped,
-    /// And then that it runs again.
-    Continued,
-    /// And that once more.
-    ContinuedTwice,
-}
-
 /// When [`FromStage::Continued`] is told once more. It wakes a supervisor that is stopped; one that was about to stop
 /// itself by SIGSTOP, which can't be held back, may have slept through it.
 const REPEATED_AFTER: Timespec = Timespec {
@@ -136,10 +123,7 @@ const REPEATED_AFTER: Timespec = Timespec {
 struct Watch<'a> {
     channel: &'a Channel,
     program: Pid,
-    /// The signal that the program is stopped by.
-    stopped: Option<i32>,
-    was_stopped: bool,
-    told: Told,
+    job: Job,
 }
 
 impl Watch<'_> {
@@ -161,11 +145,17 @@ impl Watch<'_> {
                 return self.end(Ending::Exited(code));
             } else if let Some(signal) = status.terminating_signal() {
                 return self.end(Ending::Signaled(signal));
-            } else if let Some(signal) = status.stopping_signal() {
-                self.note_stop(signal)?;
+            }
+            let word = if let Some(signal) = status.stopping_signal() {
+                let in_our_group = self.is_in_our_group();
+                self.job.stop(signal, in_our_group)
             } else if status.continued() {
-                self.stopped = None;
-                self.note_continue()?;
+                self.job.continued()
+            } else {
+                None
+            };
+            if let Some(word) = word {
+                self.tell(&word)?;
             }
         }
     }
@@ -175,47 +165,26 @@ impl Watch<'_> {
         exit_now(0)
     }
 
-    fn note_stop(&mut self, signal: i32) -> Result<(), StageError> {
-        self.stopped = Some(signal);
-        self.was_stopped = true;
-        match self.told {
-            Told::Nothing => {
-                self.told = Told::Stopped;
-                self.tell(&FromStage::Stopped(signal))
-            }
-            // The kernel reports each stop once: between this one and the one that was told of the program ran.
-            Told::Stopped | Told::Continued | Told::ContinuedTwice => self.note_continue(),
-        }
-    }
-
-    fn note_continue(&mut self) -> Result<(), StageError> {
-        if self.told != Told::Stopped {
-            return Ok(());
-        }
-        self.told = Told::Continued;
-        self.tell(&FromStage::Continued)
+    fn is_in_our_group(&self) -> bool {
+        getpgid(Some(self.program)) == Ok(getpgrp())
     }
 
     fn patience(&self) -> Option<&'static Timespec> {
-        (self.told == Told::Continued).then_some(&REPEATED_AFTER)
+        self.job
+            .may_have_slept(|| self.is_in_our_group())
+            .then_some(&REPEATED_AFTER)
     }
 
     fn repeat(&mut self) -> Result<(), StageError> {
-        self.told = Told::ContinuedTwice;
-        self.tell(&FromStage::Continued)
+        let word = self.job.repeat();
+        self.tell(&word)
     }
 
-    /// The supervisor has heard of the stop, and the job goes on: the program too, unless that came to it already (`fg`
-    /// continues the whole group) and it has stopped once more since.
     fn proceed(&mut self, place: Place) -> Result<(), StageError> {
-        match (self.stopped, self.told) {
-            (Some(signal), Told::Continued | Told::ContinuedTwice) => {
-                self.told = Told::Stopped;
-                self.tell(&FromStage::Stopped(signal))
-            }
-            (stopped, Told::Nothing | Told::Stopped | Told::Continued | Told::ContinuedTwice) => {
-                self.told = Told::Nothing;
-                self.resume(place, stopped.is_some());
+        match self.job.answered() {
+            Answered::Tell(signal) => self.tell(&FromStage::Stopped(signal)),
+            Answered::Resume { stopped } => {
+                self.resume(place, stopped);
                 Ok(())
             }
         }
@@ -249,8 +218,8 @@ impl Watch<'_> {
     fn signal(&self, number: i32, reach: Reach) {
         let meant = match reach {
             Reach::Always => true,
-            Reach::Unstopped => !self.was_stopped,
-            Reach::OtherGroup => getpgid(Some(self.program)) != Ok(getpgrp()),
+            Reach::Unstopped => !self.job.was_stopped(),
+            Reach::OtherGroup => !self.is_in_our_group(),
         };
         if !meant {
             return;

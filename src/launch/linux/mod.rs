@@ -4,6 +4,7 @@ mod capabilities;
 pub mod cgroup;
 mod device;
 mod init;
+mod job;
 mod landlock;
 mod mounts;
 mod names;
