@@ -3,9 +3,10 @@
 use crate::table::{Row, rows};
 
 rows! {
-    ps ["ps"] r"
-        ps -eo comm= | grep -cx ps; ps aux | grep -q '[p]s aux' && ps -ef | grep -q '[p]s -ef' && echo all; [ $(ps -o pid= -p $$) = $$ ] && echo me
-    " => "1\nall\nme";
+    /// Outside there may be others of that name.
+    ps ["ps"] r#"
+        ps -eo ppid=,comm= | grep -cx " *$$ ps"; ps aux | grep -q '[p]s aux' && ps -ef | grep -q '[p]s -ef' && echo all; [ $(ps -o pid= -p $$) = $$ ] && echo me
+    "# => "1\nall\nme";
 
     top ["top"] r"top -bn1 | grep -c '^Tasks:'" => "1";
 
