@@ -115,12 +115,58 @@ async fn throw_away(mut body: impl Body<Data = Bytes> + Unpin, most: usize) {
 /// Why a body ends before its end.
 pub(super) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
+/// A body of ours.
+pub(super) enum Own {
+    /// All of it at once.
+    Whole(Full<Bytes>),
+    /// What somebody gives piece by piece.
+    Pieces(mpsc::Receiver<Result<Bytes, BodyError>>),
+}
+
+impl Own {
+    /// These bytes.
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Full::new(bytes.into()))
+    }
+}
+
+impl Body for Own {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match self.get_mut() {
+            Self::Whole(bytes) => {
+                ready!(Pin::new(bytes).poll_frame(context)).map(|frame| frame.map_err(|never| match never {}))
+            }
+            Self::Pieces(pieces) => ready!(pieces.poll_recv(context)).map(|piece| piece.map(Frame::data)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_end_stream(),
+            Self::Pieces(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => bytes.size_hint(),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}
+
 /// What a request outside has.
 pub(super) enum Sent {
     /// What the client sends.
     Passed(RequestBody),
-    /// Bytes of ours.
-    Own(Full<Bytes>),
+    /// Of ours.
+    Own(Own),
     /// What was read of the client's already, and what it sends besides, up to so many bytes.
     Begun {
         /// Read already.
@@ -130,14 +176,12 @@ pub(super) enum Sent {
         /// How many bytes it may have.
         left: usize,
     },
-    /// What somebody gives piece by piece.
-    Given(mpsc::Receiver<Result<Bytes, BodyError>>),
 }
 
 impl Sent {
     /// Nothing.
     pub(super) fn nothing() -> Self {
-        Self::Own(Full::default())
+        Self::Own(Own::whole(Bytes::new()))
     }
 }
 
@@ -154,14 +198,7 @@ impl Body for Sent {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Own(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(context));
-                Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
-            }
-            Self::Given(pieces) => {
-                let piece = ready!(pieces.poll_recv(context));
-                Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-            }
+            Self::Own(body) => Pin::new(body).poll_frame(context),
             Self::Begun { first, rest, left } => {
                 if let Some(first) = first.take() {
                     return Poll::Ready(Some(Ok(Frame::data(first))));
@@ -191,7 +228,6 @@ impl Body for Sent {
             Self::Passed(body) => body.is_end_stream(),
             Self::Own(body) => body.is_end_stream(),
             Self::Begun { first, rest, .. } => first.is_none() && rest.is_end_stream(),
-            Self::Given(_) => false,
         }
     }
 
@@ -199,7 +235,7 @@ impl Body for Sent {
         match self {
             Self::Passed(body) => body.size_hint(),
             Self::Own(body) => body.size_hint(),
-            Self::Begun { .. } | Self::Given(_) => SizeHint::default(),
+            Self::Begun { .. } => SizeHint::default(),
         }
     }
 }
@@ -208,12 +244,10 @@ impl Body for Sent {
 pub(super) enum Given {
     /// What the server sends.
     Passed(Incoming),
-    /// A text of ours.
-    Text(Full<Bytes>),
+    /// Of ours.
+    Own(Own),
     /// What the server sends of git's, looked through.
     Git(Box<Filtered>),
-    /// What somebody gives piece by piece.
-    Pieces(mpsc::Receiver<Result<Bytes, BodyError>>),
 }
 
 impl Body for Given {
@@ -224,31 +258,29 @@ impl Body for Given {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(match self.get_mut() {
+        match self.get_mut() {
             Self::Passed(body) => {
-                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(Into::into))
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
-            Self::Text(text) => {
-                ready!(Pin::new(text).poll_frame(context)).map(|frame| frame.map_err(|never| match never {}))
-            }
-            Self::Git(body) => ready!(body.poll(context)).map(|data| data.map(Frame::data)),
-            Self::Pieces(pieces) => ready!(pieces.poll_recv(context)).map(|data| data.map(Frame::data)),
-        })
+            Self::Own(body) => Pin::new(body).poll_frame(context),
+            Self::Git(body) => Poll::Ready(ready!(body.poll(context)).map(|data| data.map(Frame::data))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Passed(body) => body.is_end_stream(),
-            Self::Text(text) => text.is_end_stream(),
-            Self::Git(_) | Self::Pieces(_) => false,
+            Self::Own(body) => body.is_end_stream(),
+            Self::Git(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Passed(body) => body.size_hint(),
-            Self::Text(text) => text.size_hint(),
-            Self::Git(_) | Self::Pieces(_) => SizeHint::default(),
+            Self::Own(body) => body.size_hint(),
+            Self::Git(_) => SizeHint::default(),
         }
     }
 }

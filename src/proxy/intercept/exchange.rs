@@ -1,14 +1,13 @@
 //! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
 //! Bodies stream both ways as they come.
 
-use super::body::{AnswerBody, Given, RequestBody, Sent};
+use super::body::{AnswerBody, Given, Own, RequestBody, Sent};
 use super::{Again, fields, git};
 use crate::policy::Deny;
 use crate::policy::Scheme;
 use crate::proxy::gate::refusal;
 use crate::proxy::judge::{self, Judge, Line};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HOST, HeaderName, HeaderValue};
 use hyper::http::uri::Authority;
@@ -359,7 +358,7 @@ fn hosts(request: &Request<RequestBody>) -> Result<Vec<String>, &'static str> {
 
 /// A text of ours as an answer.
 pub(super) fn text(status: StatusCode, word: &'static str, text: String) -> Answer {
-    let mut answer = Response::new(Given::Text(Full::new(Bytes::from(text))));
+    let mut answer = Response::new(Given::Own(Own::whole(text)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(

@@ -18,7 +18,7 @@ mod upstream;
 
 pub(super) use filtered::Filtered;
 
-use super::body::{Given, RequestBody, Sent};
+use super::body::{Given, Own, RequestBody, Sent};
 use super::exchange::{Answer, Outgoing, Shared};
 use crate::broker::{Broker, Credential, Place};
 use crate::git::ssh_words::Service;

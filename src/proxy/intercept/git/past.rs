@@ -3,12 +3,11 @@
 //! aca's own that is gone afterwards.
 
 use super::push::Reading;
-use super::{Asking, Sent, Service, Step, is_gits};
+use super::{Asking, Own, Sent, Service, Step, is_gits};
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::packet::{Packet, put};
 use crate::proxy::git_push::{Loaded, Packets, Past};
 use crate::proxy::git_ssh::History;
-use http_body_util::Full;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -70,7 +69,7 @@ impl HttpsPast<'_> {
         let request = question(format, wanted, narrowed)?;
         let response = self
             .asking
-            .fetch(self.base, || Sent::Own(Full::new(request.clone().into())))
+            .fetch(self.base, || Sent::Own(Own::whole(request.clone())))
             .await?;
         is_gits(&response, Service::UploadPack, Step::Call).map_err(|(_, why)| why)?;
         let mut packets = Packets::new(Reading::new(response.into_body(), None));

@@ -4,7 +4,7 @@
 //! believed that a client says, what the server has is asked anew with every push, with the user's credential. Git tries
 //! with an empty push first where the real one is large; that is answered here, and asks the server nothing.
 
-use super::super::body::{BodyError, Given, RequestBody, Sent};
+use super::super::body::{BodyError, Given, Own, RequestBody, Sent};
 use super::super::exchange::{Answer, Tasks};
 use super::filtered::{Carried, service};
 use super::past::HttpsPast;
@@ -14,7 +14,7 @@ use crate::git::push::Push;
 use crate::policy::Repository;
 use crate::proxy::Proxy;
 use crate::proxy::git_push::{self, AdvertiseError, Packets, PassError, ReceiveError, Sink, Source};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -134,7 +134,7 @@ pub(super) fn offered(response: Response<Incoming>, tasks: &Tasks, carried: Carr
             to_client.0.send(Err(error.to_string().into())).await.ok();
         }
     });
-    answer("advertisement", Given::Pieces(receiver))
+    answer("advertisement", Given::Own(Own::Pieces(receiver)))
 }
 
 fn answer(what: &str, body: Given) -> Answer {
@@ -148,7 +148,7 @@ fn answer(what: &str, body: Given) -> Answer {
 }
 
 fn result(bytes: Vec<u8>) -> Answer {
-    answer("result", Given::Text(Full::new(bytes.into())))
+    answer("result", Given::Own(Own::whole(bytes)))
 }
 
 impl Asking<'_> {
@@ -315,7 +315,7 @@ impl Asking<'_> {
             &target,
             &self.fields,
             credential.as_deref(),
-            Sent::Given(receiver),
+            Sent::Own(Own::Pieces(receiver)),
         );
         let request = request.map_err(|error| bad(error.to_string()))?;
         let mut to_server = Writing(sender);

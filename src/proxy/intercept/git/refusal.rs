@@ -7,9 +7,7 @@ use super::route::{Asked, Step};
 use crate::git::report::error_packet;
 use crate::policy::{Deny, GitOperation};
 use crate::proxy::judge::Judge;
-use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 /// Repositories that a refusal names.
@@ -43,7 +41,7 @@ pub(super) fn push(judge: &Judge, asked: &Asked, fetched: bool, deny: Deny, carr
             let mut body = format!("{:04x}{line}0000", line.len() + 4).into_bytes();
             body.extend(error);
             let mut answer = text(StatusCode::OK, "denied", String::new());
-            *answer.body_mut() = super::Given::Text(Full::new(Bytes::from(body)));
+            *answer.body_mut() = super::Given::Own(super::Own::whole(body));
             if let Ok(kind) = HeaderValue::from_str(&format!("application/x-{service}-advertisement")) {
                 answer.headers_mut().insert(CONTENT_TYPE, kind);
             }
