@@ -2,6 +2,10 @@
 //! `g82_…` to `g88_…`, in `tests/git` and beside the exit gate. (In `tests/sandbox` the same letter stands for other cases.)
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::rust_files;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +15,6 @@ use std::path::{Path, PathBuf};
 const ELSEWHERE: [u32; 1] = [16];
 /// What stands in other folders.
 const BESIDES: [&str; 2] = ["tests/sandbox/exit_gate.rs", "tests/network/intercept.rs"];
-
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if fs::metadata(&path).unwrap().is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            into.push(path);
-        }
-    }
-}
 
 /// The numbers that names of functions begin with: `g20_to_g24_what…` has five, `g25_g26_all…` two.
 fn numbers(line: &str) -> Vec<u32> {
@@ -50,7 +43,7 @@ fn numbers(line: &str) -> Vec<u32> {
 fn every_scenario_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files: Vec<PathBuf> = BESIDES.iter().map(|file| root.join(file)).collect();
-    sources(&root.join("tests/git"), &mut files);
+    files.extend(rust_files("tests/git"));
     let found: BTreeSet<u32> = files
         .iter()
         .flat_map(|file| {

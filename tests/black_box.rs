@@ -1,9 +1,12 @@
 //! Each case of the network's black-box list has a test that carries its id: `n01_…` to `n30_…`.
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::rust_files;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 /// The cases, in a few words each.
 const CASES: [(&str, &str); 30] = [
@@ -39,25 +42,10 @@ const CASES: [(&str, &str); 30] = [
     ("n30", "a relay inside"),
 ];
 
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if fs::metadata(&path).unwrap().is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            into.push(path);
-        }
-    }
-}
-
 /// The ids that names of functions begin with: `n04_n05_patterns` has two.
 fn ids() -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    sources(&root.join("tests"), &mut files);
-    sources(&root.join("src"), &mut files);
     let mut found = BTreeSet::new();
-    for file in files {
+    for file in rust_files("tests").into_iter().chain(rust_files("src")) {
         for line in fs::read_to_string(file).unwrap().lines() {
             let line = line.trim_start();
             let line = line.strip_prefix("async ").unwrap_or(line);

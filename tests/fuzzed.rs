@@ -1,9 +1,13 @@
 //! Every reader of outside bytes has a fuzz target, and every target is run by `.ci/run`.
 #![expect(clippy::unwrap_used, reason = "a test may stop")]
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::rust_files;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Files that read bytes which somebody else wrote, and the target that feeds them.
 const READERS: &[(&str, &str)] = &[
@@ -194,22 +198,9 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if fs::metadata(&path).unwrap().is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            into.push(path);
-        }
-    }
-}
-
 /// The names of the targets: the files, without their end.
 fn targets() -> BTreeSet<String> {
-    let mut files = Vec::new();
-    sources(&root().join("fuzz/fuzz_targets"), &mut files);
-    files
+    rust_files("fuzz/fuzz_targets")
         .iter()
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect()
@@ -217,9 +208,7 @@ fn targets() -> BTreeSet<String> {
 
 #[test]
 fn every_reader_of_bytes_is_listed() {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    let found: BTreeSet<String> = files
+    let found: BTreeSet<String> = rust_files("src")
         .iter()
         .filter(|path| {
             let stem = path.file_stem().unwrap().to_string_lossy();

@@ -2,12 +2,15 @@
 #![expect(
     clippy::unwrap_used,
     clippy::string_slice,
-    clippy::disallowed_methods,
     reason = "a test helper may stop the test"
 )]
 
+#[path = "support/sources.rs"]
+mod sources;
+
+use sources::rust_files;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Modules that read nothing and do nothing.
 const PURE: &[&str] = &["src/policy", "src/plan", "src/git"];
@@ -149,24 +152,10 @@ const PLACES: &[(&[&str], &[&str])] = &[
 ];
 const LINES_MAX: usize = 800;
 
-fn rust_files(root: &str) -> Vec<(String, String)> {
-    fn collect(path: &Path, out: &mut Vec<PathBuf>) {
-        if path.is_file() {
-            return out.push(path.into());
-        }
-        for entry in fs::read_dir(path).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() || path.extension().is_some_and(|extension| extension == "rs") {
-                collect(&path, out);
-            }
-        }
-    }
+/// The files of a place, and what is in them.
+fn texts(place: &str) -> Vec<(String, String)> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![];
-    collect(&top.join(root), &mut files);
-    files.sort();
-    assert!(!files.is_empty(), "{root} holds no Rust file: was it moved?");
-    files
+    rust_files(place)
         .into_iter()
         .map(|path| {
             (
@@ -187,7 +176,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn offences(root: &str, words: &[&str], but: &[&str]) -> Vec<String> {
     let mut found = vec![];
-    for (path, text) in rust_files(root) {
+    for (path, text) in texts(root) {
         if but.iter().any(|place| path.starts_with(place)) {
             continue;
         }
@@ -231,7 +220,7 @@ fn words_stand_in_their_places_only() {
 fn files_are_short() {
     let long: Vec<String> = ["src", "tests", "build.rs"]
         .iter()
-        .flat_map(|root| rust_files(root))
+        .flat_map(|root| texts(root))
         .filter(|(_, text)| text.lines().count() > LINES_MAX)
         .map(|(path, text)| format!("{path}: {} lines", text.lines().count()))
         .collect();
