@@ -1,9 +1,11 @@
 //! A user with an account and repositories on a forge that is reached over https: a real `git http-backend` behind Basic
 //! authentication in TLS, on loopback, as `forge.test`. The user's password there is `s3cr3t`.
 
+use super::account::Account;
 use super::support::{Ran, World, has};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,13 +16,12 @@ const SECRETS: [&str; 3] = ["s3cr3t", "YWxpY2U6czNjcjN0", "733363723374"];
 
 /// All of it; the server ends with the value.
 pub(crate) struct Forge {
-    pub(crate) world: World,
+    /// With `acme/app`, `acme/lib`, `other/secret`, `public/tool`.
+    account: Account,
     server: Child,
     port: u16,
     /// Where the server is: its log, its certificates, how it behaves.
     directory: PathBuf,
-    /// Where its repositories are: `acme/app.git`, `acme/lib.git`, `other/secret.git`, `public/tool.git`.
-    pub(crate) repositories: PathBuf,
 }
 
 impl Forge {
@@ -69,41 +70,19 @@ impl Forge {
             .read_line(&mut line)
             .unwrap();
         let forge = Self {
-            world,
+            account: Account { world, repositories },
             server,
             port: line.trim().parse().unwrap(),
             directory,
-            repositories,
         };
         for name in ["acme/app", "acme/lib", "other/secret", "public/tool"] {
-            forge.make(name);
+            let bare = forge.make(name, 3);
+            forge
+                .world
+                .git(&bare, &["config", "uploadpack.allowFilter", "true"]);
         }
-        forge
-            .world
-            .git(&forge.world.project, &["init", "-q", "-b", "main"]);
-        forge.remote("origin", "https://forge.test/acme/app.git");
+        forge.begin("https://forge.test/acme/app.git");
         Some(forge)
-    }
-
-    fn make(&self, name: &str) {
-        let world = &self.world;
-        let bare = world.directory(self.repositories.join(format!("{name}.git")));
-        world.git(&bare, &["init", "-q", "--bare", "-b", "main"]);
-        world.git(&bare, &["config", "uploadpack.allowFilter", "true"]);
-        let work = world.directory(world.outside.join(format!("work/{name}")));
-        world.git(&work, &["init", "-q", "-b", "main"]);
-        for number in 1..4 {
-            world.file(work.join("README"), format!("this is {name}\n"));
-            world.file(work.join(format!("file{number}")), format!("{name} {number}\n"));
-            world.git(&work, &["add", "-A"]);
-            world.git(&work, &["commit", "-q", "-m", &format!("number {number}")]);
-        }
-        world.git(&work, &["push", "-q", bare.to_str().unwrap(), "main"]);
-    }
-
-    /// Adds a remote to the project.
-    pub(crate) fn remote(&self, name: &str, url: &str) {
-        self.world.git(&self.world.project, &["remote", "add", name, url]);
     }
 
     /// Gives the user git's own store of credentials, with these.
@@ -198,17 +177,6 @@ impl Forge {
     pub(crate) fn fields(&self) -> String {
         fs::read_to_string(self.directory.join("fields")).unwrap()
     }
-
-    /// The requests of the newest session: what for, which, and why not.
-    pub(crate) fn requests(&self) -> Vec<(String, String, String)> {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let events = self.world.events_of("git_request");
-        let of = |event: &serde_json::Value| {
-            let denied = text(&event["denied"]["reason"]);
-            (text(&event["operation"]), text(&event["repository"]), denied)
-        };
-        events.iter().map(of).collect()
-    }
 }
 
 /// A script, and a look for the password wherever a program inside can look.
@@ -224,6 +192,14 @@ fn searched(script: &str) -> String {
          /proc/[0-9]*/cmdline; then echo LEAK; fi; exit $code",
         patterns.join(" ")
     )
+}
+
+impl Deref for Forge {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
+    }
 }
 
 impl Drop for Forge {

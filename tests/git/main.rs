@@ -6,6 +6,7 @@
     reason = "a test may stop, and wait"
 )]
 
+mod account;
 mod check;
 mod fidelity;
 mod forge;

@@ -2,18 +2,9 @@
 
 use super::forge::Forge;
 use super::pushes::{Place, pushes};
-use super::support::{Ran, World};
-use std::path::Path;
+use super::support::Ran;
 
 impl Place for Forge {
-    fn world(&self) -> &World {
-        &self.world
-    }
-
-    fn repositories(&self) -> &Path {
-        &self.repositories
-    }
-
     fn url(&self, name: &str) -> String {
         format!("https://forge.test/{name}")
     }

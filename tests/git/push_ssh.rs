@@ -2,21 +2,12 @@
 
 use super::pushes::{Place, pushes};
 use super::ssh::programs;
-use super::support::{Ran, World};
+use super::support::Ran;
 use super::yard::{Yard, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 impl Place for Yard {
-    fn world(&self) -> &World {
-        &self.world
-    }
-
-    fn repositories(&self) -> &Path {
-        &self.repositories
-    }
-
     fn url(&self, name: &str) -> String {
         format!("git@forge:{name}")
     }

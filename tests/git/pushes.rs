@@ -1,17 +1,15 @@
 //! Pushes of real git, by the numbers of the acceptance scenarios: the same over each transport.
 
-use super::support::{Ran, World};
+use super::account::Account;
+use super::support::Ran;
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 /// A user with repositories `acme/app`, `acme/lib` and `other/secret` on a server, of which `acme/app` is the project's
 /// remote `origin`.
-pub(crate) trait Place: Sync {
-    fn world(&self) -> &World;
-    /// Where the server has them.
-    fn repositories(&self) -> &Path;
+pub(crate) trait Place: Sync + Deref<Target = Account> {
     /// The name of one inside.
     fn url(&self, name: &str) -> String;
     /// `aca run`; asserts that no credential is seen inside, printed, or pushed.
@@ -39,8 +37,8 @@ fn script(place: &dyn Place, flags: &[&str], script: &str) -> Ran {
 
 fn server(place: &dyn Place, name: &str, arguments: &[&str]) -> String {
     place
-        .world()
-        .git(&place.repositories().join(format!("{name}.git")), arguments)
+        .world
+        .git(&place.repositories.join(format!("{name}.git")), arguments)
 }
 
 /// The refs of the server's `acme/app`.
@@ -67,7 +65,7 @@ fn refused(place: &dyn Place, flags: &[&str], push: &str, why: &str) -> Ran {
     assert_ne!(ran.code, 0, "{ran:?}");
     assert!(ran.err.contains(why), "{why}: {ran:?}");
     assert_eq!(refs(place), before, "{ran:?}");
-    let events = place.world().events_of("git_request");
+    let events = place.world.events_of("git_request");
     let denied = events.iter().rfind(|event| event["operation"] == "push").unwrap();
     assert!(!denied["denied"].is_null(), "{denied}");
     ran
@@ -97,7 +95,7 @@ pub(crate) fn g17_g18_g19_g38_what_goes_forward(place: &dyn Place) {
         assert_eq!(refs[&format!("refs/heads/{name}")], head, "{name}");
     }
     // The log tells of each.
-    let events = place.world().events_of("git_request");
+    let events = place.world.events_of("git_request");
     let told: Vec<String> = events
         .iter()
         .filter(|event| event["operation"] == "push")
@@ -235,8 +233,8 @@ pub(crate) fn g29_g30_how_much(place: &dyn Place) {
     let big = "head -c 3000000 /dev/urandom > big; git add big; git commit -q -m big; ";
     let ran = script(place, &[], &format!("{big} git push -q origin HEAD:agent/big"));
     assert_eq!(ran.code, 0, "{ran:?}");
-    let table = place.world().file(
-        place.world().home.join("small.toml"),
+    let table = place.world.file(
+        place.world.home.join("small.toml"),
         format!(
             "[[git.repository]]\nurl = ['{}']\npush = {{ max_pack = '1M', max_commits = 2 }}\n",
             place.url("acme/app")
@@ -267,7 +265,7 @@ pub(crate) fn g31_g32_secrets_stay(place: &dyn Place) {
         let ran = refused(place, &[], &push, "it holds what looks like a secret");
         assert!(!ran.err.contains("16C7e42F292c6912E7"), "{ran:?}");
     }
-    let events = place.world().events_of("git_request");
+    let events = place.world.events_of("git_request");
     assert!(
         events
             .iter()
@@ -295,15 +293,15 @@ pub(crate) fn g33_g34_g35_what_runs_on_the_forge(place: &dyn Place) {
         why,
     );
     // Somebody's pull request, that the server has already.
-    let work = place.world().outside.join("work/acme/app");
+    let work = place.world.outside.join("work/acme/app");
     place
-        .world()
+        .world
         .file(work.join(".github/workflows/y.yml"), "on: pull_request_target\n");
-    let git = |arguments: &[&str]| place.world().git(&work, arguments);
+    let git = |arguments: &[&str]| place.world.git(&work, arguments);
     git(&["checkout", "-q", "-b", "fork"]);
     git(&["add", "-A"]);
     git(&["commit", "-q", "-m", "from a fork"]);
-    let bare = place.repositories().join("acme/app.git");
+    let bare = place.repositories.join("acme/app.git");
     git(&["push", "-q", bare.to_str().unwrap(), "HEAD:refs/pull/7/head"]);
     refused(
         place,
@@ -343,7 +341,7 @@ pub(crate) fn g39_what_this_session_created(place: &dyn Place) {
         now["refs/heads/agent/x"],
         ran.out.trim(),
         "{ran:?} {:?}",
-        place.world().events_of("git_request")
+        place.world.events_of("git_request")
     );
     assert!(!now.contains_key("refs/heads/agent/y"));
     assert_eq!(now["refs/heads/agent/theirs"], now["refs/heads/main"]);
@@ -356,7 +354,7 @@ pub(crate) fn g39_what_this_session_created(place: &dyn Place) {
     );
     let moved = "commit z; git push -q origin HEAD:agent/z; touch ready; while [ -e ready ]; do sleep 0.1; done; \
         git fetch -q origin; git commit -q --amend -m w; git push --force origin HEAD:agent/z";
-    let world = place.world();
+    let world = &place.world;
     let ready = world.project.join("ready");
     let ran = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -391,7 +389,7 @@ pub(crate) fn g40_a_repository_that_is_read_only(place: &dyn Place) {
     );
     assert_eq!(ran.code, 0, "{ran:?}");
     // A no of the user's or the project's wins.
-    place.world().file(
+    place.world.file(
         ".aca.toml",
         format!(
             "[[git.repository]]\nurl = ['{}']\npush = false\n",
@@ -403,8 +401,8 @@ pub(crate) fn g40_a_repository_that_is_read_only(place: &dyn Place) {
 }
 
 pub(crate) fn g42_objects_by_another_hash(place: &dyn Place) {
-    let world = place.world();
-    let bare = world.directory(place.repositories().join("acme/new.git"));
+    let world = &place.world;
+    let bare = world.directory(place.repositories.join("acme/new.git"));
     world.git(
         &bare,
         &["init", "-q", "--bare", "-b", "main", "--object-format=sha256"],
@@ -424,8 +422,8 @@ pub(crate) fn g42_objects_by_another_hash(place: &dyn Place) {
 /// Somebody else is first, after the server said where the ref is.
 pub(crate) fn g43_the_server_refuses(place: &dyn Place) {
     others(place, &["refs/heads/agent/theirs"]);
-    let hook = place.world().file(
-        place.repositories().join("acme/app.git/hooks/pre-receive"),
+    let hook = place.world.file(
+        place.repositories.join("acme/app.git/hooks/pre-receive"),
         "#!/bin/sh\nunset GIT_QUARANTINE_PATH\nother=$(git -c user.name=s -c user.email=s@s.test commit-tree -p main -m other main^{tree})\ngit update-ref refs/heads/agent/theirs $other\nprintf 'a \\033[31mred word\\n' >&2\n",
     );
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
@@ -439,7 +437,7 @@ pub(crate) fn g43_the_server_refuses(place: &dyn Place) {
         "{ran:?}"
     );
     assert!(ran.err.contains("remote: a ?[31mred word"), "{ran:?}");
-    let events = place.world().events_of("git_request");
+    let events = place.world.events_of("git_request");
     let event = events.last().unwrap();
     assert!(
         event["denied"].is_null() && event["refs"][0]["outcome"] == "not-taken",
@@ -449,12 +447,12 @@ pub(crate) fn g43_the_server_refuses(place: &dyn Place) {
 
 /// A clone that knows little of the history, in a place that isn't seen outside: it is loaded, or git says what to do.
 pub(crate) fn g06_history_that_is_not_here(place: &dyn Place) {
-    let work = place.world().outside.join("work/acme/app");
-    let git = |arguments: &[&str]| place.world().git(&work, arguments);
+    let work = place.world.outside.join("work/acme/app");
+    let git = |arguments: &[&str]| place.world.git(&work, arguments);
     for number in 0..5 {
         git(&["commit", "-q", "--allow-empty", "-m", &format!("more {number}")]);
     }
-    let bare = place.repositories().join("acme/app.git");
+    let bare = place.repositories.join("acme/app.git");
     git(&[
         "push",
         "-q",
@@ -472,7 +470,7 @@ pub(crate) fn g06_history_that_is_not_here(place: &dyn Place) {
     let now = refs(place);
     assert_eq!(now["refs/heads/agent/old"], now["refs/heads/main"]);
     // Nothing of it stays.
-    let history = place.world().home.join(".local/state/aca/history");
+    let history = place.world.home.join(".local/state/aca/history");
     assert_eq!(fs::read_dir(history).map_or(0, Iterator::count), 0);
     // What is aside is so with loaded history as well.
     let aside = git(&["commit-tree", "-p", "HEAD~4", "-m", "aside", "HEAD^{tree}"]);
@@ -511,7 +509,7 @@ pub(crate) fn raw(place: &dyn Place, words: &str, checks: &str) {
     }
     others(place, &["refs/heads/agent/theirs"]);
     let text = format!("WAY = {words}\n{EVIL}\n{checks}\nprint('done')\n");
-    place.world().file("evil.py", text);
+    place.world.file("evil.py", text);
     let before = refs(place);
     let ran = place.run(&[], &format!("{BEGIN} commit x; python3 evil.py"));
     assert_eq!(ran.ok(), "done", "{ran:?}");

@@ -1,11 +1,13 @@
 //! A user with an account, ssh and repositories on a server: a real sshd on loopback, run as the same ordinary user. The
 //! calling thread, and what it starts from then on, has a user database of its own, since ssh asks it for the user.
 
+use super::account::Account;
 use super::support::{Ran, World, has, installed, skip, uid};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -18,10 +20,9 @@ pub(crate) const ALIAS: &str = "forge";
 
 /// All of it; the server ends with the value.
 pub(crate) struct Yard {
-    pub(crate) world: World,
+    /// With `acme/app`, `acme/lib`, `other/secret`.
+    account: Account,
     server: Child,
-    /// Where the server's repositories are: `acme/app.git`, `acme/lib.git`, `other/secret.git`.
-    pub(crate) repositories: PathBuf,
     /// A line of the private key.
     pub(crate) secret: String,
     log: PathBuf,
@@ -110,36 +111,17 @@ impl Yard {
             .unwrap()
             .to_owned();
         let yard = Self {
-            world,
+            account: Account { world, repositories },
             server,
-            repositories,
             secret,
             log,
         };
         for name in ["acme/app", "acme/lib", "other/secret"] {
-            yard.make(name);
+            yard.make(name, 1);
         }
-        yard.world.git(&yard.world.project, &["init", "-q", "-b", "main"]);
-        yard.remote("origin", "git@forge:acme/app.git");
+        yard.begin("git@forge:acme/app.git");
         until(|| std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         Some(yard)
-    }
-
-    fn make(&self, name: &str) {
-        let world = &self.world;
-        let bare = world.directory(self.repositories.join(format!("{name}.git")));
-        world.git(&bare, &["init", "-q", "--bare", "-b", "main"]);
-        let work = world.directory(world.outside.join(format!("work/{name}")));
-        world.git(&work, &["init", "-q", "-b", "main"]);
-        world.file(work.join("README"), format!("this is {name}\n"));
-        world.git(&work, &["add", "-A"]);
-        world.git(&work, &["commit", "-q", "-m", "first"]);
-        world.git(&work, &["push", "-q", bare.to_str().unwrap(), "main"]);
-    }
-
-    /// Adds a remote to the project.
-    pub(crate) fn remote(&self, name: &str, url: &str) {
-        self.world.git(&self.world.project, &["remote", "add", name, url]);
     }
 
     /// `aca run`, with what every run has to hold: no byte of the key is printed, nor seen anywhere inside, and no way to
@@ -177,19 +159,13 @@ impl Yard {
         let text = fs::read_to_string(&self.log).unwrap();
         text.lines().map(str::to_owned).collect()
     }
+}
 
-    /// The requests of the newest session: what for, which, and why not.
-    pub(crate) fn requests(&self) -> Vec<(String, String, String)> {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let events = self.world.events_of("git_request");
-        let of = |event: &serde_json::Value| {
-            (
-                text(&event["operation"]),
-                text(&event["repository"]),
-                text(&event["denied"]["reason"]),
-            )
-        };
-        events.iter().map(of).collect()
+impl Deref for Yard {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        &self.account
     }
 }
 
