@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::presets;
 use crate::supervise::{Change, Report, TrustChange, compare_now};
 use crate::ui::{self, left, sanitize};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,20 +44,19 @@ pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
         );
     }
     let mut report = compare(&snapshot)?;
+    let mut mended = Ok(());
     if !args.revert.is_empty() || !args.quarantine.is_empty() {
         let away = places.quarantine().join(kept.session.as_str());
-        mend(args, &ambient, &snapshot, &report.changes, &away)?;
+        mended = mend(args, &ambient, &snapshot, &report.changes, &away);
         report = compare(&snapshot)?;
     }
-    let text = if args.json {
-        left::json(&report.changes, |change| has_copy(&snapshot, change))
-            .map_err(|error| Failure::new(FailureKind::Internal, error))?
-    } else {
-        left::text(&snapshot.session, &snapshot.project.root, &report, |change| {
-            has_copy(&snapshot, change)
-        })
-    };
-    ui::write_out(&text).map_err(machine)?;
+    show(args, &snapshot, &report)?;
+    if runs {
+        ui::write_error(&format!(
+            "aca: the run {} goes on and may leave more\n",
+            kept.session
+        ));
+    }
     let is_clean = report.changes.is_empty() && !report.cut;
     if !runs {
         let noted = if is_clean || args.accept {
@@ -76,8 +76,29 @@ pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
             }
         ));
     }
+    mended?;
     let is_found = !is_clean && !args.accept;
     Ok(ExitCode::from(u8::from(args.strict && is_found)))
+}
+
+/// The list, and what can be done about it.
+fn show(args: &LeftArgs, snapshot: &Snapshot, report: &Report) -> Result<(), Failure> {
+    let has_copy = |change: &Change| has_copy(snapshot, change);
+    if args.json {
+        let lines = left::json(&report.changes, has_copy)
+            .map_err(|error| Failure::new(FailureKind::Internal, error))?;
+        ui::write_out(&lines).map_err(machine)?;
+        if report.cut {
+            ui::write_error(&format!("aca: {}\n", left::CUT));
+        }
+        return Ok(());
+    }
+    let mut text = left::text(&snapshot.session, &snapshot.project.root, report, has_copy);
+    if !report.changes.is_empty() || report.cut {
+        text.push('\n');
+        text.push_str(if args.accept { left::ACCEPTED } else { left::WAYS });
+    }
+    ui::write_out(&text).map_err(machine)
 }
 
 /// One line for each run here that was cut off before its end was looked at, and that left something; called before another
@@ -115,7 +136,8 @@ fn choose(args: &LeftArgs, store: &Store, ambient: &Ambient) -> Result<Option<(K
             (Some(_), more) => Err(Failure::new(
                 FailureKind::Usage,
                 format!("{} runs that wait begin with `{prefix}`", more + 1),
-            )),
+            )
+            .hint("`aca sessions` shows them; more of the id tells them apart")),
             (None, _) => Err(Failure::new(
                 FailureKind::Usage,
                 format!("nothing of a run `{prefix}` waits to be looked at"),
@@ -165,6 +187,7 @@ fn typed(ambient: &Ambient, path: &Path) -> PathBuf {
     plain
 }
 
+/// Puts back and away what is meant. Where one can't be mended the others are all the same.
 fn mend(
     args: &LeftArgs,
     ambient: &Ambient,
@@ -172,27 +195,17 @@ fn mend(
     changes: &[Change],
     away: &Path,
 ) -> Result<(), Failure> {
-    for (paths, puts_back) in [(&args.revert, true), (&args.quarantine, false)] {
+    // All of them first: nothing is done where one is mistyped.
+    let mut meant: Vec<(&Change, Mend)> = Vec::new();
+    for (paths, how) in [(&args.revert, Mend::Back), (&args.quarantine, Mend::Away)] {
         for path in paths {
             let wanted = typed(ambient, path);
-            let mut found = false;
-            for change in changes {
-                if !change.root.join(change.below()).starts_with(&wanted) {
-                    continue;
-                }
-                found = true;
-                if !change.is_file {
-                    let path = change.path.display().to_string();
-                    ui::write_error(&format!(
-                        "aca: {} is left as it is: git has what is needed (`git reflog`, `git update-index`)\n",
-                        sanitize::line(&path)
-                    ));
-                    continue;
-                }
-                let told = mend_one(snapshot, change, puts_back, away)?;
-                ui::write_error(&format!("aca: {}\n", sanitize::line(&told)));
-            }
-            if !found {
+            let before = meant.len();
+            let below = changes
+                .iter()
+                .filter(|change| change.root.join(change.below()).starts_with(&wanted));
+            meant.extend(below.map(|change| (change, how)));
+            if meant.len() == before {
                 return Err(Failure::new(
                     FailureKind::Usage,
                     format!("nothing at {} changed that runs later", path.display()),
@@ -201,37 +214,72 @@ fn mend(
             }
         }
     }
-    Ok(())
+    let mut failures = Vec::new();
+    let mut done = BTreeSet::new();
+    for (change, how) in meant {
+        // A directory and a file in it may both be named, and what appeared in one that is put away goes with it.
+        let mut above = change.path.ancestors().skip(1);
+        let is_new = change.change == TrustChange::Appeared;
+        if !done.insert(&*change.path) || is_new && above.any(|above| done.contains(above)) {
+            continue;
+        }
+        match mend_one(snapshot, change, how, away) {
+            Ok(told) => ui::write_error(&format!("aca: {}\n", sanitize::line(&told))),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let Some(last) = failures.pop() else { return Ok(()) };
+    for failure in failures {
+        ui::write_error(&failure.to_string());
+    }
+    Err(last)
 }
 
-fn mend_one(snapshot: &Snapshot, change: &Change, puts_back: bool, away: &Path) -> Result<String, Failure> {
+/// What becomes of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mend {
+    Back,
+    Away,
+}
+
+fn mend_one(snapshot: &Snapshot, change: &Change, how: Mend, away: &Path) -> Result<String, Failure> {
     let (root, path) = (&change.root, change.below());
     let shown = change.path.display();
-    let copy = snapshot.copy_of(root, path);
-    match (change.change, copy) {
-        (TrustChange::Appeared, _) => {}
-        (TrustChange::Removed, None) if puts_back => return Err(no_copy(change)),
-        (TrustChange::Removed, _) if !puts_back => return Ok(format!("{shown} is gone already")),
-        (TrustChange::Changed, None) if puts_back => return Err(no_copy(change)),
-        (TrustChange::Changed | TrustChange::Removed, Some(copy)) if puts_back => {
-            put_back(copy).map_err(machine)?;
-            return Ok(format!("{shown} is as it was"));
-        }
-        (TrustChange::Changed | TrustChange::Removed, _) => {}
+    if !change.is_file {
+        return Ok(format!(
+            "{shown} is left as it is: git has what is needed (`git reflog`, `git update-index`)"
+        ));
     }
-    let lies = put_away(root, path, away).map_err(machine)?;
-    Ok(format!("{shown} was put away, to {}", lies.display()))
+    if change.change == TrustChange::Removed && how == Mend::Away {
+        return Ok(format!("{shown} is gone already"));
+    }
+    if change.change == TrustChange::Appeared || how == Mend::Away {
+        let lies = put_away(root, path, away).map_err(machine)?;
+        return Ok(format!("{shown} was put away, to {}", lies.display()));
+    }
+    let copy = snapshot.copy_of(root, path).ok_or_else(|| no_copy(change))?;
+    Ok(match put_back(copy, away).map_err(machine)? {
+        None => format!("{shown} is as it was"),
+        Some(lies) => format!(
+            "{shown} is as it was; the directory in its place was put away, to {}",
+            lies.display()
+        ),
+    })
 }
 
 fn no_copy(change: &Change) -> Failure {
     let path = change.path.display();
-    Failure::new(
+    let failure = Failure::new(
         FailureKind::Machine,
         format!("of {path} there is no copy from before the run: it was large, or no file"),
     )
-    .hint(format!(
-        "`git checkout -- {path}` gives what was committed; `--quarantine {path}` puts what is there away"
-    ))
+    .hint(format!("`git checkout -- {path}` gives what was committed"));
+    match change.change {
+        TrustChange::Removed => failure,
+        TrustChange::Appeared | TrustChange::Changed => {
+            failure.hint(format!("`--quarantine {path}` puts what is there away"))
+        }
+    }
 }
 
 /// What a run needs of the gate before it begins: nothing is started without.

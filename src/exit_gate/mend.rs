@@ -12,7 +12,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Largest file that is carried to another file system.
 const CARRIED_BYTES_MAX: u64 = 1 << 30;
@@ -53,13 +53,22 @@ pub enum MendError {
     },
 }
 
-/// Writes the copy where the file was. What stands there now must be no directory.
+/// Writes the copy where the file was. Directories on the way are made where they are gone; one that stands in the file's
+/// place is put away below `to`, and where it lies then is given.
 ///
 /// # Errors
 /// See [`MendError`].
-pub fn put_back(copied: &Copied) -> Result<(), MendError> {
+pub fn put_back(copied: &Copied, to: &Path) -> Result<Option<PathBuf>, MendError> {
     let path = &copied.path;
-    let (directory, name) = parent(&copied.root, path)?;
+    let (directory, name) = match parent(&copied.root, path) {
+        Err(MendError::Directory {
+            source: Errno::NOENT, ..
+        }) => {
+            make_parents(&copied.root, path)?;
+            parent(&copied.root, path)?
+        }
+        found => found?,
+    };
     let failed = |call, source| MendError::Call {
         call,
         path: path.clone(),
@@ -70,16 +79,55 @@ pub fn put_back(copied: &Copied) -> Result<(), MendError> {
     beside.push(name);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(copied.mode & 0o777);
-    let file = openat(&directory, &beside, flags, Mode::RUSR | Mode::WUSR)
+    let mut file = openat(&directory, &beside, flags, Mode::RUSR | Mode::WUSR)
+        .map(File::from)
         .map_err(|errno| failed("open", errno.into()))?;
-    let written = rustix::fs::fchmod(&file, mode)
-        .map_err(io::Error::from)
-        .and_then(|()| File::from(file).write_all(&copied.content))
-        .and_then(|()| Ok(rustix::fs::renameat(&directory, &beside, &directory, name)?));
-    written.map_err(|source| {
+    let mut put = || -> Result<Option<PathBuf>, MendError> {
+        rustix::fs::fchmod(&file, mode)
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(&copied.content))
+            .map_err(|source| failed("write", source))?;
+        let rename = || rustix::fs::renameat(&directory, &beside, &directory, name);
+        let mut lies = None;
+        let renamed = rename().or_else(|errno| {
+            if errno != Errno::ISDIR {
+                return Err(failed("rename", errno.into()));
+            }
+            lies = Some(put_away(&copied.root, path, to)?);
+            rename().map_err(|errno| failed("rename", errno.into()))
+        });
+        renamed.map(|()| lies)
+    };
+    put().inspect_err(|_| {
         unlinkat(&directory, &beside, AtFlags::empty()).ok();
-        failed("write", source)
     })
+}
+
+/// The directories above a path, as far as they are missing.
+fn make_parents(root: &Path, path: &Path) -> Result<(), MendError> {
+    let failed = |source| MendError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    let names: Option<Vec<&OsStr>> = path
+        .parent()
+        .unwrap_or(Path::new(""))
+        .components()
+        .map(|component| match component {
+            Component::Normal(name) => Some(name),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,
+        })
+        .collect();
+    let names = names.ok_or_else(|| MendError::NoName(path.to_owned()))?;
+    let mut directory = open_root(root).map_err(failed)?;
+    for name in names {
+        match rustix::fs::mkdirat(&directory, name, Mode::RWXU | Mode::RWXG | Mode::RWXO) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        directory = open_directory(&directory, name).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Moves what is there below `to`, which is made; gives where it lies now.
@@ -197,14 +245,20 @@ mod tests {
         let root = folder.path();
         fs::create_dir(root.join("a")).unwrap();
         fs::write(root.join("a/run.sh"), "is").unwrap();
-        put_back(&copied(root, "a/run.sh")).unwrap();
-        put_back(&copied(root, "a/gone.sh")).unwrap();
-        for name in ["a/run.sh", "a/gone.sh"] {
+        fs::create_dir_all(root.join("a/dir.sh/inner")).unwrap();
+        let away = folder.path().join("q");
+        for name in ["a/run.sh", "a/gone.sh", "a/b/c/gone.sh"] {
+            assert_eq!(put_back(&copied(root, name), &away).unwrap(), None);
+        }
+        // A directory that took its place isn't lost.
+        let lies = put_back(&copied(root, "a/dir.sh"), &away).unwrap().unwrap();
+        assert!(fs::metadata(lies.join("inner")).unwrap().is_dir());
+        for name in ["a/run.sh", "a/gone.sh", "a/b/c/gone.sh", "a/dir.sh"] {
             assert_eq!(fs::read(root.join(name)).unwrap(), b"was");
             let mode = fs::metadata(root.join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, 0o750);
         }
-        assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 4);
     }
 
     #[test]
@@ -216,14 +270,23 @@ mod tests {
         fs::write(other.join("run.sh"), "mine").unwrap();
         symlink(&other, root.join("a")).unwrap();
         assert!(matches!(
-            put_back(&copied(&root, "a/run.sh")),
+            put_back(&copied(&root, "a/run.sh"), &folder.path().join("q")),
             Err(MendError::Directory { .. })
         ));
         assert!(put_away(&root, Path::new("a/run.sh"), &folder.path().join("q")).is_err());
-        assert!(put_back(&copied(&root, "../other/run.sh")).is_err());
+        // Nor a directory that would be made.
+        for path in [
+            "../other/run.sh",
+            "a/b/run.sh",
+            "../other/b/run.sh",
+            "b/../../other/b/run.sh",
+        ] {
+            assert!(put_back(&copied(&root, path), &folder.path().join("q")).is_err());
+        }
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 1);
         // The link itself is what is replaced, and what is put away.
         symlink(other.join("run.sh"), root.join("run.sh")).unwrap();
-        put_back(&copied(&root, "run.sh")).unwrap();
+        put_back(&copied(&root, "run.sh"), &folder.path().join("q")).unwrap();
         assert_eq!(fs::read(other.join("run.sh")).unwrap(), b"mine");
         let lies = put_away(&root, Path::new("a"), &folder.path().join("q")).unwrap();
         assert_eq!(fs::read_link(lies).unwrap(), other);

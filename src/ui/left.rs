@@ -10,6 +10,14 @@ use std::path::Path;
 /// Characters of a path that are shown.
 const PATH_MAX: usize = 200;
 
+/// A bound was met.
+pub const CUT: &str = "there is more than is looked at: this is not all";
+/// What can be done.
+pub const WAYS: &str = "`--revert PATH` puts back what changed and away what appeared, `--quarantine PATH` puts away; `.` is all.\n\
+     `--accept` if it is as you want it.\n";
+/// What was done with `--accept`.
+pub const ACCEPTED: &str = "That is accepted, and isn't told again.\n";
+
 const fn word(change: TrustChange) -> &'static str {
     match change {
         TrustChange::Appeared => "appeared",
@@ -56,12 +64,8 @@ pub fn text(
         text.push_str(&format!("  {:<8}  {path}{copy}\n", word(change.change)));
     }
     if report.cut {
-        text.push_str("\nThere is more than is looked at: this is not all.\n");
+        text.push_str(&format!("\n{CUT}\n"));
     }
-    text.push_str(
-        "\n`--revert PATH` puts back what changed and away what appeared, `--quarantine PATH` puts away; `.` is all.\n\
-         `--accept` if it is as you want it.\n",
-    );
     text
 }
 

@@ -95,7 +95,11 @@ fn it_is_put_back_or_away() {
 #[test]
 fn what_is_accepted_is_not_told_again() {
     let world = worked();
-    aca(&world, &["check", "--accept"]).ok();
+    let accepted = aca(&world, &["check", "--accept"]).ok().to_owned();
+    assert!(
+        accepted.ends_with("isn't told again.") && !accepted.contains("--revert"),
+        "{accepted}"
+    );
     let told = aca(&world, &["check", "--strict"]);
     assert_eq!((told.code, told.out.as_str()), (0, ""), "{told:#?}");
     assert_eq!(read(&world, "Makefile"), "all: evil\n");
@@ -113,15 +117,70 @@ fn what_is_accepted_is_not_told_again() {
 fn a_path_that_did_not_change_is_an_error_and_nothing_is_done() {
     let world = worked();
     for arguments in [
-        ["check", "--revert", "notes.txt"],
-        ["check", "--quarantine", "/etc/passwd"],
-        ["check", "--revert", "../outside"],
+        &["check", "--revert", "notes.txt"][..],
+        &["check", "--quarantine", "/etc/passwd"],
+        &["check", "--revert", "../outside"],
+        &["check", "--revert", "Makefile", "--quarantine", "Makefiel"],
     ] {
-        let refused = aca(&world, &arguments);
+        let refused = aca(&world, arguments);
         assert_eq!(refused.code, 125, "{refused:#?}");
         assert!(refused.err.contains("that runs later"), "{refused:#?}");
     }
     assert_eq!(read(&world, "notes.txt"), "fine\n");
+    assert_eq!(read(&world, "Makefile"), "all: evil\n");
+}
+
+/// One that can't be put back keeps no other from it, whatever stands in a file's place or went with its directory.
+#[test]
+fn two_hundred_findings_are_mended_though_one_can_not_be() {
+    let world = World::new();
+    for number in 0..198 {
+        world.file(format!("a/{number}/Makefile"), "all:\n");
+    }
+    world.file("a/justfile", vec![b'#'; 100_000]);
+    world.file("a/build.rs", "fn main() {}\n");
+    let script = "for d in a/*/; do echo evil > ${d}Makefile; done; rm -r a/1*; echo evil > a/justfile; rm a/build.rs; \
+                  mkdir -p a/build.rs/inner; echo evil > a/GNUmakefile";
+    assert_eq!(world.run(&[], script).code, 0);
+    let told = aca(&world, &["check"]).ok().to_owned();
+    assert_eq!(told.matches("Makefile\n").count(), 198, "{told}");
+    assert!(
+        told.contains("changed   a/justfile  (no copy from before)"),
+        "{told}"
+    );
+    let mended = aca(&world, &["check", "--revert", "a"]);
+    assert_eq!(mended.code, 125, "{mended:#?}");
+    assert!(
+        mended.err.contains("of a/justfile there is no copy"),
+        "{mended:#?}"
+    );
+    assert!(mended.err.contains("`--quarantine a/justfile`"), "{mended:#?}");
+    assert!(
+        mended
+            .err
+            .contains("aca: a/build.rs is as it was; the directory in its place was put away, to "),
+        "{mended:#?}"
+    );
+    assert_eq!(mended.out.matches("\n  ").count(), 1, "{mended:#?}");
+    for number in 0..198 {
+        assert_eq!(read(&world, &format!("a/{number}/Makefile")), "all:\n");
+    }
+    assert_eq!(read(&world, "a/build.rs"), "fn main() {}\n");
+    assert!(!world.project.join("a/GNUmakefile").exists());
+    let rest = aca(&world, &["check", "--quarantine", "a/justfile", "--strict"]);
+    assert_eq!(rest.code, 1, "{rest:#?}");
+    assert!(rest.out.contains("removed   a/justfile"), "{rest:#?}");
+    // What is gone can't be put away, nor put back.
+    let gone = aca(&world, &["check", "--quarantine", "."]);
+    assert!(
+        gone.code == 0 && gone.err.contains("a/justfile is gone already"),
+        "{gone:#?}"
+    );
+    let gone = aca(&world, &["check", "--revert", "."]);
+    assert!(
+        gone.code == 125 && !gone.err.contains("--quarantine"),
+        "{gone:#?}"
+    );
 }
 
 /// Links that a run left lead nothing that is put back or away out of the project.
