@@ -22,10 +22,12 @@ use super::push::{Push, PushReader};
 use super::ref_files;
 use super::ssh_words::{parse, quote};
 use super::tree::{TreeEntry, entries};
+use super::under_way;
 use sha1::{Digest, Sha1};
 use std::sync::OnceLock;
 
 pub fn index(bytes: &[u8]) {
+    under_way(bytes);
     for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
         drop(ref_files::head(bytes, format));
         let _known = ref_files::loose(bytes, format);
@@ -35,13 +37,58 @@ pub fn index(bytes: &[u8]) {
             // What is written is understood the same way.
             let again = index::read(&index::write(&entries, format), format).unwrap();
             assert_eq!(again, entries);
-            let brought = index::brought(entries, &[]);
+            let brought = index::brought(entries, &[], 0);
             assert!(
                 brought
                     .entries
                     .iter()
                     .all(|entry| !entry.skipped && !entry.assumed)
             );
+        }
+    }
+}
+
+/// The files of what is under way, one after the other with a zero between, each behind the letter of its name.
+fn under_way(bytes: &[u8]) {
+    const NAMES: [&str; 24] = [
+        "MERGE_HEAD",
+        "MERGE_MODE",
+        "MERGE_MSG",
+        "MERGE_AUTOSTASH",
+        "CHERRY_PICK_HEAD",
+        "REVERT_HEAD",
+        "REBASE_HEAD",
+        "sequencer/head",
+        "sequencer/todo",
+        "sequencer/opts",
+        "sequencer/abort-safety",
+        "rebase-merge/head-name",
+        "rebase-merge/onto",
+        "rebase-merge/orig-head",
+        "rebase-merge/git-rebase-todo",
+        "rebase-merge/done",
+        "rebase-merge/author-script",
+        "rebase-merge/stopped-sha",
+        "rebase-merge/amend",
+        "rebase-merge/message",
+        "rebase-merge/current-fixups",
+        "rebase-merge/autostash",
+        "rebase-merge/strategy",
+        "rebase-merge/quiet",
+    ];
+    let files: under_way::Files = bytes
+        .split(|byte| *byte == 0)
+        .filter_map(|part| part.split_first())
+        .map(|(letter, content)| {
+            let name = NAMES[usize::from(*letter) % NAMES.len()];
+            (name.to_owned(), content.to_vec())
+        })
+        .collect();
+    for format in [ObjectFormat::Sha1, ObjectFormat::Sha256] {
+        if let Ok(Some(found)) = under_way::read(&files, format) {
+            // What is written is understood the same way.
+            let written = found.write().into_iter().collect();
+            assert_eq!(under_way::read(&written, format).unwrap(), Some(found));
         }
     }
 }

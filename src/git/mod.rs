@@ -25,3 +25,4 @@ pub mod ref_name;
 pub mod report;
 pub mod ssh_words;
 pub mod tree;
+pub mod under_way;
