@@ -1,9 +1,9 @@
 //! The private git directory, as commands need it: whether there is one, making it, and what cut-off runs left.
 
 use crate::config::Places;
-use crate::facts::{Ambient, Project, real};
+use crate::facts::{Ambient, Project, absent_includes, real};
 use crate::failure::{Failure, FailureKind};
-use crate::isolated::{Ground, HostGit, Import, Layout, News, Place, Unfit};
+use crate::isolated::{Ground, HostGit, Import, Layout, News, Place, Unfit, borrowed};
 use crate::plan::{PrivateGit, ProjectNeeds};
 use crate::policy::{Access, GitMode, PathRule, Policy};
 use crate::supervise::private_git::{self, bring_left_over};
@@ -21,7 +21,7 @@ pub(super) fn settle(
     if policy.git_mode == GitMode::Direct {
         return None;
     }
-    match look(project, policy, ambient) {
+    match look(project, policy, ambient, places) {
         Ok(found) => {
             let (layout, git) = found?;
             let source = places.private_git();
@@ -39,7 +39,12 @@ pub(super) fn settle(
     }
 }
 
-fn look(project: &Project, policy: &Policy, ambient: &Ambient) -> Result<Option<(Layout, HostGit)>, Unfit> {
+fn look(
+    project: &Project,
+    policy: &Policy,
+    ambient: &Ambient,
+    places: &Places,
+) -> Result<Option<(Layout, HostGit)>, Unfit> {
     let Some(layout) = Layout::look(project, ground(project, policy, ambient))? else {
         return Ok(None);
     };
@@ -50,6 +55,18 @@ fn look(project: &Project, policy: &Policy, ambient: &Ambient) -> Result<Option<
     };
     if let Some(rule) = policy.paths.iter().find(names) {
         return Err(Unfit::Rule(rule.path.clone()));
+    }
+    let shown = |store: &Path| {
+        let rule = PathRule::nearest(&policy.paths, store);
+        store.starts_with(&project.root) || rule.is_some_and(|rule| rule.access != Access::Hide)
+    };
+    if let Some(store) = borrowed::unknown(&places.borrowed(), &layout, &shown) {
+        return Err(Unfit::Appeared(store));
+    }
+    // Git outside reads them when it brings the work back.
+    let absent = absent_includes(&layout.at().join("config"), &ambient.home);
+    if let Some(path) = absent.iter().find(|path| layout.ground().holds(path)) {
+        return Err(Unfit::Included(path.clone()));
     }
     let written = policy.paths.iter().filter(|rule| rule.access == Access::Write);
     let open: Vec<PathBuf> = std::iter::once(project.root.clone())
@@ -79,6 +96,16 @@ fn ground(project: &Project, policy: &Policy, ambient: &Ambient) -> Ground {
             real(&ambient.home).unwrap_or_else(|_| ambient.home.clone()),
         ],
     }
+}
+
+/// Keeps what is the user's own, before a run works on the host's git directory itself.
+pub(super) fn remember(places: &Places, project: &Project) -> Result<(), Failure> {
+    borrowed::remember(&places.borrowed(), project).map_err(|error| {
+        Failure::new(
+            FailureKind::Machine,
+            format!("what the repository borrows objects from can't be kept in aca's state: {error}"),
+        )
+    })
 }
 
 /// Makes it, for the session.

@@ -329,6 +329,11 @@ impl Looked {
             if repository.kind != RepositoryKind::Pointer && directory {
                 let absent = repository.absent.iter().map(|name| path.join(name));
                 needs.absent.extend(absent);
+                // Another directory in their place could borrow from anywhere.
+                let objects = ["objects", "objects/info"].map(|name| path.join(name));
+                needs
+                    .pins
+                    .extend(objects.into_iter().take_while(|path| is_directory(path)));
                 needs.pins.push(path);
             }
         }

@@ -79,7 +79,10 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
             let made = isolated::make(&prepared.places, session.as_str(), root, layout, git.clone())?;
             Some(made)
         }
-        None => None,
+        None => {
+            isolated::remember(&prepared.places, &prepared.looked.project)?;
+            None
+        }
     };
     let objects = objects(&prepared, session.as_str());
     let watched = prepared

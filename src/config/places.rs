@@ -84,6 +84,12 @@ impl Places {
         self.state.join("aca/git")
     }
 
+    /// What repositories borrowed from before runs wrote their git directories.
+    #[must_use]
+    pub fn borrowed(&self) -> PathBuf {
+        self.state.join("aca/borrowed")
+    }
+
     /// What was put away.
     #[must_use]
     pub fn quarantine(&self) -> PathBuf {

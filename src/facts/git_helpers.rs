@@ -4,7 +4,10 @@
 //! Includes are followed whatever their condition is, and a helper is looked at word by word, as a shell could take it: what
 //! is refused too much is asked for elsewhere.
 
+use super::beneath::read_file;
 use super::git_config::{CONFIG_BYTES_MAX, settings};
+use super::paths::{leads_to, real};
+use rustix::fs::CWD;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,50 @@ pub(super) struct Look<'a> {
     pub(super) directories: &'a [PathBuf],
     /// Whether a path lies in what is written inside, or leads there.
     pub(super) is_open: &'a dyn Fn(&Path) -> bool,
+}
+
+/// The file that is included (git-config(1), "Includes"); `None` where only git knows.
+fn included(home: &Path, from: &Path, value: &[u8]) -> Option<PathBuf> {
+    let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+    match value.strip_prefix(b"~/") {
+        Some(rest) => Some(home.join(path(rest))),
+        None if value.starts_with(b"~") || value.starts_with(b"%(") => None,
+        None => Some(from.parent()?.join(path(value))),
+    }
+}
+
+/// What git would read besides the settings of a repository, of the user and of the machine if it was there, without links:
+/// what is there can be protected, and what isn't could be made.
+#[must_use]
+pub fn absent_includes(config: &Path, home: &Path) -> Vec<PathBuf> {
+    let mut waiting = vec![
+        config.to_owned(),
+        home.join(".gitconfig"),
+        home.join(".config/git/config"),
+        "/etc/gitconfig".into(),
+    ];
+    let (mut absent, mut next) = (Vec::new(), 0);
+    while let Some(file) = waiting.get(next).cloned().filter(|_| next < FILES_MAX) {
+        next += 1;
+        let Ok(text) = read_file(CWD, real(&file).unwrap_or(file.clone()), CONFIG_BYTES_MAX) else {
+            continue;
+        };
+        for setting in settings(&text) {
+            let (b"include" | b"includeif", b"path") = (setting.section.as_slice(), setting.key.as_slice())
+            else {
+                continue;
+            };
+            let Some(path) = included(home, &file, &setting.value) else {
+                continue;
+            };
+            if std::fs::metadata(&path).is_err() {
+                absent.push(leads_to(&path));
+            } else if !waiting.contains(&path) {
+                waiting.push(path);
+            }
+        }
+    }
+    absent
 }
 
 impl Look<'_> {
@@ -55,14 +102,8 @@ impl Look<'_> {
         false
     }
 
-    /// The file that is included (git-config(1), "Includes"); `None` where only git knows.
     fn included(&self, from: &Path, value: &[u8]) -> Option<PathBuf> {
-        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
-        match value.strip_prefix(b"~/") {
-            Some(rest) => Some(self.home.join(path(rest))),
-            None if value.starts_with(b"~") || value.starts_with(b"%(") => None,
-            None => Some(from.parent()?.join(path(value))),
-        }
+        included(self.home, from, value)
     }
 
     fn is_helper_open(&self, value: &[u8]) -> bool {

@@ -42,6 +42,7 @@ pub use found::{
 pub use git::{
     GitError, GitKind, GitLayout, alternates, default_branches, leads_into, remote_urls, rewritten_urls,
 };
+pub use git_helpers::absent_includes;
 pub use identity::GitIdentity;
 pub use kept::{KeptName, NameJudge, NewKind, joined};
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};

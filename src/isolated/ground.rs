@@ -37,7 +37,8 @@ impl Ground {
     }
 
     /// Whether a directory can be written: the nearest that is named decides.
-    pub(super) fn holds(&self, path: &Path) -> bool {
+    #[must_use]
+    pub fn holds(&self, path: &Path) -> bool {
         let nearest = |list: &[PathBuf]| {
             let above = list.iter().filter(|one| path.starts_with(one));
             above.map(|one| one.components().count()).max()

@@ -90,6 +90,12 @@ pub enum Unfit {
     /// What it borrows from has more than objects.
     #[error("it borrows objects from {}, which holds something else", .0.display())]
     Borrowed(PathBuf),
+    /// It borrows what it didn't before runs could write that down.
+    #[error("it borrows objects from {}, which it did not before a run worked on its git directory itself", .0.display())]
+    Appeared(PathBuf),
+    /// Settings that could be made inside.
+    #[error("your git's settings include {}, which isn't there and could be made inside", .0.display())]
+    Included(PathBuf),
     /// Another tool's data.
     #[error("`{0}` keeps data of its own in the git directory")]
     Foreign(&'static str),
@@ -112,6 +118,10 @@ impl Unfit {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::NoGit => "install git, in a directory of PATH that isn't written inside",
+            Self::Appeared(_) => {
+                "if that is yours, say `--read` with that directory; if not, take it out of objects/info/alternates"
+            }
+            Self::Included(_) => "make that file, or take the include out of the settings",
             Self::Rule(_) => "take the rule away, or say `--git-mode direct`",
             Self::Bare
             | Self::Neighbours
@@ -159,6 +169,12 @@ impl Layout {
             ground,
             parts,
         }))
+    }
+
+    /// Where the run may write.
+    #[must_use]
+    pub const fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// Where it is shown.
@@ -389,6 +405,40 @@ fn store(directory: &Path, stores: &mut Vec<PathBuf>, depth: usize) -> Result<()
         }
     }
     Ok(())
+}
+
+/// All directories of objects that a git directory and its submodules borrow from, as far as they can be read.
+pub(super) fn borrowed_by(host: &Path) -> Vec<PathBuf> {
+    let mut below = vec![PathBuf::new()];
+    module_directories(host, Path::new("modules"), &mut below, 0);
+    let mut stores = Vec::new();
+    for part in below {
+        if let Ok(objects) = real(&host.join(part).join("objects")) {
+            // Of what can't be shown anyway the rest needn't be known.
+            store(&objects, &mut stores, 0).ok();
+        }
+    }
+    stores.retain(|store| !store.starts_with(host));
+    stores
+}
+
+fn module_directories(host: &Path, directory: &Path, found: &mut Vec<PathBuf>, depth: usize) {
+    let Ok(names) = std::fs::read_dir(host.join(directory)) else {
+        return;
+    };
+    for entry in names.filter_map(Result::ok) {
+        if depth > 8 || found.len() > MODULES_MAX || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let below = directory.join(entry.file_name());
+        let next = if is_there(&host.join(&below).join("HEAD")) {
+            found.push(below.clone());
+            below.join("modules")
+        } else {
+            below
+        };
+        module_directories(host, &next, found, depth + 1);
+    }
 }
 
 /// Whether nothing but what git puts there is in a directory (gitrepository-layout(5), `objects`).
