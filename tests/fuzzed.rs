@@ -42,6 +42,7 @@ const READERS: &[(&str, &str)] = &[
     ("src/git/ref_files.rs", "git_index"),
     ("src/git/ssh_words.rs", "git_ssh_words"),
     ("src/git/tree.rs", "git_pack"),
+    ("src/git/under_way/mod.rs", "git_index"),
     ("src/gitcheck/store.rs", "git_store"),
     ("src/launch/channel.rs", "message"),
     ("src/policy/request_path.rs", "request_rule"),
@@ -99,11 +100,16 @@ const OTHERS: &[(&str, &str)] = &[
         "src/isolated/apply.rs",
         "passes to facts/git_config.rs and isolated/kept.rs",
     ),
+    (
+        "src/isolated/borrowed.rs",
+        "reads a store that no sandbox is shown, as serde_json does",
+    ),
     ("src/isolated/export.rs", "writes"),
     (
         "src/isolated/ground.rs",
         "a path, cut at its slashes; nothing in it says where to read on",
     ),
+    ("src/isolated/index_lock.rs", "writes"),
     ("src/isolated/kept.rs", "compares what facts/git_config.rs read"),
     ("src/isolated/make.rs", "writes"),
     (

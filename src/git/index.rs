@@ -84,6 +84,14 @@ pub struct Entry {
     pub intended: bool,
 }
 
+impl Entry {
+    /// When its file was changed last, as far as is known, in seconds since 1970.
+    fn changed(&self) -> i64 {
+        let seconds = self.stat.get(8..).and_then(<[u8]>::first_chunk);
+        seconds.map_or(0, |seconds| i64::from(u32::from_be_bytes(*seconds)))
+    }
+}
+
 /// Why an index isn't read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
@@ -329,8 +337,12 @@ pub struct Brought {
 
 /// Makes of an index of the inside what the host is given. What git knows of a file, and marks that keep git from
 /// looking at one, are those that the host's own index has: an agent could hide a change by either.
+///
+/// `written` is when the host's was written, in seconds since 1970. A file that was changed in that second or later may have
+/// been changed after git looked at it, without a trace in what git knows of it (git's `racy-git.txt`): with the index
+/// written anew, later, git would not look again. So nothing is known of it then.
 #[must_use]
-pub fn brought(inside: Vec<Entry>, host: &[Entry]) -> Brought {
+pub fn brought(inside: Vec<Entry>, host: &[Entry], written: i64) -> Brought {
     let known: HashMap<(&[u8], u8), &Entry> = host
         .iter()
         .map(|entry| ((entry.path.as_slice(), entry.stage), entry))
@@ -349,7 +361,7 @@ pub fn brought(inside: Vec<Entry>, host: &[Entry]) -> Brought {
             entry.skipped &= skipped;
             entry.assumed &= assumed;
             entry.stat = own
-                .filter(|own| own.id == entry.id && own.mode == entry.mode)
+                .filter(|own| own.id == entry.id && own.mode == entry.mode && own.changed() < written)
                 .map_or([0; 36], |own| own.stat);
             entry
         })
@@ -531,7 +543,7 @@ mod tests {
                 ..entry("s")
             },
         ];
-        let brought = brought(inside, &host);
+        let brought = brought(inside, &host, i64::MAX);
         assert_eq!(brought.unmarked, 1);
         assert_eq!(
             brought.entries,
@@ -550,6 +562,20 @@ mod tests {
                 },
             ]
         );
+    }
+
+    /// What was changed in the second in which the index was written is looked at again.
+    #[test]
+    fn what_is_racily_clean_is_not_known() {
+        let host = [entry("a"), entry("b")];
+        let second = i64::from(u32::from_be_bytes([1; 4]));
+        for (written, known) in [(second + 1, [1; 36]), (second, [0; 36]), (second - 1, [0; 36])] {
+            let brought = brought(host.to_vec(), &host, written);
+            assert!(
+                brought.entries.iter().all(|entry| entry.stat == known),
+                "{written}"
+            );
+        }
     }
 
     #[test]

@@ -46,6 +46,23 @@ impl Packs {
         self.packs.iter().any(|pack| pack.index.find(id).is_some())
     }
 
+    /// The kind of the object of that name, by the first pack that claims to have it.
+    pub(super) fn kind(&self, id: &ObjectId) -> Option<ObjectKind> {
+        let (pack, mut offset) = self
+            .packs
+            .iter()
+            .find_map(|pack| Some((pack, pack.index.find(id)?)))?;
+        // A delta is of the kind of what it changes.
+        for _ in 0..=DEPTH_MAX {
+            offset = match pack.head(offset, self.format)?.0 {
+                EntryKind::Whole(kind) => return Some(kind),
+                EntryKind::OffsetDelta(base) => base,
+                EntryKind::RefDelta(base) => pack.index.find(&ObjectId::from_bytes(&base, self.format))?,
+            };
+        }
+        None
+    }
+
     /// The object of that name, by the first pack that claims to have it.
     pub(super) fn get(
         &mut self,

@@ -59,6 +59,17 @@ impl Stores {
             .iter()
             .any(|store| store.packs.has(id) || loose_file(&store.objects, id).is_some())
     }
+
+    /// What kind of object stands under that name, as far as its beginning tells: nothing is held against the name.
+    #[must_use]
+    pub fn kind(&mut self, id: &ObjectId) -> Option<ObjectKind> {
+        let inflater = &mut self.inflater;
+        self.stores.iter().find_map(|store| {
+            let loose =
+                || loose_head(&inflater.begin(&loose_file(&store.objects, id)?)?).map(|(kind, _, _)| kind);
+            store.packs.kind(id).or_else(loose)
+        })
+    }
 }
 
 impl Store for Stores {
@@ -99,6 +110,13 @@ fn loose(
     let file = loose_file(objects, id)?;
     let whole = usize::try_from(most).ok()?.checked_add(HEAD_MAX)?;
     let mut content = inflater.inflate(&file, 0, whole)?;
+    let (kind, size, end) = loose_head(&content)?;
+    let content = content.split_off(end);
+    (content.len() == size).then_some((kind, content))
+}
+
+/// What a loose object begins with: its kind, its size, and where its content begins.
+fn loose_head(content: &[u8]) -> Option<(ObjectKind, usize, usize)> {
     let end = content.iter().take(HEAD_MAX).position(|byte| *byte == 0)?;
     let head = str::from_utf8(content.get(..end)?).ok()?;
     let (kind, size) = head.split_once(' ')?;
@@ -110,9 +128,7 @@ fn loose(
     ]
     .into_iter()
     .find(|known| known.word() == kind)?;
-    let size: usize = size.parse().ok()?;
-    let content = content.split_off(end + 1);
-    (content.len() == size).then_some((kind, content))
+    Some((kind, size.parse().ok()?, end + 1))
 }
 
 /// Inflates from files.
@@ -132,6 +148,18 @@ impl Default for Inflater {
 }
 
 impl Inflater {
+    /// The first bytes of what is compressed in a file.
+    fn begin(&mut self, file: &OwnedFd) -> Option<Vec<u8>> {
+        self.inflate.reset(true);
+        let mut packed = [0; 4 * HEAD_MAX];
+        let count = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut packed, 0)).ok()?;
+        let mut out = Vec::with_capacity(HEAD_MAX);
+        self.inflate
+            .decompress_vec(packed.get(..count)?, &mut out, FlushDecompress::None)
+            .ok()?;
+        Some(out)
+    }
+
     /// What is compressed from `at` on (RFC 1950), if it ends and has at most that many bytes.
     pub(super) fn inflate(&mut self, file: &OwnedFd, mut at: u64, most: usize) -> Option<Vec<u8>> {
         self.inflate.reset(true);

@@ -44,7 +44,12 @@ impl Work<'_> {
         });
     }
 
-    fn call(&self, arguments: &[&str], more: &[(&str, &str)], input: Input<'_>) -> Result<Vec<u8>, String> {
+    pub(super) fn call(
+        &self,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+        input: Input<'_>,
+    ) -> Result<Vec<u8>, String> {
         self.call_in(self.host_dir, arguments, more, input)
     }
 
@@ -84,17 +89,13 @@ impl Work<'_> {
                 Step::Move { old, behind } => {
                     let forward = behind.is_none_or(|behind| self.is_behind(&behind, &id));
                     let own = name.branch().is_some() || name.as_str().starts_with("refs/notes/");
-                    let tracking = name.as_str().starts_with("refs/remotes/");
-                    if forward && (own || tracking || behind.is_none()) {
+                    if forward && (own || behind.is_none()) {
                         moves.push((name, id, Some(old)));
-                    } else if tracking {
-                        // The next fetch outside says what the server has.
-                        let why = "it doesn't come after what the host has; fetch outside";
-                        self.tell(not_brought(&(self.named)(name.as_str()), why));
                     } else {
                         self.aside(name, id, "it doesn't come after what the host has", handled);
                     }
                 }
+                Step::Leave(why) => self.tell(not_brought(&(self.named)(name.as_str()), why)),
                 Step::Aside(why) => self.aside(name, id, why, handled),
             }
         }
@@ -217,29 +218,52 @@ impl Work<'_> {
         };
         let from = now.as_ref().map(&shown).unwrap_or_default();
         let message = format!("checkout: moving from {from} to {}", shown(inside));
-        let done = match inside {
-            Head::Branch(name) => self.call_in(
-                self.host_work,
-                &["symbolic-ref", "-m", &message, "HEAD", name.as_str()],
-                &[],
-                Input::Nothing,
-            ),
-            Head::Detached(id) => {
-                let id = id.to_string();
-                self.call_in(
-                    self.host_work,
-                    &["update-ref", "-m", &message, "--no-deref", "HEAD", &id],
-                    &[],
-                    Input::Nothing,
-                )
-            }
-        };
-        match done {
-            Ok(_) => {
+        match self.set_head(now.as_ref(), inside, host, &message) {
+            Ok(()) => {
                 self.told_brought("HEAD", shown(inside));
                 *seen = Some(inside.clone().into());
             }
             Err(error) => self.fail("HEAD", error),
+        }
+    }
+
+    /// Sets `HEAD` where it still is what it was.
+    fn set_head(&self, from: Option<&Head>, to: &Head, host: &Opened, message: &str) -> Result<(), String> {
+        let Head::Branch(name) = to else {
+            let Head::Detached(id) = to else {
+                return Ok(());
+            };
+            let old = match from {
+                Some(Head::Branch(name)) => host.refs().and_then(|refs| refs.get(name).copied()),
+                Some(Head::Detached(id)) => Some(*id),
+                None => None,
+            };
+            // Nothing stands for one that isn't there yet.
+            let (id, old) = (id.to_string(), old.map(|id| id.to_string()).unwrap_or_default());
+            let words = ["update-ref", "-m", message, "--no-deref", "HEAD", &id, &old];
+            return self
+                .call_in(self.host_work, &words, &[], Input::Nothing)
+                .map(drop);
+        };
+        let old = match from {
+            Some(Head::Branch(name)) => format!("ref {name}"),
+            Some(Head::Detached(id)) => format!("oid {id}"),
+            None => return Err("it leads nowhere outside".into()),
+        };
+        let line = format!("symref-update HEAD {name} {old}\n");
+        let words = ["update-ref", "-m", message, "--no-deref", "--stdin"];
+        match self.call_in(self.host_work, &words, &[], Input::Bytes(line.as_bytes())) {
+            Ok(_) => Ok(()),
+            // Git has that since 2.46. Before, it can only be looked at once more.
+            Err(error) if error.contains("unknown command") => {
+                if host.head().as_ref() != from {
+                    return Err("it was switched outside at the same moment".into());
+                }
+                let words = ["symbolic-ref", "-m", message, "HEAD", name.as_str()];
+                self.call_in(self.host_work, &words, &[], Input::Nothing)
+                    .map(drop)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -286,9 +310,10 @@ impl Work<'_> {
         if new.is_empty() && own.is_empty() {
             return;
         }
-        let Some(mut listed) = host.stash().map(|log| ids(&log)) else {
+        let Some(before) = host.stash() else {
             return self.fail("stash", "the host's can't be read");
         };
+        let mut listed = ids(&before);
         if listed != state.stash {
             for entry in new {
                 let (at, id) = (
@@ -308,53 +333,80 @@ impl Work<'_> {
             return;
         }
         for id in own {
-            let Some(at) = listed.iter().position(|known| *known == id) else {
-                continue;
-            };
-            let name = format!("stash@{{{}}}", listed.len() - 1 - at);
-            let dropped = self.call(
-                &["reflog", "delete", "--updateref", "--rewrite", &name],
-                &[],
-                Input::Nothing,
-            );
-            if let Err(error) = dropped {
-                self.tell(not_brought(&(self.named)("stash"), error));
-                continue;
-            }
-            listed.remove(at);
-            state.stash_own.remove(&id);
-            if listed.is_empty()
-                && let Err(error) = self.call(&["update-ref", "-d", "refs/stash"], &[], Input::Nothing)
-            {
-                self.tell(not_brought(&(self.named)("stash"), error));
+            match self.drop_stashed(&id, &mut listed, host) {
+                Ok(()) => {
+                    state.stash_own.remove(&id);
+                }
+                Err(error) => self.tell(not_brought(&(self.named)("stash"), error)),
             }
         }
         for entry in new {
-            let id = entry.new.to_string();
-            let date = format!("@{}", entry.when);
-            let who = [
-                ("GIT_COMMITTER_NAME", entry.name.as_str()),
-                ("GIT_COMMITTER_EMAIL", entry.email.as_str()),
-                ("GIT_COMMITTER_DATE", date.as_str()),
-            ];
-            let arguments = [
-                "update-ref",
-                "--create-reflog",
-                "-m",
-                &entry.message,
-                "refs/stash",
-                &id,
-            ];
-            match self.call(&arguments, &who, Input::Nothing) {
-                Ok(_) => {
+            match self.add_stashed(entry, listed.last()) {
+                Ok(()) => {
                     listed.push(entry.new);
                     state.stash_own.insert(entry.new);
-                    self.told_brought("stash", &id);
+                    self.told_brought("stash", entry.new);
                 }
-                Err(error) => self.fail("stash", error),
+                Err(error) => {
+                    self.again = true;
+                    self.fail("stash", error);
+                }
             }
         }
         state.stash = listed;
+    }
+
+    /// Adds an entry where the last one still is what it was.
+    fn add_stashed(&self, entry: &LogEntry, last: Option<&ObjectId>) -> Result<(), String> {
+        let date = format!("@{}", entry.when);
+        let who = [
+            ("GIT_COMMITTER_NAME", entry.name.as_str()),
+            ("GIT_COMMITTER_EMAIL", entry.email.as_str()),
+            ("GIT_COMMITTER_DATE", date.as_str()),
+        ];
+        let new = entry.new.to_string();
+        let old = last.map(ToString::to_string).unwrap_or_default();
+        let message = entry.message.as_str();
+        let words = [
+            "update-ref",
+            "--create-reflog",
+            "-m",
+            message,
+            "refs/stash",
+            &new,
+            &old,
+        ];
+        self.call(&words, &who, Input::Nothing).map(drop)
+    }
+
+    /// Drops an entry. Git knows them by number alone: when another one went, since the user stashed something at the same
+    /// moment, that is put back.
+    fn drop_stashed(&self, id: &ObjectId, listed: &mut Vec<ObjectId>, host: &Opened) -> Result<(), String> {
+        let Some(at) = listed.iter().position(|known| known == id) else {
+            return Ok(());
+        };
+        let before = host
+            .stash()
+            .filter(|log| ids(log) == *listed)
+            .ok_or("the stash changed outside at the same moment")?;
+        let name = format!("stash@{{{}}}", listed.len() - 1 - at);
+        let words = ["reflog", "delete", "--updateref", "--rewrite", &name];
+        self.call(&words, &[], Input::Nothing)?;
+        listed.remove(at);
+        let left = host.stash().unwrap_or_default();
+        let gone = before
+            .iter()
+            .filter(|entry| entry.new != *id && !left.iter().any(|left| left.new == entry.new));
+        let mut last = left.last().map(|entry| entry.new);
+        for entry in gone {
+            self.add_stashed(entry, last.as_ref())?;
+            last = Some(entry.new);
+        }
+        if left.is_empty() && last.is_none() {
+            let id = id.to_string();
+            self.call(&["update-ref", "-d", "refs/stash", &id], &[], Input::Nothing)?;
+        }
+        Ok(())
     }
 
     /// Whether a key has values from another file than the repository's own, as one that it includes.

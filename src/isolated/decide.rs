@@ -4,6 +4,7 @@
 //! at, and only if it still is what this session saw there. What the session itself brought may be replaced by it again,
 //! so that an amended commit or a rebased branch of its own is what the user sees. All else is kept aside.
 
+use super::import::TRACKING;
 use crate::git::object_id::ObjectId;
 use crate::git::ref_name::RefName;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub(super) enum Step {
     },
     /// It is kept aside.
     Aside(&'static str),
+    /// It stays where it is.
+    Leave(&'static str),
 }
 
 /// Whether a ref is one that comes back at all.
@@ -50,8 +53,16 @@ pub(super) fn comes_back(name: &RefName) -> bool {
     kinds.iter().any(|kind| name.as_str().starts_with(kind))
 }
 
+/// What a remote has: git moves those by itself when it fetches or pushes. Inside anything can, and what the user compares
+/// with would be what somebody inside says: `git status` that all is pushed, `git diff origin/main` that nothing changed. So
+/// one that the user has stays, until a fetch outside says what the server has.
+fn is_tracking(name: &RefName) -> bool {
+    name.as_str().starts_with(TRACKING)
+}
+
 /// Decides on one ref. `start` is what it was when the private directory was made.
 pub(super) fn decide(
+    name: &RefName,
     inside: ObjectId,
     start: Option<ObjectId>,
     handled: Option<&Handled>,
@@ -62,6 +73,10 @@ pub(super) fn decide(
         return Step::Nothing;
     }
     let brought = handled.and_then(|handled| handled.host);
+    let own = handled.is_some_and(|handled| handled.own(host).is_some());
+    if is_tracking(name) && (start.is_some() || host.is_some() || handled.is_some()) && !own {
+        return Step::Leave("a fetch outside says what the server has");
+    }
     match host {
         None if start.is_none() && brought.is_none() => Step::Create,
         None => Step::Aside("it was deleted outside meanwhile"),
@@ -86,13 +101,18 @@ pub(super) fn after(inside: ObjectId, handled: Option<&Handled>, old: Option<Obj
     }
 }
 
-/// The name that a value is kept aside under.
+/// The name that a value is kept aside under: no two refs have the same.
 pub(super) fn aside(name: &RefName, session: &str) -> String {
-    let rest = name
-        .branch()
-        .unwrap_or_else(|| name.as_str().trim_start_matches("refs/"));
-    format!("refs/aca/{session}/{rest}")
+    let whole = name.as_str().strip_prefix("refs/").unwrap_or(name.as_str());
+    let rest = name.branch().filter(|branch| {
+        let first = branch.split('/').next().unwrap_or_default();
+        !KINDS.contains(&first) && !first.starts_with("stash-")
+    });
+    format!("refs/aca/{session}/{}", rest.unwrap_or(whole))
 }
+
+/// What stands for something else in there.
+const KINDS: [&str; 5] = ["heads", "tags", "notes", "remotes", "HEAD"];
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +126,13 @@ mod tests {
     #[test]
     fn what_the_user_has_is_never_overwritten() {
         let step = |inside, start: Option<u8>, host: Option<u8>| {
-            decide(id(inside), start.map(id), None, host.map(id))
+            decide(
+                &name("refs/heads/x"),
+                id(inside),
+                start.map(id),
+                None,
+                host.map(id),
+            )
         };
         assert_eq!(step(1, Some(1), Some(1)), Step::Nothing);
         assert_eq!(step(1, Some(1), Some(2)), Step::Nothing, "the user moved it");
@@ -128,10 +154,11 @@ mod tests {
 
     #[test]
     fn what_the_session_brought_is_its_own() {
+        let x = name("refs/heads/x");
         // Made by the session, brought as 1, rewritten to 2.
         let handled = after(id(1), None, None);
         assert_eq!(
-            decide(id(2), None, Some(&handled), Some(id(1))),
+            decide(&x, id(2), None, Some(&handled), Some(id(1))),
             Step::Move {
                 old: id(1),
                 behind: None
@@ -140,7 +167,7 @@ mod tests {
         // The user's 1, moved on to 2, amended to 3: 1 has to lie behind.
         let handled = after(id(2), None, Some(id(1)));
         assert_eq!(
-            decide(id(3), Some(id(1)), Some(&handled), Some(id(2))),
+            decide(&x, id(3), Some(id(1)), Some(&handled), Some(id(2))),
             Step::Move {
                 old: id(2),
                 behind: Some(id(1))
@@ -150,7 +177,7 @@ mod tests {
         assert_eq!(again.base, Some(id(1)));
         // The user committed on top of 2 meanwhile.
         assert_eq!(
-            decide(id(3), Some(id(1)), Some(&handled), Some(id(9))),
+            decide(&x, id(3), Some(id(1)), Some(&handled), Some(id(9))),
             Step::Move {
                 old: id(9),
                 behind: Some(id(9))
@@ -158,16 +185,42 @@ mod tests {
         );
         // Deleted outside: it doesn't come again.
         assert!(matches!(
-            decide(id(3), None, Some(&handled), None),
+            decide(&x, id(3), None, Some(&handled), None),
             Step::Aside(_)
         ));
     }
 
+    fn name(text: &str) -> RefName {
+        text.parse().unwrap()
+    }
+
+    /// What the user compares with isn't what somebody inside says that a server has.
+    #[test]
+    fn what_a_remote_has_is_not_said_inside() {
+        let tracking = name("refs/remotes/origin/main");
+        let step =
+            |start: Option<u8>, host: Option<u8>| decide(&tracking, id(9), start.map(id), None, host.map(id));
+        assert!(matches!(step(Some(1), Some(1)), Step::Leave(_)));
+        assert!(matches!(step(Some(1), None), Step::Leave(_)), "pruned outside");
+        assert!(matches!(step(None, Some(1)), Step::Leave(_)), "fetched outside");
+        assert_eq!(step(Some(9), Some(1)), Step::Nothing);
+        assert_eq!(step(None, None), Step::Create);
+        let handled = after(id(8), None, None);
+        assert_eq!(
+            decide(&tracking, id(9), None, Some(&handled), Some(id(8))),
+            Step::Move {
+                old: id(8),
+                behind: None
+            }
+        );
+    }
+
     #[test]
     fn names() {
-        let name = |text: &str| text.parse::<RefName>().unwrap();
         assert_eq!(aside(&name("refs/heads/a/b"), "s"), "refs/aca/s/a/b");
         assert_eq!(aside(&name("refs/tags/v"), "s"), "refs/aca/s/tags/v");
+        assert_eq!(aside(&name("refs/heads/tags/v"), "s"), "refs/aca/s/heads/tags/v");
+        assert_eq!(aside(&name("refs/heads/HEAD"), "s"), "refs/aca/s/heads/HEAD");
         for text in [
             "refs/replace/x",
             "refs/bisect/x",

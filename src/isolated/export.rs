@@ -30,12 +30,12 @@ use std::process::ExitCode;
 /// The name that makes this program this process.
 pub(crate) const EXPORT_WORD: &str = "aca-git-export";
 
-/// Most objects of one import, most bytes of their contents, and of one.
-const OBJECTS_MAX: usize = 3_000_000;
-const BYTES_MAX: u64 = 16 << 30;
+/// Most bytes of one object.
 const OBJECT_BYTES_MAX: u64 = 256 << 20;
-/// Bytes of a wanted object in the list: its name, filled up, and the number of its group.
-const RECORD: usize = 36;
+/// Bytes of a wanted object in the list: its name, filled up, the number of its group, and what it has to be.
+const RECORD: usize = 37;
+/// Set in the number of a group that is left out because there is no room for it.
+pub(super) const NO_ROOM: u32 = 1 << 31;
 
 /// What is wanted; it comes on standard input. Along come the list in a memory file, the directory of the private objects,
 /// and those of the host's.
@@ -45,20 +45,87 @@ pub(super) struct Wanted {
     pub(super) sha256: bool,
     /// Bytes of the list.
     pub(super) length: u64,
+    /// Most objects that may come, and most bytes of their contents.
+    pub(super) room: Room,
+}
+
+/// How much may still come to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Room {
+    /// Objects.
+    pub(super) objects: u32,
+    /// Bytes of their contents, before they are compressed.
+    pub(super) bytes: u64,
+}
+
+impl Room {
+    /// What one session may bring: more than the history of the largest known repositories' recent years, and less than a
+    /// disk.
+    pub(super) const OF_A_SESSION: Self = Self {
+        objects: 3_000_000,
+        bytes: 16 << 30,
+    };
+
+    /// Without what came.
+    pub(super) const fn less(self, objects: u32, bytes: u64) -> Self {
+        Self {
+            objects: self.objects.saturating_sub(objects),
+            bytes: self.bytes.saturating_sub(bytes),
+        }
+    }
+}
+
+/// What a wanted object has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Anything that a tag may be put on.
+    Any,
+    /// A branch's.
+    Commit,
+    /// A file's content.
+    Blob,
+}
+
+impl Expected {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Any => 0,
+            Self::Commit => 1,
+            Self::Blob => 2,
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Commit,
+            2 => Self::Blob,
+            _ => Self::Any,
+        }
+    }
+
+    const fn takes(self, kind: ObjectKind) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Commit => matches!(kind, ObjectKind::Commit),
+            Self::Blob => matches!(kind, ObjectKind::Blob),
+        }
+    }
 }
 
 /// The list of what is wanted; what belongs to one group stands together.
-pub(super) fn list(wanted: impl Iterator<Item = (ObjectId, u32)>) -> Vec<u8> {
+pub(super) fn list(wanted: impl Iterator<Item = (ObjectId, Expected, u32)>) -> Vec<u8> {
     let mut list = Vec::new();
-    for (id, group) in wanted {
+    for (id, expected, group) in wanted {
         list.extend_from_slice(id.padded());
         list.extend_from_slice(&group.to_le_bytes());
+        list.push(expected.byte());
     }
     list
 }
 
 /// The process. On standard output come, as numbers of four bytes with the lowest first, how many groups aren't whole,
-/// which, and how many objects the pack has; behind them the pack, if it has any.
+/// which (with [`NO_ROOM`] where that is the reason), how many KiB the contents come to, and how many objects the pack has;
+/// behind them the pack, if it has any.
 pub(crate) fn export_main() -> ExitCode {
     match export() {
         Some(()) => ExitCode::SUCCESS,
@@ -88,19 +155,23 @@ fn export() -> Option<()> {
         seen: HashSet::new(),
         found: Vec::new(),
         bytes: 0,
+        room: wanted.room,
+        is_full: false,
     };
     let tips = tips(&list, wanted.length, format)?;
     let mut incomplete = Vec::new();
-    for group in tips.chunk_by(|one, other| one.0 == other.0) {
-        if !walk.group(group.iter().map(|(_, id)| *id)) {
-            incomplete.push(group.first()?.0);
+    for group in tips.chunk_by(|one, other| one.group == other.group) {
+        if !walk.group(group) {
+            let number = group.first()?.group;
+            incomplete.push(if walk.is_full { number | NO_ROOM } else { number });
         }
     }
     let mut out = BufWriter::with_capacity(1 << 16, Output);
     let count = u32::try_from(walk.found.len()).ok()?;
+    let kibibytes = u32::try_from(walk.bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     let head = std::iter::once(u32::try_from(incomplete.len()).ok()?)
         .chain(incomplete)
-        .chain([count]);
+        .chain([kibibytes, count]);
     for number in head {
         out.write_all(&number.to_le_bytes()).ok()?;
     }
@@ -111,8 +182,15 @@ fn export() -> Option<()> {
     Some(())
 }
 
+/// One that is wanted.
+struct Tip {
+    id: ObjectId,
+    group: u32,
+    expected: Expected,
+}
+
 /// The supervisor's own list.
-fn tips(list: &OwnedFd, length: u64, format: ObjectFormat) -> Option<Vec<(u32, ObjectId)>> {
+fn tips(list: &OwnedFd, length: u64, format: ObjectFormat) -> Option<Vec<Tip>> {
     let mut bytes = vec![0; usize::try_from(length).ok()?];
     let mut read = 0;
     while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
@@ -123,9 +201,14 @@ fn tips(list: &OwnedFd, length: u64, format: ObjectFormat) -> Option<Vec<(u32, O
     }
     let (records, _) = bytes.as_chunks::<RECORD>();
     let tip = |record: &[u8; RECORD]| {
-        let (name, group) = record.split_last_chunk::<4>()?;
+        let (expected, rest) = record.split_last()?;
+        let (name, group) = rest.split_last_chunk::<4>()?;
         let name = name.get(..format.digits() / 2)?;
-        Some((u32::from_le_bytes(*group), ObjectId::from_bytes(name, format)))
+        Some(Tip {
+            id: ObjectId::from_bytes(name, format),
+            group: u32::from_le_bytes(*group),
+            expected: Expected::from_byte(*expected),
+        })
     };
     records.iter().map(tip).collect()
 }
@@ -152,15 +235,20 @@ struct Walk {
     seen: HashSet<ObjectId>,
     found: Vec<(ObjectId, ObjectKind)>,
     bytes: u64,
+    room: Room,
+    /// There was no room for the group that was looked up last.
+    is_full: bool,
 }
 
 impl Walk {
     /// Looks up all that a group leads to; false where something isn't there, and then nothing of it is kept.
-    fn group(&mut self, tips: impl Iterator<Item = ObjectId>) -> bool {
+    fn group(&mut self, tips: &[Tip]) -> bool {
         let (begun, bytes) = (self.found.len(), self.bytes);
+        self.is_full = false;
         let mut here: Vec<ObjectId> = Vec::new();
-        let mut waiting: Vec<ObjectId> = tips.collect();
-        let whole = self.all(&mut waiting, &mut here).is_some();
+        let mut waiting: Vec<ObjectId> = tips.iter().map(|tip| tip.id).collect();
+        let whole =
+            self.all(&mut waiting, &mut here).is_some() && tips.iter().all(|tip| self.is_as_expected(tip));
         if !whole {
             self.found.truncate(begun);
             self.bytes = bytes;
@@ -169,6 +257,15 @@ impl Walk {
             }
         }
         whole
+    }
+
+    /// An index that names a directory's object as a file's is one that git stumbles over.
+    fn is_as_expected(&mut self, tip: &Tip) -> bool {
+        if tip.expected == Expected::Any {
+            return true;
+        }
+        let kind = self.host.kind(&tip.id).or_else(|| self.private.kind(&tip.id));
+        kind.is_some_and(|kind| tip.expected.takes(kind))
     }
 
     fn all(&mut self, waiting: &mut Vec<ObjectId>, here: &mut Vec<ObjectId>) -> Option<()> {
@@ -183,7 +280,9 @@ impl Walk {
             let (kind, content) = self.get(&id)?;
             let length = u64::try_from(content.len()).ok()?;
             self.bytes = self.bytes.saturating_add(length);
-            if self.found.len() >= OBJECTS_MAX || self.bytes > BYTES_MAX {
+            let count = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
+            if count >= self.room.objects || self.bytes > self.room.bytes {
+                self.is_full = true;
                 return None;
             }
             match kind {

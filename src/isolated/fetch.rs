@@ -1,6 +1,6 @@
 //! Brings the objects over: the confined process ([`super::export`]) writes a pack, git outside reads it.
 
-use super::export::{EXPORT_WORD, Wanted, list};
+use super::export::{EXPORT_WORD, Expected, NO_ROOM, Room, Wanted, list};
 use super::host::{HostGit, Input};
 use super::layout::Part;
 use super::read::Opened;
@@ -11,6 +11,7 @@ use crate::sys::process::bind_to_caller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,10 +28,32 @@ const UNPACK_MAX: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What came of it.
+#[derive(Debug, Default)]
 pub(super) struct Fetched {
-    /// The groups of which something is missing.
+    /// The groups of which something is missing, or is of another kind.
     pub(super) incomplete: BTreeSet<usize>,
+    /// Those for which there was no room.
+    pub(super) no_room: BTreeSet<usize>,
 }
+
+impl Fetched {
+    /// Whether all of a group is there.
+    pub(super) fn is_whole(&self, group: usize) -> bool {
+        !self.incomplete.contains(&group) && !self.no_room.contains(&group)
+    }
+
+    /// Why it isn't.
+    pub(super) fn why(&self, group: usize) -> &'static str {
+        if self.no_room.contains(&group) {
+            "it is more than one run may bring"
+        } else {
+            "objects that it leads to aren't there, or aren't what their names say"
+        }
+    }
+}
+
+/// What belongs together: all of it comes, or nothing.
+pub(super) type Group = Vec<(ObjectId, Expected)>;
 
 /// The process, which ends with this value.
 struct Exporter(Child);
@@ -49,15 +72,22 @@ pub(super) fn fetch(
     host_dir: &Path,
     inside: &Opened,
     part: &Part,
-    wanted: &[Vec<ObjectId>],
-    commits: usize,
+    (wanted, commits): (&[Group], usize),
+    room: &Cell<Room>,
 ) -> Result<Fetched, String> {
-    let (exporter, mut pipe) = start(inside, part, wanted).map_err(|error| error.to_string())?;
-    let mut incomplete = BTreeSet::new();
+    let (exporter, mut pipe) = start(inside, part, wanted, room.get()).map_err(|error| error.to_string())?;
+    let mut fetched = Fetched::default();
     for _ in 0..number(&mut pipe)? {
-        let group = number(&mut pipe)?;
-        incomplete.extend(usize::try_from(group).ok().filter(|group| *group < wanted.len()));
+        let said = number(&mut pipe)?;
+        let group = usize::try_from(said & !NO_ROOM).ok();
+        let group = group.filter(|group| *group < wanted.len());
+        if said & NO_ROOM == 0 {
+            fetched.incomplete.extend(group);
+        } else {
+            fetched.no_room.extend(group);
+        }
     }
+    let bytes = u64::from(number(&mut pipe)?) << 10;
     let count = number(&mut pipe)?;
     if count > 0 {
         let call: &[&str] = if count < UNPACK_MAX {
@@ -71,16 +101,17 @@ pub(super) fn fetch(
         answer.map_err(|error| error.to_string())?.checked(what)?;
     }
     drop(exporter);
+    room.set(room.get().less(count, bytes));
     check(
         git,
         host_dir,
         wanted.get(..commits).unwrap_or_default(),
-        &mut incomplete,
+        &mut fetched,
     )?;
-    Ok(Fetched { incomplete })
+    Ok(fetched)
 }
 
-fn start(inside: &Opened, part: &Part, wanted: &[Vec<ObjectId>]) -> std::io::Result<(Exporter, File)> {
+fn start(inside: &Opened, part: &Part, wanted: &[Group], room: Room) -> std::io::Result<(Exporter, File)> {
     let (ours, theirs) = Channel::pair().map_err(std::io::Error::other)?;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // By the descriptor of what runs: nobody can have put another program at its path.
@@ -99,7 +130,7 @@ fn start(inside: &Opened, part: &Part, wanted: &[Vec<ObjectId>]) -> std::io::Res
     let numbered = wanted
         .iter()
         .zip(0_u32..)
-        .flat_map(|(group, number)| group.iter().map(move |id| (*id, number)));
+        .flat_map(|(group, number)| group.iter().map(move |(id, expected)| (*id, *expected, number)));
     let wanted = list(numbered);
     let mut memory: File = memfd_create("aca-wanted", MemfdFlags::CLOEXEC)?.into();
     memory.write_all(&wanted)?;
@@ -113,6 +144,7 @@ fn start(inside: &Opened, part: &Part, wanted: &[Vec<ObjectId>]) -> std::io::Res
     let question = Wanted {
         sha256: part.sha256,
         length: u64::try_from(wanted.len()).unwrap_or(u64::MAX),
+        room,
     };
     ours.send(&question, &descriptors)
         .map_err(std::io::Error::other)?;
@@ -134,12 +166,7 @@ fn number(pipe: &mut File) -> Result<u32, String> {
 }
 
 /// Whether all that a commit leads to is there: an object that the host has needn't be whole where no ref leads to it.
-fn check(
-    git: &HostGit,
-    host_dir: &Path,
-    commits: &[Vec<ObjectId>],
-    incomplete: &mut BTreeSet<usize>,
-) -> Result<(), String> {
+fn check(git: &HostGit, host_dir: &Path, commits: &[Group], fetched: &mut Fetched) -> Result<(), String> {
     let connected = |ids: &str| {
         let words = ["rev-list", "--objects", "--stdin", "--not", "--all", "--quiet"].map(OsStr::new);
         let answer = git.call(host_dir, &words, &[], Input::Bytes(ids.as_bytes()));
@@ -150,8 +177,8 @@ fn check(
     let whole: Vec<(usize, String)> = commits
         .iter()
         .enumerate()
-        .filter(|(number, _)| !incomplete.contains(number))
-        .map(|(number, ids)| (number, ids.iter().map(|id| format!("{id}\n")).collect()))
+        .filter(|(number, _)| fetched.is_whole(*number))
+        .map(|(number, ids)| (number, ids.iter().map(|(id, _)| format!("{id}\n")).collect()))
         .collect();
     let all: String = whole.iter().map(|(_, ids)| ids.as_str()).collect();
     if all.is_empty() || connected(&all)? {
@@ -159,7 +186,7 @@ fn check(
     }
     for (number, ids) in whole {
         if !connected(&ids)? {
-            incomplete.insert(number);
+            fetched.incomplete.insert(number);
         }
     }
     Ok(())

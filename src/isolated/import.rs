@@ -5,7 +5,9 @@
 
 use super::ground::lexical;
 use super::host::HostGit;
+use super::index_lock::IndexLock;
 use super::layout::{MODULES_MAX, Part, check_format};
+use super::limits::{self, Limits};
 use super::new_part::{self, NewPart};
 use super::new_tree::{self, Unready};
 use super::part::{Around, Done, IndexMarks, PartState};
@@ -48,6 +50,17 @@ pub enum News {
     },
 }
 
+impl News {
+    /// Whether it is mended by what everybody does anyway: then it is only in the log.
+    #[must_use]
+    pub fn is_minor(&self) -> bool {
+        matches!(self, Self::NotBrought { what, .. } if what.contains(TRACKING))
+    }
+}
+
+/// What remotes have.
+pub(super) const TRACKING: &str = "refs/remotes/";
+
 /// Whether there is more to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -69,6 +82,7 @@ pub struct Import {
     parts: Vec<PartState>,
     /// What a new part was when it couldn't be brought: it isn't tried again before it has changed.
     tried: BTreeMap<PathBuf, (Option<Head>, Option<Refs>)>,
+    limits: Limits,
     /// Something is in the private directory alone.
     kept: bool,
 }
@@ -97,6 +111,7 @@ impl Import {
                 IndexMarks {
                     done: mark,
                     made: mark,
+                    going: false,
                 }
             });
             parts.push(PartState {
@@ -115,6 +130,7 @@ impl Import {
             root,
             parts,
             tried: BTreeMap::new(),
+            limits: Limits::default(),
             kept: false,
         };
         if !is_new {
@@ -125,6 +141,12 @@ impl Import {
 
     /// What was made on the host and not written down any more before a kill.
     fn take_up(&mut self) {
+        for (part, one) in self.parts.iter().enumerate() {
+            for (tree, known) in one.state.trees.iter().enumerate() {
+                let work = self.place.about.layout.host.join(&known.own);
+                IndexLock::recover(&work, &self.place.lock_note((part, tree)));
+            }
+        }
         new_tree::discard(&self.place.beside()).ok();
         let host = self.place.about.layout.host.clone();
         for (kind, own) in self.place.made() {
@@ -246,6 +268,7 @@ impl Import {
             place: &self.place,
             git: &self.git,
             root: &self.root,
+            limits: &self.limits,
             last,
         }
     }
@@ -269,6 +292,7 @@ impl Import {
             place: &self.place,
             git: &self.git,
             root: &self.root,
+            limits: &self.limits,
             last,
         };
         for (number, part) in self.parts.iter_mut().enumerate() {
@@ -285,7 +309,7 @@ impl Import {
         if let Err(error) = self.place.keep(&states) {
             news.push(not_brought("state", error));
         }
-        (progress, news)
+        (progress, limits::bounded(news))
     }
 
     /// Removes the private directory; gives its place where something is in there alone.

@@ -12,20 +12,27 @@
 //! both may be made inside ([`new_part`], [`new_tree`]), where the one and the other name each other ([`ground`]).
 
 mod apply;
+pub mod borrowed;
 mod decide;
 pub(crate) mod export;
 mod fetch;
+mod follow;
+mod going;
 mod ground;
 mod host;
 mod import;
+mod index_lock;
 mod kept;
 mod layout;
+mod limits;
 mod make;
+mod misleading;
 mod new_part;
 mod new_tree;
 mod part;
 mod place;
 mod read;
+mod remove;
 mod staged;
 mod tree;
 

@@ -3,10 +3,16 @@
 
 use super::apply::Work;
 use super::decide::{Step, comes_back, decide};
-use super::fetch::{Fetched, fetch};
+use super::export::Expected;
+use super::fetch::{Fetched, Group, fetch};
+use super::follow::{self, RefStep};
+use super::going;
 use super::host::HostGit;
 use super::import::{Mark, News, Progress, ids, not_brought};
+use super::index_lock::IndexLock;
 use super::layout::{NEIGHBOURS_MAX, Part, TREES_MAX};
+use super::limits::{Limits, STASH_MAX};
+use super::misleading::Called;
 use super::new_tree::{self, NewTree, Unready};
 use super::place::{HeadText, Place, State};
 use super::read::{Opened, Refs};
@@ -15,9 +21,10 @@ use crate::git::index::{self, Entry};
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
 use crate::git::ref_name::RefName;
+use crate::git::under_way::UnderWay;
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -33,6 +40,7 @@ pub(super) struct Around<'a> {
     pub(super) root: &'a OwnedFd,
     /// Nothing inside is alive any more.
     pub(super) last: bool,
+    pub(super) limits: &'a Limits,
 }
 
 /// One part, and what was done with it.
@@ -56,6 +64,8 @@ pub(super) struct PartState {
 pub(super) struct IndexMarks {
     pub(super) done: Option<Mark>,
     pub(super) made: Option<Mark>,
+    /// What is under way was brought.
+    pub(super) going: bool,
 }
 
 /// What came of it.
@@ -85,8 +95,15 @@ pub(super) struct Side {
     /// Git is about to change it.
     pub(super) locked: bool,
     pub(super) index: Option<Vec<Entry>>,
+    /// What is under way, at the end.
+    pub(super) going: Option<UnderWay>,
+    /// Why it isn't taken.
+    pub(super) not_going: Option<String>,
+    /// Holds the index outside as it is.
+    pub(super) lock: Option<IndexLock>,
     /// Groups of what is wanted.
     pub(super) head_group: Option<usize>,
+    pub(super) going_group: Option<usize>,
     pub(super) index_group: Option<usize>,
 }
 
@@ -100,7 +117,7 @@ pub(super) enum Which {
 pub(super) struct Rested<'a> {
     pub(super) refs: &'a Refs,
     pub(super) host_refs: &'a Refs,
-    pub(super) incomplete: &'a BTreeSet<usize>,
+    pub(super) fetched: &'a Fetched,
 }
 
 impl PartState {
@@ -204,16 +221,26 @@ impl PartState {
 
     fn side(&self, around: &Around<'_>, which: Which, own: PathBuf) -> Option<Side> {
         let inside = Opened::open(around.root, &self.part().below, &own, self.format()).ok()?;
+        let under_way = inside.is_under_way();
+        let (going, not_going) = match around.last.then(|| going::read(&inside)) {
+            Some(Ok(going)) if under_way => (going, None),
+            Some(Err(why)) if under_way => (None, Some(why)),
+            _ => (None, None),
+        };
         Some(Side {
             which,
             own,
             head: inside.head(),
             mark: inside.index_mark(),
-            under_way: inside.is_under_way(),
+            under_way,
             locked: inside.is_locked(),
             inside,
             index: None,
+            going,
+            not_going,
+            lock: None,
             head_group: None,
+            going_group: None,
             index_group: None,
         })
     }
@@ -324,16 +351,34 @@ impl PartState {
             work.fail("stash", "it can't be read as git writes it");
         }
         // What is wanted: each ref by itself, each entry of the stash, each index as a whole.
-        let mut steps: Vec<(RefName, ObjectId, Step)> = Vec::new();
+        let mut steps: Vec<RefStep> = Vec::new();
+        let mut left: Vec<(&str, &str)> = Vec::new();
         for (name, id) in refs.iter().filter(|(name, _)| comes_back(name)) {
             let step = decide(
+                name,
                 *id,
                 self.start.get(name).copied(),
                 self.state.handled.get(name),
                 host_refs.get(name).copied(),
             );
-            if step != Step::Nothing {
-                steps.push((name.clone(), *id, step));
+            match step {
+                Step::Nothing => {}
+                Step::Leave(why) => left.push((name.as_str(), why)),
+                Step::Create | Step::Move { .. } | Step::Aside(_) => steps.push((name.clone(), *id, step)),
+            }
+        }
+        keep_apart(&mut steps, &host_refs, &self.state);
+        let over = around.limits.cut(&mut steps, around.last);
+        if around.last {
+            if let Some((name, why)) = left.first() {
+                let more = match left.len() {
+                    1 => String::new(),
+                    count => format!(" and {} more", count - 1),
+                };
+                work.tell(not_brought(&named(&format!("{name}{more}")), why));
+            }
+            if over > 0 {
+                work.fail(&format!("{over} refs"), "they are more than come at once");
             }
         }
         let gone: Vec<(RefName, ObjectId)> = self
@@ -343,11 +388,16 @@ impl PartState {
             .filter(|(name, _)| !refs.contains_key(name))
             .filter_map(|(name, handled)| Some((name.clone(), handled.own(host_refs.get(name).copied())?)))
             .collect();
-        let new_stash: Vec<&LogEntry> = stash
+        let known: BTreeSet<ObjectId> = self.state.stash.iter().copied().collect();
+        let mut new_stash: Vec<&LogEntry> = stash
             .iter()
             .flatten()
-            .filter(|entry| !self.state.stash.contains(&entry.new))
+            .filter(|entry| !known.contains(&entry.new))
             .collect();
+        if new_stash.len() > STASH_MAX {
+            new_stash.truncate(STASH_MAX);
+            work.fail("stash", "it has more new entries than come at once");
+        }
         for side in &mut sides {
             let is_done = match side.which {
                 Which::Known(number) => self
@@ -356,39 +406,55 @@ impl PartState {
                     .is_some_and(|marks| side.mark == marks.done),
                 Which::New(_) => side.mark.is_none(),
             };
-            let rests = !side.under_way || matches!(side.which, Which::New(_));
+            let rests = !side.under_way || side.going.is_some() || matches!(side.which, Which::New(_));
             if !is_done && rests && (around.last || !side.locked) {
                 side.index = work.read_index(&side.inside, format);
             }
         }
-        let mut wanted: Vec<Vec<ObjectId>> = steps.iter().map(|(_, id, _)| vec![*id]).collect();
+        let commit = |id: ObjectId| vec![(id, Expected::Commit)];
+        let mut wanted: Vec<Group> = steps
+            .iter()
+            .map(|(name, id, _)| vec![(*id, expected(name))])
+            .collect();
         let stash_from = wanted.len();
-        wanted.extend(new_stash.iter().map(|entry| vec![entry.new]));
+        wanted.extend(new_stash.iter().map(|entry| commit(entry.new)));
         for side in &mut sides {
             if let Some(Head::Detached(id)) = side.head {
                 side.head_group = Some(wanted.len());
-                wanted.push(vec![id]);
+                wanted.push(commit(id));
+            }
+            if let Some(going) = &side.going {
+                side.going_group = Some(wanted.len());
+                wanted.push(going.commits().into_iter().flat_map(commit).collect());
             }
         }
         let commits = wanted.len();
+        let is_content = |entry: &&Entry| entry.mode != index::Mode::Submodule;
         for side in &mut sides {
             if let Some(entries) = &side.index {
-                let own = entries
-                    .iter()
-                    .filter(|entry| entry.mode != index::Mode::Submodule);
+                // What is staged outside already is a file's content, and there.
+                let outside = self
+                    .outside(around, &side.own)
+                    .and_then(|outside| outside.index());
+                let outside = follow::entries(outside, format).unwrap_or_default();
+                let known: HashSet<ObjectId> =
+                    outside.iter().filter(is_content).map(|entry| entry.id).collect();
+                let own = entries.iter().filter(is_content).map(|entry| entry.id);
                 side.index_group = Some(wanted.len());
-                wanted.push(own.map(|entry| entry.id).collect());
+                let new = own.filter(|id| !known.contains(id));
+                wanted.push(new.map(|id| (id, Expected::Blob)).collect());
             }
         }
-        let incomplete = if wanted.iter().all(Vec::is_empty) {
-            BTreeSet::new()
+        let fetched = if wanted.iter().all(Vec::is_empty) {
+            Fetched::default()
         } else {
             let mut part = self.part().clone();
             if self.building.is_some() {
                 part.stores = vec![host_dir.join("objects")];
             }
-            match fetch(around.git, &host_dir, inside, &part, &wanted, commits) {
-                Ok(Fetched { incomplete }) => incomplete,
+            let room = &around.limits.room;
+            match fetch(around.git, &host_dir, inside, &part, (&wanted, commits), room) {
+                Ok(fetched) => fetched,
                 Err(error) => {
                     work.fail("objects", error);
                     return Done {
@@ -402,24 +468,49 @@ impl PartState {
                 }
             }
         };
-        let is_whole = |group: usize| !incomplete.contains(&group);
+        let is_whole = |group: usize| fetched.is_whole(group);
         let mut whole_steps = Vec::new();
         for (group, step) in steps.into_iter().enumerate() {
             if is_whole(group) {
                 whole_steps.push(step);
             } else {
-                work.fail(
-                    step.0.as_str(),
-                    "objects that it leads to aren't there, or aren't what their names say",
-                );
+                work.fail(step.0.as_str(), fetched.why(group));
             }
         }
+        let held = self.hold(around, number, &mut sides, &mut whole_steps, &is_whole);
+        work.again |= !held.busy.is_empty();
+        for (name, _, _) in &held.busy {
+            work.fail(name.as_str(), "git outside is at work on the index beneath it");
+        }
+        let own: Vec<PathBuf> = sides.iter().map(|side| side.own.clone()).collect();
+        let checked_out = |part: &Self| -> BTreeSet<RefName> {
+            let heads = own.iter().filter_map(|own| part.outside(around, own)?.head());
+            heads
+                .filter_map(|head| match head {
+                    Head::Branch(name) => Some(name),
+                    Head::Detached(_) => None,
+                })
+                .collect()
+        };
+        let out = if gone.is_empty() {
+            BTreeSet::new()
+        } else {
+            checked_out(self)
+        };
+        let (gone_later, gone): (Vec<_>, Vec<_>) = gone.into_iter().partition(|(name, _)| out.contains(name));
         for (name, id) in gone {
             work.delete(&name, id, &mut self.state.handled);
         }
+        let taken = || {
+            let own: BTreeSet<&Path> = own.iter().map(PathBuf::as_path).collect();
+            other_trees(&layout.host, &self.state.part.below, &own, format)
+        };
+        let taken = if whole_steps.is_empty() && held.later.is_empty() {
+            BTreeSet::new()
+        } else {
+            taken()
+        };
         if !whole_steps.is_empty() {
-            let own: BTreeSet<&Path> = sides.iter().map(|side| side.own.as_path()).collect();
-            let taken = other_trees(&layout.host, &self.part().below, &own, format);
             work.refs(whole_steps, &mut self.state.handled, &taken);
         }
         let new_stash: Vec<LogEntry> = new_stash
@@ -437,7 +528,7 @@ impl PartState {
         let rested = Rested {
             refs: &refs,
             host_refs: &host_refs,
-            incomplete: &incomplete,
+            fetched: &fetched,
         };
         for tree in absent {
             self.absent(around, tree, news);
@@ -446,6 +537,35 @@ impl PartState {
             let done = self.tree(around, number, news, side, &rested);
             failed |= done.kept;
             again |= done.progress == Progress::Again;
+        }
+        if !held.later.is_empty() || !gone_later.is_empty() {
+            let mut work = Work {
+                git: around.git,
+                host_dir: &host_dir,
+                host_work: &host_dir,
+                session: around.place.session(),
+                named,
+                news: &mut *news,
+                failed: false,
+                again: false,
+            };
+            let out = checked_out(self);
+            for (name, id) in gone_later {
+                if !out.contains(&name) {
+                    work.delete(&name, id, &mut self.state.handled);
+                }
+            }
+            let mut later = held.later;
+            for (_, _, step) in later.iter_mut().filter(|(name, _, _)| out.contains(name)) {
+                *step = if around.last {
+                    work.tell(not_brought(&named("HEAD"), "it did not follow to another branch"));
+                    Step::Aside("you have it checked out")
+                } else {
+                    Step::Nothing
+                };
+            }
+            work.refs(later, &mut self.state.handled, &taken);
+            (failed, again) = (failed | work.failed, again | work.again);
         }
         let config = inside.config();
         if config != self.config_done {
@@ -469,6 +589,32 @@ impl PartState {
             progress: if again { Progress::Again } else { Progress::Settled },
             kept: failed,
         }
+    }
+}
+
+/// A new ref whose name would be taken for one of the user's, or of git's own, gets another.
+fn keep_apart(steps: &mut [RefStep], host: &Refs, state: &State) {
+    if !steps.iter().any(|(_, _, step)| *step == Step::Create) {
+        return;
+    }
+    let is_users = |(name, id): &(&RefName, &ObjectId)| {
+        let handled = state.handled.get(*name);
+        handled.is_none_or(|handled| handled.own(Some(**id)).is_none())
+    };
+    let called = Called::new(host.iter().filter(is_users).map(|(name, _)| name));
+    for (name, _, step) in steps.iter_mut().filter(|(_, _, step)| *step == Step::Create) {
+        if let Some(why) = called.why_not(name) {
+            *step = Step::Aside(why);
+        }
+    }
+}
+
+/// What git lets a ref stand for.
+fn expected(name: &RefName) -> Expected {
+    if name.as_str().starts_with("refs/tags/") {
+        Expected::Any
+    } else {
+        Expected::Commit
     }
 }
 

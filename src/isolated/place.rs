@@ -5,6 +5,7 @@ use super::decide::Handled;
 use super::host::HostGit;
 use super::layout::{Layout, Part};
 use super::make::{make, open_regular, refs_file};
+use super::remove::remove;
 use crate::facts::{Ambient, Project};
 use crate::git::object_id::ObjectId;
 use crate::git::ref_files::Head;
@@ -142,7 +143,7 @@ impl Place {
         DirBuilder::new().mode(0o700).create(&directory)?;
         let made = Self::fill(&directory, session, project, layout);
         if made.is_err() {
-            fs::remove_dir_all(&directory).ok();
+            remove(&directory, &[]).ok();
         }
         made
     }
@@ -198,7 +199,7 @@ impl Place {
                         .elapsed()
                         .unwrap_or_default();
                     if age > YOUNG {
-                        fs::remove_dir_all(&path).ok();
+                        remove(&path, &[]).ok();
                     }
                     return None;
                 };
@@ -291,6 +292,11 @@ impl Place {
         text.lines().filter_map(read).collect()
     }
 
+    /// What says which lock of an index on the host is held.
+    pub(super) fn lock_note(&self, (part, tree): (usize, usize)) -> PathBuf {
+        self.directory.join(format!("lock-{part}-{tree}"))
+    }
+
     /// A name in the host's git directory, for what is made there and renamed to its place.
     pub(super) fn beside(&self) -> PathBuf {
         self.about.layout.host.join(format!("aca-{}", self.session))
@@ -307,9 +313,9 @@ impl Place {
         fs::rename(beside, self.directory.join(STATE))
     }
 
-    /// Removes it.
+    /// Removes it; first what says that there is something to bring back.
     pub(super) fn remove(self) -> io::Result<()> {
-        fs::remove_dir_all(&self.directory)
+        remove(&self.directory, &[ABOUT, STATE])
     }
 
     /// Where it lies.

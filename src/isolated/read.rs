@@ -1,7 +1,7 @@
 //! Reads what stands in a git directory that somebody hostile may write: regular files alone, beneath a descriptor,
 //! without following a link, each with a bound.
 
-use crate::facts::beneath::{open_directory, read_file, status};
+use crate::facts::beneath::{open_directory, read_below, read_file, status};
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
 use crate::git::ref_name::RefName;
@@ -55,6 +55,16 @@ impl Opened {
             own: beneath(root.as_fd(), work)?,
             format,
         })
+    }
+
+    /// How objects are named.
+    pub(super) const fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    /// The directory of the work tree's own files.
+    pub(super) const fn own(&self) -> &OwnedFd {
+        &self.own
     }
 
     /// The directory of objects.
@@ -144,6 +154,15 @@ impl Opened {
             .ok()
             .filter(|size| *size <= INDEX_BYTES_MAX)?;
         bounded(&self.own, "index", INDEX_BYTES_MAX)
+    }
+
+    /// The same, and when it was written, in seconds since 1970.
+    pub(super) fn index_and_when(&self) -> Option<(Vec<u8>, i64)> {
+        let found = read_below(&self.own, Path::new("index"), INDEX_BYTES_MAX);
+        let (content, status) = found
+            .ok()
+            .filter(|(content, _)| content.len() <= INDEX_BYTES_MAX)?;
+        Some((content, status.st_mtime))
     }
 
     /// Tells one state of the index from another.

@@ -6,6 +6,7 @@ use super::new_tree::{self, NewTree};
 use super::part::{Around, Done, IndexMarks, PartState, Rested, Side, Which};
 use super::place::{HeadText, MadeKind, TreeState};
 use super::read::Opened;
+use super::staged::{Indexed, Staged};
 use crate::facts::beneath::open_root;
 use crate::git::index;
 use crate::git::object_id::ObjectId;
@@ -51,7 +52,7 @@ impl PartState {
             failed: false,
             again: false,
         };
-        let is_whole = |group: Option<usize>| group.is_none_or(|group| !rested.incomplete.contains(&group));
+        let is_whole = |group: Option<usize>| group.is_none_or(|group| rested.fetched.is_whole(group));
         let head_is_same = match &side.head {
             Some(Head::Branch(name)) => rested.host_refs.get(name) == rested.refs.get(name),
             Some(Head::Detached(_)) => is_whole(side.head_group),
@@ -60,7 +61,7 @@ impl PartState {
         let index_is_whole = is_whole(side.index_group);
         let entries = side.index.take();
         if entries.is_some() && !index_is_whole {
-            work.fail("index", "contents that it names aren't there");
+            work.fail("index", rested.fetched.why(side.index_group.unwrap_or_default()));
         }
         let entries = entries.filter(|_| index_is_whole);
         let known = match side.which {
@@ -73,7 +74,7 @@ impl PartState {
                         Head::Detached(id) => Some(*id),
                     };
                     let content =
-                        entries.map(|entries| index::write(&index::brought(entries, &[]).entries, format));
+                        entries.map(|entries| index::write(&index::brought(entries, &[], 0).entries, format));
                     let made = Making {
                         around,
                         common: &host_dir,
@@ -101,9 +102,9 @@ impl PartState {
             }
             Which::Known(known) => known,
         };
-        let opened = open_root(&layout.host)
-            .ok()
-            .and_then(|root| Opened::open(&root, self.at(), &at, format).ok());
+        let goes_there = around.last && self.is_going_outside(around, &side);
+        let opened = self.outside(around, &side.own);
+        let marks = self.indexes.get(known).copied().unwrap_or_default();
         let (Some(host), Some(tree)) = (opened, self.state.trees.get_mut(known)) else {
             work.tell(not_brought(
                 &named("HEAD and the index"),
@@ -136,35 +137,62 @@ impl PartState {
         }
         if side.locked && !around.last {
             work.again = true;
-        } else if side.under_way {
+        } else if side.under_way && side.going.is_none() && !goes_there {
             if around.last {
-                work.tell(not_brought(
-                    &named("HEAD and the index"),
-                    "something is under way inside (a rebase, a merge): they are as they were; the branches came back",
-                ));
+                let why = side.not_going.take().unwrap_or_default();
+                work.fail(
+                    "HEAD and the index",
+                    format!(
+                        "something is under way inside (a rebase, a merge), and {why}: they are as they were; the branches came back"
+                    ),
+                );
             }
-        } else if host.is_under_way() {
+        } else if host.is_under_way() && !goes_there && !marks.going {
             // Its next step would take what was brought for what it left.
             work.tell(not_brought(
                 &named("HEAD and the index"),
                 "something is under way outside (a rebase, a merge): they are as they were there",
             ));
-        } else {
-            work.head(side.head.as_ref(), &host, head_is_same, &mut tree.head);
-            if let Some(entries) = entries
-                && work.index(
-                    entries,
-                    &side.inside,
-                    &host,
-                    (number, known),
+        } else if !marks.going {
+            let at = Staged {
+                place: around.place,
+                number: (number, known),
+            };
+            let going = side.going.take().filter(|_| !goes_there);
+            let going = going.map(|going| {
+                let whole = is_whole(side.going_group) && head_is_same && index_is_whole;
+                work.ready(going, whole, rested.host_refs, &host, &at, &mut side.lock)
+            });
+            let stays = matches!(going, Some(Err(_)));
+            if let Some(Err(why)) = &going {
+                work.fail("HEAD and the index", why);
+            }
+            let mut indexed = Indexed::NotYet;
+            if !stays {
+                work.head(side.head.as_ref(), &host, head_is_same, &mut tree.head);
+                indexed = match entries {
+                    Some(entries) => work.index(entries, &side.inside, &host, &at, side.lock.take()),
+                    None if marks.done == side.mark => Indexed::Same,
+                    None => Indexed::NotYet,
+                };
+            }
+            let mut went = false;
+            if let Some(Ok(going)) = going {
+                went = work.go_on(
+                    &going,
+                    indexed,
+                    side.head.as_ref() == host.head().as_ref(),
                     around.place,
-                    format,
-                )
-                && let Some(marks) = self.indexes.get_mut(known)
-            {
-                marks.done = side.mark;
+                );
+            }
+            if let Some(marks) = self.indexes.get_mut(known) {
+                if indexed != Indexed::NotYet {
+                    marks.done = side.mark;
+                }
+                marks.going |= went;
             }
         }
+        drop(side.lock.take());
         if around.last
             && let Some(Head::Detached(id)) = &side.head
             && is_whole(side.head_group)

@@ -43,6 +43,7 @@ pub struct Brought {
 impl Brought {
     fn add(&mut self, news: &News) {
         match news {
+            _ if news.is_minor() => {}
             News::Brought { .. } => {}
             News::Aside { what, at, .. } => self.aside.push((what.clone(), at.clone())),
             News::NotBrought { what, .. } => self.missing.push(what.clone()),

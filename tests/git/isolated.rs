@@ -360,8 +360,7 @@ fn an_executable_hook_of_the_users_runs_inside() {
 #[test]
 fn what_no_branch_has_is_kept_aside() {
     let world = World::with_repository();
-    let script =
-        "git switch -q --detach; git commit -q --allow-empty -m loose; cp .git/HEAD .git/CHERRY_PICK_HEAD";
+    let script = "git switch -q --detach; git commit -q --allow-empty -m loose; mkdir .git/rebase-apply";
     let ran = isolated(&world, script);
     let found = git(
         &world,
@@ -374,9 +373,6 @@ fn what_no_branch_has_is_kept_aside() {
     assert_eq!(found, "HEAD loose", "{ran:#?}");
     assert_eq!(git(&world, &["symbolic-ref", "HEAD"]), "refs/heads/main");
     // What a branch has needs no other name.
-    isolated(
-        &world,
-        "git switch -q --detach; cp .git/HEAD .git/CHERRY_PICK_HEAD",
-    );
+    isolated(&world, "git switch -q --detach; mkdir .git/rebase-apply");
     assert_eq!(git(&world, &["for-each-ref", "refs/aca"]).lines().count(), 1);
 }
