@@ -117,6 +117,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         made: directories_to_make(&prepared.plan, &prepared.plan.project),
         state: prepared.state.clone(),
         state_lock: prepared.places.state_lock(),
+        names_lock: prepared.places.names_lock(),
         published,
         ports_locked: prepared.ports_locked.clone(),
         watched: Arc::new(watched),

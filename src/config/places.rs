@@ -72,6 +72,12 @@ impl Places {
         self.state.join("aca/state.lock")
     }
 
+    /// What runs lock while names are made in them: beside the sessions, which are there by then.
+    #[must_use]
+    pub fn names_lock(&self) -> PathBuf {
+        self.state.join("aca/names.lock")
+    }
+
     /// How projects were before runs, as long as what changed waits to be looked at.
     #[must_use]
     pub fn exit_gate(&self) -> PathBuf {

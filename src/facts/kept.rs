@@ -7,6 +7,7 @@ use super::matcher::{Class, Matcher, Scope, State, fits};
 use crate::policy::NewNames;
 use crate::presets::{RunsWhen, TreeRule};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,34 @@ struct Stand<'a> {
     goes_on: bool,
     /// It lies where no pattern counts.
     left_out: bool,
+    /// It would, if what marks such places were there.
+    may_be_left_out: bool,
 }
+
+/// How far the patterns have got on the way to a path, by the table alone.
+#[derive(Debug, Clone, Default)]
+struct Way {
+    /// Components of it.
+    length: usize,
+    /// Where patterns stand beneath it.
+    states: Vec<State>,
+    /// The entry that means the path or what it lies in, and how many components that has.
+    row: Option<(usize, usize)>,
+    /// Entries that leave out what lies beneath, if they are marked, likewise.
+    skips: Vec<(usize, usize)>,
+    /// It lies in a repository's own data.
+    in_git: bool,
+}
+
+/// Remembers how far patterns have got on the way to directories. That follows from the table and the path alone: nothing
+/// that happens on the file system makes it wrong.
+#[derive(Debug, Default)]
+pub struct Ways {
+    known: HashMap<PathBuf, Option<Way>>,
+}
+
+/// Most directories that are remembered: some hundred bytes each.
+const WAYS_MAX: usize = 1024;
 
 impl NameJudge<'_> {
     /// Why nothing may be made at `path`, which is absolute and without links; `None` where it may.
@@ -72,6 +100,54 @@ impl NameJudge<'_> {
             why,
             runs_when,
         })
+    }
+
+    /// The same for a name in a directory of that path. Most names are nothing to anybody, which is soon found by what is
+    /// remembered of the directory.
+    #[must_use]
+    pub fn judge_in(
+        &self,
+        ways: &mut Ways,
+        directory: &Path,
+        name: &[u8],
+        kind: NewKind,
+    ) -> Option<KeptName> {
+        if !ways.known.contains_key(directory) {
+            if ways.known.len() >= WAYS_MAX {
+                ways.known.clear();
+            }
+            ways.known.insert(directory.to_owned(), self.way(directory));
+        }
+        if let Some(Some(way)) = ways.known.get(directory) {
+            let mut way = way.clone();
+            self.step(&mut way, name, Some(kind));
+            if way.row.is_none() && !(kind == NewKind::Link && self.goes_on_from(&way)) {
+                return None;
+            }
+        }
+        self.judge(&joined(directory, name), kind)
+    }
+
+    /// The way to a directory, where it is all that counts for the names in it.
+    fn way(&self, directory: &Path) -> Option<Way> {
+        let NewNames {
+            roots,
+            exact,
+            aliases,
+            ..
+        } = self.names;
+        let near = |exact: &PathBuf| exact.parent() == Some(directory) || directory.starts_with(exact);
+        let [root] = roots.as_slice() else {
+            return None;
+        };
+        if !aliases.is_empty() || exact.iter().any(near) {
+            return None;
+        }
+        let mut way = Way::default();
+        for name in directory.strip_prefix(root).ok()? {
+            self.step(&mut way, name.as_bytes(), None);
+        }
+        Some(way)
     }
 
     /// By its own name, and by those that links give it.
@@ -133,6 +209,13 @@ impl NameJudge<'_> {
             .is_none_or(|(root, relative)| self.stand(root, relative, NewKind::Directory).left_out)
     }
 
+    /// The same, though what marks such a place may be gone meanwhile.
+    #[must_use]
+    pub fn may_be_left_out(&self, path: &Path) -> bool {
+        self.rooted(path)
+            .is_none_or(|(root, relative)| self.stand(root, relative, NewKind::Directory).may_be_left_out)
+    }
+
     /// The judged root that holds a path, and the rest.
     fn rooted<'p>(&self, path: &'p Path) -> Option<(&Path, &'p Path)> {
         let holds = self.names.roots.iter().filter(|root| path.starts_with(root));
@@ -141,53 +224,34 @@ impl NameJudge<'_> {
     }
 
     fn stand(&self, root: &Path, relative: &Path, kind: NewKind) -> Stand<'_> {
-        let mut stand = Stand {
-            row: None,
-            goes_on: false,
-            left_out: false,
-        };
-        let mut states: Vec<State> = Vec::new();
-        let mut skips: Vec<(usize, &TreeRule)> = Vec::new();
+        let mut way = Way::default();
         let count = relative.iter().count();
         for (index, name) in relative.iter().enumerate() {
-            let is_last = index + 1 == count;
-            let name = plain(name.as_bytes());
-            let step = self.matcher.step(&name, Scope::Everything, &states);
-            states = step.below;
-            for entry in step
-                .complete
-                .iter()
-                .filter_map(|entry| self.matcher.entry(*entry))
-            {
-                let Some(row) = self.matcher.row(entry) else {
-                    continue;
-                };
-                let directory = !is_last || kind == NewKind::Directory;
-                let meant = fits(row.kind, directory) || (is_last && kind == NewKind::Link);
-                match entry.class {
-                    Class::Protected if meant && stand.row.is_none() => stand.row = Some((index + 1, row)),
-                    Class::Skip if directory => skips.push((index + 1, row)),
-                    Class::Protected | Class::Skip | Class::Secret | Class::Watched | Class::User => {}
-                }
-            }
-            // In a repository's own data no pattern counts: branches may have any name.
-            if name.eq_ignore_ascii_case(b".git") && (!is_last || kind == NewKind::Directory) {
-                let above = stand.row.filter(|(length, _)| *length <= index);
-                stand.left_out = above.is_none();
-                stand.row = above;
-                stand.goes_on = false;
-                return stand;
-            }
+            let last = (index + 1 == count).then_some(kind);
+            self.step(&mut way, name.as_bytes(), last);
         }
-        stand.goes_on = states.iter().any(|state| {
-            let entry = self.matcher.entry_of(*state);
-            entry.is_some_and(|entry| entry.class == Class::Protected)
-        });
+        let mut stand = Stand {
+            row: way
+                .row
+                .and_then(|(length, entry)| Some((length, self.matcher.row(self.matcher.entry(entry)?)?))),
+            goes_on: self.goes_on_from(&way),
+            left_out: false,
+            may_be_left_out: way.in_git || !way.skips.is_empty(),
+        };
+        if way.in_git {
+            stand.left_out = stand.row.is_none();
+            return stand;
+        }
         let matters = stand.row.is_some() || stand.goes_on || kind == NewKind::Directory;
         if matters {
             let before = stand.row.map_or(usize::MAX, |(length, _)| length);
-            let out = skips.iter().any(|(length, row)| {
-                *length < before && self.is_marked(row, &root.join(first(relative, *length)))
+            let out = way.skips.iter().any(|(length, entry)| {
+                let row = self
+                    .matcher
+                    .entry(*entry)
+                    .and_then(|entry| self.matcher.row(entry));
+                *length < before
+                    && row.is_some_and(|row| self.is_marked(row, &root.join(first(relative, *length))))
             });
             if out {
                 stand.left_out = true;
@@ -195,6 +259,44 @@ impl NameJudge<'_> {
             }
         }
         stand
+    }
+
+    /// Goes on by one component: the last one of a path with its kind, any other is a directory.
+    fn step(&self, way: &mut Way, name: &[u8], last: Option<NewKind>) {
+        way.length += 1;
+        // In a repository's own data no pattern counts: branches may have any name.
+        if way.in_git {
+            return;
+        }
+        let name = plain(name);
+        let step = self.matcher.step(&name, Scope::Everything, &way.states);
+        way.states = step.below;
+        let directory = last.is_none_or(|kind| kind == NewKind::Directory);
+        way.in_git = directory && name.eq_ignore_ascii_case(b".git");
+        for index in step.complete {
+            let Some(entry) = self.matcher.entry(index) else {
+                continue;
+            };
+            let Some(row) = self.matcher.row(entry) else {
+                continue;
+            };
+            let meant = fits(row.kind, directory) || last == Some(NewKind::Link);
+            match entry.class {
+                Class::Protected if meant && way.row.is_none() && !way.in_git => {
+                    way.row = Some((way.length, index));
+                }
+                Class::Skip if directory => way.skips.push((way.length, index)),
+                Class::Protected | Class::Skip | Class::Secret | Class::Watched | Class::User => {}
+            }
+        }
+    }
+
+    fn goes_on_from(&self, way: &Way) -> bool {
+        let protects = |state: &State| {
+            let entry = self.matcher.entry_of(*state);
+            entry.is_some_and(|entry| entry.class == Class::Protected)
+        };
+        !way.in_git && way.states.iter().any(protects)
     }
 
     fn is_marked(&self, row: &TreeRule, here: &Path) -> bool {
@@ -256,6 +358,7 @@ pub fn joined(parent: &Path, name: &[u8]) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::NameAlias;
     use crate::presets::tree_rules;
 
     fn judged(path: &str, kind: NewKind, names: &NewNames) -> bool {
@@ -315,6 +418,105 @@ mod tests {
                     "{path}"
                 );
             }
+        }
+    }
+
+    /// What is remembered changes no answer.
+    #[test]
+    fn what_is_remembered_of_a_directory_gives_the_same() {
+        let matcher = Matcher::new(tree_rules().unwrap(), Vec::new());
+        let there = |path: &Path| path == Path::new("/p/Cargo.toml");
+        let alias = NameAlias {
+            link: "/p/.claude".into(),
+            target: "/p/real".into(),
+        };
+        let parts = [
+            "a",
+            ".git",
+            ".vscode",
+            "tasks.json",
+            ".github",
+            "workflows",
+            "target",
+            "node_modules",
+            ".idea",
+            ".envrc",
+            "real",
+            "hooks",
+            "commondir",
+            "settings.json",
+            ".claude",
+            "gradle",
+            "wrapper",
+            "gradle-wrapper.jar",
+            ".ENVRC",
+        ];
+        let all = [
+            names(),
+            NewNames {
+                roots: vec!["/p".into(), "/p/a".into(), "/q".into()],
+                ..NewNames::default()
+            },
+            NewNames {
+                aliases: vec![alias],
+                opened: vec!["/p/.vscode/tasks.json".into()],
+                ..names()
+            },
+        ];
+        let mut refused = 0;
+        for names in &all {
+            let judge = NameJudge {
+                matcher: &matcher,
+                names,
+                is_there: &there,
+            };
+            let mut ways = Ways::default();
+            for (one, two) in parts
+                .iter()
+                .flat_map(|one| parts.iter().map(move |two| (one, two)))
+            {
+                for parent in [
+                    "/p".to_owned(),
+                    format!("/p/{one}"),
+                    format!("/p/a/{one}/{two}"),
+                    "/x".to_owned(),
+                ] {
+                    for kind in [NewKind::File, NewKind::Directory, NewKind::Link] {
+                        for name in parts {
+                            let parent = Path::new(&parent);
+                            let whole = judge.judge(&parent.join(name), kind);
+                            assert_eq!(judge.judge_in(&mut ways, parent, name.as_bytes(), kind), whole);
+                            refused += usize::from(whole.is_some());
+                        }
+                    }
+                }
+            }
+        }
+        assert!(refused > 1000);
+    }
+
+    #[test]
+    fn what_was_marked_once_may_have_been_left_out() {
+        let matcher = Matcher::new(tree_rules().unwrap(), Vec::new());
+        let names = names();
+        let judge = NameJudge {
+            matcher: &matcher,
+            names: &names,
+            is_there: &|_| false,
+        };
+        for (path, may, is) in [
+            ("/p/target/x", true, false),
+            ("/p/node_modules/x", true, true),
+            ("/p/a/.git/x", true, true),
+            ("/p/a/x", false, false),
+            ("/elsewhere", true, true),
+        ] {
+            let path = Path::new(path);
+            assert_eq!(
+                (judge.may_be_left_out(path), judge.is_left_out(path)),
+                (may, is),
+                "{path:?}"
+            );
         }
     }
 

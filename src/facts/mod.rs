@@ -44,7 +44,7 @@ pub use git::{
 };
 pub use git_helpers::absent_includes;
 pub use identity::GitIdentity;
-pub use kept::{KeptName, NameJudge, NewKind, joined};
+pub use kept::{KeptName, NameJudge, NewKind, Ways, joined};
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
 pub use obeyed::obeyed;

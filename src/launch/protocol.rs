@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum ToStage {
     /// What to do; the bytes of a [`crate::plan::linux::StagePlan`] lie in the memory file that comes along, and behind it,
     /// where there is a network, the socket for [`SocketsWanted`], and where new names are looked after that for
-    /// [`FromNames`].
+    /// [`FromNames`] and the file by which runs take turns.
     Plan,
     /// The answer to [`FromStage::Stopped`], and what SIGCONT turns into: continue the program if it is stopped.
     Continue(Place),

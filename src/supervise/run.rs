@@ -27,8 +27,11 @@ use crate::plan::linux::{StagePlan, Step};
 use crate::plan::{Entry, Kind, Plan};
 use crate::policy::{Grant, NetworkPreset};
 use crate::proxy::{Listening, Live, ObjectStores, OpenPort, Ssh, Upstream};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,6 +69,8 @@ pub struct Run<'a> {
     pub state: Vec<StateFile>,
     /// Held while they are, so that runs that end together lose nothing.
     pub state_lock: PathBuf,
+    /// Locked while names are made on programs' behalf, so that runs in one project don't move directories meanwhile.
+    pub names_lock: PathBuf,
     /// Ports of the host that lead inside.
     pub published: Vec<Listening>,
     /// Why ports may not be opened while it runs.
@@ -201,7 +206,10 @@ impl Run<'_> {
             git.supply(&mut steps);
         }
         let git_place = git_apart.as_ref().map(PrivateGit::at);
-        let mut standing = match stage.build(&steps, Some(&mut signals)) {
+        let turns = steps.names.is_some().then(|| names_lock(&self.names_lock));
+        let turns_lost = turns.as_ref().and_then(|turns| turns.as_ref().err().copied());
+        let turns = turns.and_then(Result::ok);
+        let mut standing = match stage.build(&steps, turns, Some(&mut signals)) {
             Ok(standing) => standing,
             Err(LaunchError::Interrupted) => {
                 let signal = signals.ending().unwrap_or(SIGTERM);
@@ -255,7 +263,7 @@ impl Run<'_> {
                 .map_err(|error| self.events.emit(no_bringing(&error)))
                 .ok()
         });
-        self.emit_lost(&standing, &steps, watcher.is_some());
+        self.emit_lost(&standing, &steps, watcher.is_some(), turns_lost);
         let finished = {
             let mut sources: Vec<&mut dyn Source> = Vec::new();
             if let Some(network) = &mut network {
@@ -415,7 +423,7 @@ impl Run<'_> {
     }
 
     /// What the kernel did not give though it was tried; the plan's own losses stand in the first event.
-    fn emit_lost(&self, standing: &Standing, stage: &StagePlan, observed: bool) {
+    fn emit_lost(&self, standing: &Standing, stage: &StagePlan, observed: bool, turns_lost: Option<Errno>) {
         let mut lost = standing.outcome.lost.clone();
         lost.extend(standing.network.lost.iter().cloned());
         let files = stage
@@ -434,6 +442,13 @@ impl Run<'_> {
             let names =
                 "the refusal of new names that the host would run or trust (no seccomp listener here)";
             lost.push(names.into());
+        }
+        if let Some(errno) = turns_lost {
+            lost.push(format!(
+                "the order in which runs in one project make names (no lock on {}: {errno}): one may move a directory \
+                 while another judges a name in it",
+                self.names_lock.display()
+            ));
         }
         if !lost.is_empty() {
             self.events.emit(Event::Degraded { lost });
@@ -517,4 +532,17 @@ pub fn directories_to_make(plan: &Plan, project: &std::path::Path) -> Vec<PathBu
         | Entry::Terminal { .. } => None,
     });
     stores.chain(plan.made.iter().cloned()).collect()
+}
+
+/// The file that names are made under, once it is sure that it can be locked (not so on some network file systems).
+fn names_lock(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => flock(&file, FlockOperation::Unlock)?,
+        // Somebody moves a directory.
+        Err(Errno::WOULDBLOCK) => {}
+        Err(errno) => return Err(errno),
+    }
+    Ok(file)
 }

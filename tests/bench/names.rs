@@ -1,4 +1,4 @@
-//! What it costs to hold names (`--hold-names`): the same work, that makes many, in no sandbox, in one, and in one that
+//! What it costs to hold names, which is the default: the same work, that makes many, in no sandbox, in one, and in one that
 //! holds them, in turns.
 //!
 //! `cargo bench --bench names [WORK]`. Figures are medians of rounds, of whole runs with their start; ratios are medians of
@@ -140,7 +140,7 @@ fn measure(world: &World, script: &str) -> [Vec<Duration>; 3] {
     let script = format!("cd work && {script}");
     let columns: [Vec<&str>; 3] = [
         vec![],
-        vec![&aca, "run", "--"],
+        vec![&aca, "run", "--open-names", "--"],
         vec![&aca, "run", "--hold-names", "--"],
     ];
     let mut times = [const { Vec::new() }; 3];

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +39,15 @@ static void spare(void) {
     closed(open("spare", O_CREAT | O_WRONLY, 0644));
 }
 
+static int bound(const char *to) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int made = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strncpy(address.sun_path, to, sizeof address.sun_path);
+    int result = bind(made, (struct sockaddr *)&address, sizeof address);
+    close(made);
+    return result;
+}
+
 struct how { unsigned long long flags, mode, resolve; };
 
 static void files(void) {
@@ -58,6 +69,9 @@ static void files(void) {
     how.resolve = 8; /* RESOLVE_BENEATH */
     closed(syscall(SYS_openat2, at, name, &how, sizeof how)); told("openat2 beneath");
     mknodat(at, name, S_IFIFO | 0644, 0); told("mkfifo");
+    mknodat(at, name, S_IFSOCK | 0644, 0); told("a socket by mknodat");
+    bound(path); told("bind");
+    unlink("kept-socket"); bound("kept-socket"); rename("kept-socket", path); told("rename of a socket"); unlink("kept-socket");
     symlinkat("../spare", at, name); told("symlinkat");
     spare(); linkat(AT_FDCWD, "spare", at, name, 0); told("linkat");
     spare(); renameat(AT_FDCWD, "spare", at, name); told("renameat");
@@ -100,6 +114,12 @@ static void files(void) {
         _exit(0);
     }
     wait(NULL); told("in its directory");
+    if (fork() == 0) {
+        fchdir(at);
+        bound(name);
+        _exit(0);
+    }
+    wait(NULL); told("bind in its directory");
     if (vfork() == 0) {
         closed(openat(at, name, O_CREAT | O_WRONLY, 0644));
         _exit(0);
@@ -136,6 +156,16 @@ static void files(void) {
     snprintf(text, sizeof text, "out/%s/%s", parent, name);
     if (access(text, F_OK) == 0) printf("MADE in packages %s\n", text);
     system("rm -rf out node_modules");
+    /* The same in a directory of build output, whose mark is gone by the time of the move. */
+    mkdir("target", 0755);
+    closed(open("Cargo.toml", O_CREAT | O_WRONLY, 0644));
+    snprintf(text, sizeof text, "mkdir -p target/x/%s && touch target/x/%s/%s", parent, parent, name);
+    system(text);
+    unlink("Cargo.toml");
+    rename("target/x", "out");
+    snprintf(text, sizeof text, "out/%s/%s", parent, name);
+    if (access(text, F_OK) == 0) printf("MADE in build output %s\n", text);
+    system("rm -rf out target");
     spare(); closed(open("other", O_CREAT | O_WRONLY, 0644));
     syscall(SYS_renameat2, AT_FDCWD, "spare", AT_FDCWD, path, 2); told("exchange with what isn't there");
     closed(at); closed(there);
@@ -245,7 +275,47 @@ static void races(int rounds) {
     printf("made %s\n", made > rounds / 50 ? "many" : "few");
 }
 
+/* One run moves a directory, another makes names in it. */
+static void mover(void) {
+    mkdir("d1", 0755);
+    while (access("stop", F_OK) != 0) {
+        if (rename("d1", ".cargo") == 0) {
+            if (access(".cargo/config.toml", F_OK) == 0) {
+                printf("MADE in a race of two runs\n");
+                break;
+            }
+            rename(".cargo", "d1");
+        }
+    }
+    rename(".cargo", "d1");
+}
+
+static void maker(int rounds) {
+    int held = -1, made = 0;
+    while (held < 0) held = open("d1", O_RDONLY);
+    for (int round = 0; round < rounds; round++) {
+        int file = openat(held, "config.toml", O_CREAT | O_WRONLY, 0644);
+        if (file >= 0) {
+            made++;
+            close(file);
+            /* What is there now was looked at before it was moved, or it may not be moved. */
+            if (seen("two runs", ".cargo/config.toml")) break;
+        }
+        unlinkat(held, "config.toml", 0);
+    }
+    printf("made %s\n", made > rounds / 50 ? "many" : "few");
+    close(open("stop", O_CREAT | O_WRONLY, 0644));
+}
+
 int main(int count, char **words) {
+    if (count > 1 && strcmp(words[1], "mover") == 0) {
+        mover();
+        return 0;
+    }
+    if (count > 2 && strcmp(words[1], "maker") == 0) {
+        maker(atoi(words[2]));
+        return 0;
+    }
     if (count > 2 && strcmp(words[1], "race") == 0) {
         races(atoi(words[2]));
         return 0;

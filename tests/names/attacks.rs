@@ -3,7 +3,7 @@
 
 use super::support::{self, Ran, World};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A directory of the project, a name in it, and what it would be.
 const NAMES: [(&str, &str, &str); 11] = [
@@ -86,7 +86,7 @@ fn each_call_makes_one_where_names_are_open() {
     if attacker(&world).is_none() {
         return;
     }
-    let ran = all(&world, &[]);
+    let ran = all(&world, &["--open-names"]);
     for call in [
         "openat ",
         "openat with a descriptor",
@@ -94,6 +94,10 @@ fn each_call_makes_one_where_names_are_open() {
         "openat2 ",
         "openat2 beneath",
         "mkfifo",
+        "a socket by mknodat",
+        "bind ",
+        "rename of a socket",
+        "bind in its directory",
         "symlinkat",
         "linkat .",
         "linkat of a nameless file",
@@ -114,6 +118,7 @@ fn each_call_makes_one_where_names_are_open() {
         "exchange of its directory",
         "a link in place of its directory",
         "in packages",
+        "in build output",
         "mkdir ",
         "mkdirat",
         "rename of a directory",
@@ -140,13 +145,61 @@ fn the_races_are_won_where_names_are_open() {
         return;
     }
     // Each ends when it is won; a thread may wait long for its first turn.
-    let ran = world.run(&[], "./attacker race 1000000");
+    let ran = world.run(&["--open-names"], "./attacker race 1000000");
     for race in ["memory", "links", "descriptors", "directories"] {
         assert!(
             ran.out.contains(&format!("MADE in a race of {race}")),
             "{race}: {ran:?}"
         );
     }
+}
+
+/// Two runs in one project: what one of them moves, the other has no name half made in.
+#[test]
+fn no_race_of_two_runs_makes_one() {
+    let Some((made, moved)) = two_runs(&["--hold-names"], 40_000) else {
+        return;
+    };
+    assert_eq!(made.out, "made many\n", "{made:?}");
+    assert_eq!(moved.out, "", "{moved:?}");
+}
+
+#[test]
+fn the_race_of_two_runs_is_won_where_names_are_open() {
+    let Some((made, moved)) = two_runs(&["--open-names"], 1_000_000) else {
+        return;
+    };
+    assert!(
+        made.out.contains("MADE") || moved.out.contains("MADE"),
+        "{made:?} {moved:?}"
+    );
+}
+
+fn two_runs(flags: &[&str], rounds: u32) -> Option<(Ran, Ran)> {
+    let world = world();
+    attacker(&world)?;
+    let words = |script: &str| -> Vec<String> {
+        let words = ["run"].into_iter().chain(flags.iter().copied());
+        words
+            .chain(["--", "sh", "-c", script])
+            .map(str::to_owned)
+            .collect()
+    };
+    let start = |script: &str| {
+        let words = words(script);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut command = world.aca(&words);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let moving = start("timeout 100 ./attacker mover");
+    let making = start(&format!("timeout 100 ./attacker maker {rounds}"));
+    let made = Ran::from_output(&making.wait_with_output().unwrap());
+    let moved = Ran::from_output(&moving.wait_with_output().unwrap());
+    Some((made, moved))
 }
 
 #[test]
@@ -178,5 +231,5 @@ fn no_domain_of_their_own_is_given_to_programs_that_others_would_pass_by() {
                   print(c.syscall(444,None,0,1), ctypes.get_errno())";
     let run = |flags: &[&str]| world.run(flags, &format!("python3 -c '{script}'")).out;
     assert_eq!(run(&["--hold-names"]), format!("-1 {}\n", libc::EOPNOTSUPP));
-    assert!(!run(&[]).starts_with("-1"));
+    assert!(!run(&["--open-names"]).starts_with("-1"));
 }

@@ -128,3 +128,88 @@ fn signals_while_names_are_made() {
         signal.setitimer(signal.ITIMER_REAL, 0, 0); print(n[0]>0, os.listdir(\".\"))";
     same(&World::new(), &format!("python3 -c '{script}'"));
 }
+
+/// Each part of the table by itself, so that they run side by side.
+macro_rules! every_call {
+    ($($name:ident: $part:literal, $least:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                table($part, $least);
+            }
+        )*
+    };
+}
+
+every_call! {
+    open_with_every_flag_on_everything: "opens", 1200;
+    what_makes_one_name_on_everything: "others", 400;
+    what_takes_two_names_on_every_two_things: "pairs", 1200;
+    openat2_with_every_way_to_resolve: "hows", 2000;
+    lists_of_rights_and_groups_that_are_given_on: "lists", 30;
+    sockets_keep_the_name_that_they_were_given: "sockets", 16;
+    no_file_is_left_where_there_is_no_number_for_it: "limits", 1;
+}
+
+/// Runs a part of `calls.py` outside and inside, and wants the same lines, of which it prints at least so many.
+#[track_caller]
+fn table(part: &str, least: usize) {
+    if !support::has("python3") {
+        return support::skip(part, "there is no python3");
+    }
+    let world = World::new();
+    world.file(".calls.py", include_str!("calls.py"));
+    let script = format!("python3 .calls.py {part} 2>&1");
+    let outside = Ran::from_output(&world.command("sh").args(["-c", &script]).output().unwrap());
+    world.command("rm").args(["-rf", "w"]).status().unwrap();
+    let inside = world.run(&["--hold-names"], &script);
+    let (one, other): (Vec<&str>, Vec<&str>) =
+        (outside.ok().lines().collect(), inside.ok().lines().collect());
+    assert!(
+        one.len() >= least && one.len() == other.len(),
+        "{} {}",
+        one.len(),
+        other.len()
+    );
+    let differ: Vec<_> = one
+        .iter()
+        .zip(&other)
+        .filter(|(one, other)| one != other)
+        .take(20)
+        .collect();
+    assert!(differ.is_empty(), "{differ:#?}");
+}
+
+#[test]
+fn tools_that_unpack_and_copy() {
+    let script = r#"
+        umask 022; mkdir -p a/b; for i in 1 2 3; do echo $i > a/b/f$i; done; ln a/b/f1 a/hard; ln -s b/f2 a/link; mkfifo a/pipe
+        chmod 640 a/b/f3; chmod 2755 a/b; touch -d @1000000000 a/b/f2
+        cp -a a copied; cp -al a linked; install -D -m 750 a/b/f1 made/deep/f; mv copied moved; ln -sfn a/b here; ln -f a/b/f3 a/hard
+        tar cf one.tar a && mkdir t && tar xpf one.tar -C t
+        command -v rsync > /dev/null && rsync -aH --delete a/ r/ && echo new > a/b/f1 && rsync -aH --delete --inplace a/ r/
+        command -v zip > /dev/null && zip -qry one.zip moved -x '*pipe' && mkdir z && unzip -q one.zip -d z
+        command -v patch > /dev/null && printf -- '--- /dev/null\n+++ new\n@@ -0,0 +1 @@\n+x\n' | patch -s -p0
+        command -v cpio > /dev/null && mkdir c && (cd moved && find . | cpio -pdm ../c) 2> /dev/null
+        if command -v python3 > /dev/null; then
+            printf 'def test(tmp_path):\n    (tmp_path / "x").write_text("y")\n' > test_it.py
+            python3 -m pytest -q --basetemp=tmp test_it.py 2>&1 | grep -c passed; rm -rf tmp .pytest_cache __pycache__
+            python3 -m compileall -q test_it.py; ls __pycache__ | wc -l; rm -rf __pycache__
+        fi
+        rm -f *.tar *.zip; find . ! -type d -printf '%p %y %m %n %s %l\n' | sort; find . -type d -printf '%p %m\n' | sort
+        find . -name f2 -printf '%p %Ts\n' | sort"#;
+    same(&World::new(), script);
+}
+
+#[test]
+fn editors_that_save_by_another_name() {
+    let script = r#"
+        umask 027; echo one > f; chmod 604 f
+        for how in 'sed -i s/one/two/' 'sed -i.bak s/two/three/' 'perl -pi -e s/three/four/'; do
+            $how f; cat f; stat -c '%n %a %h' f*
+        done
+        if command -v vim > /dev/null; then vim -Nu NONE -es -c 's/$/!/' -c wq f; cat f; fi
+        mktemp XXXXXX | wc -c; mktemp -d d.XXXXXX | wc -c; ls | wc -l; sort -o f f; tee g < f; dd if=f of=h bs=1 status=none; cmp f h
+        truncate -s 9 new; stat -c '%n %a %s' new; touch -r f new; echo x >> new; (set -C; echo y > new) 2> /dev/null; echo $?"#;
+    same(&World::new(), script);
+}

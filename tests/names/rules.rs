@@ -163,3 +163,34 @@ fn a_flood_of_refusals_is_told_within_bounds() {
     let told = world.events_of("name_refused").len();
     assert!((1..=400).contains(&told), "{told}");
 }
+
+/// What a rule opens holds things of any name, and they stay there.
+#[test]
+fn nothing_is_moved_out_of_what_a_rule_opens() {
+    let world = World::new();
+    let flags = ["--hold-names", "--write", ".idea"];
+    world
+        .run(
+            &flags,
+            "mkdir -p .idea/x && echo x > .idea/x/.envrc && echo x > .idea/y",
+        )
+        .ok();
+    for script in ["mv .idea/x out", "mv .idea out", "mv .idea/x/.envrc ."] {
+        world.run(&flags, script).refused();
+    }
+    world.run(&flags, "mv .idea/y out && test -e out").ok();
+}
+
+#[test]
+fn what_was_build_output_is_looked_at_before_it_is_moved() {
+    let world = World::new();
+    let made =
+        "touch Cargo.toml; mkdir -p target/x/plain target/y; echo x > target/x/.npmrc; rm Cargo.toml; ";
+    world
+        .run(&["--hold-names"], &format!("{made} mv target/x out"))
+        .refused();
+    world.run(&["--hold-names"], "mv target out").refused();
+    world
+        .run(&["--hold-names"], "mv target/y out && mv target/x/plain also")
+        .ok();
+}

@@ -151,6 +151,7 @@ fn calls_that_make_names_are_handed_over_in_their_mode_alone() {
             "symlinkat",
             "linkat",
             "renameat2",
+            "bind",
         ] {
             assert!(handed_over.contains(name), "{arch:?} {name}");
         }

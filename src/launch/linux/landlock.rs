@@ -85,12 +85,13 @@ fn writes() -> BitFlags<AccessFs> {
     AccessFs::from_write(ABI::V2)
 }
 
-/// What makes a name. Not sockets: nobody obeys one, and what a socket is bound to is the caller's own text.
+/// What makes a name.
 fn makes() -> BitFlags<AccessFs> {
     AccessFs::MakeReg
         | AccessFs::MakeDir
         | AccessFs::MakeSym
         | AccessFs::MakeFifo
+        | AccessFs::MakeSock
         | AccessFs::MakeChar
         | AccessFs::MakeBlock
         | AccessFs::Refer

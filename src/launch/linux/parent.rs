@@ -131,16 +131,17 @@ impl Stage {
     }
 
     /// Hands the plan over and waits until the sandbox stands, or until that is given up: a mount of a dead server can
-    /// take for ever.
+    /// take for ever. By `turns` runs that look after names in one project keep out of each other's way.
     ///
     /// # Errors
     /// The step that failed.
     pub fn build(
         self,
         plan: &StagePlan,
+        turns: Option<OwnedFd>,
         interrupt: Option<&mut dyn Interrupt>,
     ) -> Result<Standing, LaunchError> {
-        match self.built(plan, interrupt) {
+        match self.built(plan, turns, interrupt) {
             Ok(built) => Ok(Standing {
                 channel: self.channel,
                 pidfd: self.spawned.pidfd,
@@ -168,6 +169,7 @@ impl Stage {
     fn built(
         &self,
         plan: &StagePlan,
+        turns: Option<OwnedFd>,
         mut interrupt: Option<&mut dyn Interrupt>,
     ) -> Result<Built, LaunchError> {
         let memory = plan_memory(plan)?;
@@ -186,13 +188,14 @@ impl Stage {
         let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(memory.as_fd())
             .chain(theirs.iter().map(AsFd::as_fd))
             .chain(names_theirs.iter().map(AsFd::as_fd))
+            .chain(turns.iter().map(AsFd::as_fd).filter(|_| plan.names.is_some()))
             .collect();
         match self.channel.send(&ToStage::Plan, &descriptors) {
             // It may have failed before it read the plan: what it said of that still lies in the socket.
             Ok(()) | Err(ChannelError::Gone) => {}
             Err(error) => return Err(LaunchError::Channel(error)),
         }
-        drop((theirs, names_theirs));
+        drop((theirs, names_theirs, turns));
         let mut handed_out: Vec<(Role, OwnedFd)> = Vec::new();
         let (mut network, mut ready, mut filtered) = (None, None, None);
         while network.is_none() || ready.is_none() || filtered.is_none() {

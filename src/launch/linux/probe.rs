@@ -70,7 +70,7 @@ pub fn probe() -> Result<(NetworkOutcome, Outcome), LaunchError> {
         program,
         names: None,
     };
-    let standing = Stage::spawn()?.build(&plan, None)?;
+    let standing = Stage::spawn()?.build(&plan, None, None)?;
     Ok((standing.network, standing.outcome))
     // There was nothing to execute, and dropping the control socket ends the first process.
 }

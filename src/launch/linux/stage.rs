@@ -63,6 +63,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
         plan,
         sockets,
         names: supervisor,
+        turns,
     } = receive_plan(channel)?;
     let (listener, listeners) = match &plan.names {
         Some(_) => Channel::pair().map(|(ours, theirs)| (Some(ours), Some(theirs))),
@@ -75,7 +76,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
     init::block_signals()?;
     let program = match fork().during("fork")? {
         Forked::Child => {
-            drop((release, listener, supervisor));
+            drop((release, listener, supervisor, turns));
             become_program(channel, &plan, &released, listeners, umask)
         }
         Forked::Parent(pid) => pid,
@@ -86,7 +87,7 @@ fn run(channel: &Channel, identity: Identity) -> Result<(), StageError> {
         executor.execute(step)?;
     }
     if let (Some(names), Some(listener), Some(supervisor)) = (plan.names.clone(), listener, supervisor) {
-        super::names::start(names, listener, supervisor).map_err(|error| StageError {
+        super::names::start(names, listener, supervisor, turns).map_err(|error| StageError {
             action: "look after new names".into(),
             ..error
         })?;
@@ -143,6 +144,8 @@ struct Received {
     sockets: Option<Channel>,
     /// Where the thread that makes names tells of what isn't its own.
     names: Option<Channel>,
+    /// What that thread locks while it makes one.
+    turns: Option<OwnedFd>,
 }
 
 fn receive_plan(channel: &Channel) -> Result<Received, StageError> {
@@ -161,7 +164,17 @@ fn receive_plan(channel: &Channel) -> Result<Received, StageError> {
     let mut next = || descriptors.next().map(Channel::from_descriptor);
     let sockets = if plan.has_network() { next() } else { None };
     let names = if plan.names.is_some() { next() } else { None };
-    Ok(Received { plan, sockets, names })
+    let turns = if plan.names.is_some() {
+        descriptors.next()
+    } else {
+        None
+    };
+    Ok(Received {
+        plan,
+        sockets,
+        names,
+        turns,
+    })
 }
 
 /// A broken control socket as a step's error.

@@ -26,15 +26,21 @@ pub(super) enum Wanted {
     /// mkdir(2).
     Directory { at: Named, mode: u32 },
     /// mknod(2).
-    Node { at: Named, mode: u32 },
+    Node { at: Named, mode: u32, device: u32 },
     /// symlink(2).
     Symlink { target: Address, at: Named },
     /// link(2).
     Link { from: Named, to: Named, flags: u32 },
     /// rename(2).
     Rename { from: Named, to: Named, flags: u32 },
+    /// bind(2), of whatever family.
+    Bind {
+        socket: i32,
+        address: Address,
+        length: u32,
+    },
     /// umask(2).
-    Umask { mask: u32 },
+    Umask,
 }
 
 /// The kernel looks at the lower half of a register that holds an int.
@@ -85,6 +91,7 @@ impl Wanted {
                 return Some(Self::Node {
                     at: here(one),
                     mode: low(two),
+                    device: low(three),
                 });
             }
             libc::SYS_symlink => {
@@ -128,6 +135,7 @@ impl Wanted {
             libc::SYS_mknodat => Self::Node {
                 at: at(one, two),
                 mode: low(three),
+                device: low(four),
             },
             libc::SYS_symlinkat => Self::Symlink {
                 target: one,
@@ -148,7 +156,12 @@ impl Wanted {
                 to: at(three, four),
                 flags: low(five),
             },
-            libc::SYS_umask => Self::Umask { mask: low(one) },
+            libc::SYS_bind => Self::Bind {
+                socket: int(one),
+                address: two,
+                length: low(three),
+            },
+            libc::SYS_umask => Self::Umask,
             _ => return None,
         })
     }

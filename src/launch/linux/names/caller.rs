@@ -17,6 +17,8 @@ const PATH_BYTES: usize = 4096;
 const PAGE_BYTES: u64 = 4096;
 /// What of a path is read in the first go: most are no longer.
 const FIRST_BYTES: usize = 256;
+/// More than the lines before `Tgid:` and `Umask:` take (proc_pid_status(5)).
+const STATUS_BYTES: usize = 512;
 
 /// The thread that called.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +91,31 @@ impl Caller {
         let place = format!("{}/fd/{number}", self.thread);
         match openat(world.proc.as_fd(), place, flags, Mode::empty()) {
             // The directory belongs to root where the caller can't be looked into (PR_SET_DUMPABLE).
-            Err(Errno::ACCESS) => {
-                let caller = super::pidfd(self.thread).ok_or(Errno::ACCESS)?;
-                pidfd_getfd(&caller, number, PidfdGetfdFlags::empty())
-            }
+            Err(Errno::ACCESS) => self.own(world, number),
             other => other,
         }
+    }
+
+    /// The caller's own descriptor, with all rights to it.
+    pub(super) fn own(&self, world: &World, number: i32) -> Result<OwnedFd, Errno> {
+        // Before Linux 6.9 there is none for a thread: the process has the same descriptors, nearly always.
+        let caller = super::pidfd(self.thread).or_else(|| {
+            let leader = self.status(world, b"Tgid:")?.parse().ok()?;
+            super::pidfd(leader)
+        });
+        pidfd_getfd(caller.ok_or(Errno::ACCESS)?, number, PidfdGetfdFlags::empty())
+    }
+
+    /// What a line near the beginning of its status says.
+    pub(super) fn status(&self, world: &World, name: &[u8]) -> Option<String> {
+        let place = format!("{}/status", self.thread);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(world.proc.as_fd(), place, flags, Mode::empty()).ok()?;
+        let mut text = [0_u8; STATUS_BYTES];
+        let length = rustix::io::read(&file, &mut text).ok()?;
+        // The program's name before it may hold anything but a line feed.
+        let mut lines = text.get(..length)?.split(|byte| *byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(name))?;
+        Some(str::from_utf8(value).ok()?.trim().to_owned())
     }
 }

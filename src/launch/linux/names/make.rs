@@ -3,19 +3,44 @@
 use super::arguments::{Named, Wanted};
 use super::caller::Caller;
 use super::place::{self, NoPlace, Place};
+use super::turn::Turn;
 use super::umask::Masks;
 use super::{Answer, World, moved};
 use crate::facts::{KeptName, NameJudge, NewKind};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fcntl_setfl, fstat, linkat, mkdirat, mknodat,
-    openat2, renameat_with, statat, symlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fcntl_setfl, fstat, linkat, mkdirat,
+    mknodat, openat2, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// Most links that one path leads over, as in the kernel (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+/// What open(2) knows, other than `O_LARGEFILE`, which counts for nothing where a long has 64 bits.
+const OPEN_FLAGS: OFlags = OFlags::RWMODE
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::TRUNC)
+    .union(OFlags::APPEND)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::SYNC)
+    .union(OFlags::from_bits_retain(libc::O_ASYNC.cast_unsigned()))
+    .union(OFlags::DIRECT)
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NOATIME)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::PATH)
+    .union(OFlags::TMPFILE);
+
+/// What openat2(2) may be asked for while it makes a file; the kernel refuses the rest, `RESOLVE_CACHED` too.
+const RESOLVE_FLAGS: ResolveFlags = ResolveFlags::NO_XDEV
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::BENEATH)
+    .union(ResolveFlags::IN_ROOT);
 
 /// What comes of a call; `waits` tells whether the caller is still the one that was read of.
 pub(super) fn answer(
@@ -30,34 +55,48 @@ pub(super) fn answer(
         masks,
         caller,
         waits,
+        turn: Turn::Not,
     };
     let made = match wanted {
-        Wanted::Umask { mask: _ } => {
+        Wanted::Umask => {
             maker.masks.changes();
             Ok(Answer::Kernel)
         }
-        Wanted::Open { at, flags, mode } => maker.open(at, flags, mode, ResolveFlags::empty()),
+        // What open(2) doesn't know it passes over; openat2(2), by which the file is opened, refuses it.
+        Wanted::Open { at, flags, mode } => {
+            maker.open(at, flags & OPEN_FLAGS.bits(), mode, ResolveFlags::empty())
+        }
         Wanted::OpenHow { at, how, size } => maker.open_how(at, how, size),
         Wanted::Directory { at, mode } => maker.directory(at, mode),
-        Wanted::Node { at, mode } => maker.node(at, mode),
+        Wanted::Node { at, mode, device } => maker.node(at, mode, device),
         Wanted::Symlink { target, at } => maker.symlink(target, at),
         Wanted::Link { from, to, flags } => maker.link(from, to, flags),
         Wanted::Rename { from, to, flags } => maker.rename(from, to, flags),
+        Wanted::Bind {
+            socket,
+            address,
+            length,
+        } => maker.bind(socket, address, length),
     };
+    maker.turn(Turn::Not);
     made.unwrap_or_else(|answer| answer)
 }
 
-struct Maker<'a> {
-    world: &'a mut World,
+/// What one call is answered with.
+pub(super) struct Maker<'a> {
+    pub(super) world: &'a mut World,
     masks: &'a mut Masks,
-    caller: &'a Caller,
+    pub(super) caller: &'a Caller,
     waits: &'a dyn Fn() -> bool,
+    /// What is held of the lock.
+    turn: Turn,
 }
 
 /// The answer either way: an error is one that was found before the end.
-type Made = Result<Answer, Answer>;
+pub(super) type Made = Result<Answer, Answer>;
 
-fn kernel<E>(_: E) -> Answer {
+/// What can't be placed is left to the kernel.
+pub(super) fn kernel<E>(_: E) -> Answer {
     Answer::Kernel
 }
 
@@ -66,12 +105,21 @@ fn done(result: Result<(), Errno>) -> Made {
 }
 
 impl Maker<'_> {
+    /// Waits for a turn: before a directory is found, and until the name is made.
+    pub(super) fn turn(&mut self, turn: Turn) {
+        if self.turn != turn {
+            self.world.turns.take(turn);
+            self.turn = turn;
+        }
+    }
+
     fn find(&self, named: Named) -> Result<Place, NoPlace> {
         place::find(self.world, self.caller, named, ResolveFlags::empty())
     }
 
     /// The place of a name that is made there and nowhere else; the kernel has the others.
-    fn held(&self, named: Named) -> Result<Place, Answer> {
+    fn held(&mut self, named: Named) -> Result<Place, Answer> {
+        self.turn(Turn::Shared);
         let place = self.find(named).map_err(kernel)?;
         if place.is_held(self.world) {
             Ok(place)
@@ -80,30 +128,31 @@ impl Maker<'_> {
         }
     }
 
-    fn judge(&mut self, path: &Path, kind: NewKind) -> Option<KeptName> {
+    pub(super) fn judge(&mut self, place: &Place, kind: NewKind) -> Option<KeptName> {
         let _read = self.world.matcher();
-        let matcher = self.world.matcher.as_ref()?;
+        let World {
+            matcher, names, ways, ..
+        } = &mut *self.world;
         NameJudge {
-            matcher,
-            names: &self.world.names,
+            matcher: matcher.as_ref()?,
+            names,
             is_there: &is_there,
         }
-        .judge(path, kind)
+        .judge_in(ways, &place.real, place.name(), kind)
     }
 
     /// Refuses what may not be made.
     fn permit(&mut self, place: &Place, kind: NewKind) -> Result<(), Answer> {
-        let path = place.path();
-        match self.judge(&path, kind) {
+        match self.judge(place, kind) {
             // Not left to the call: what is there may be taken away meanwhile.
             Some(_) if status(place).is_ok() => Err(Answer::Fails(Errno::EXIST)),
-            Some(kept) => Err(Answer::Refused(path, kept)),
+            Some(kept) => Err(Answer::Refused(place.path(), kept)),
             None => Ok(()),
         }
     }
 
     /// The last step before anything is done.
-    fn go(&self) -> Result<(), Answer> {
+    pub(super) fn go(&self) -> Result<(), Answer> {
         if (self.waits)() {
             Ok(())
         } else {
@@ -113,7 +162,7 @@ impl Maker<'_> {
     }
 
     /// Sets the mask that what is made by a caller gets; the kernel does the rest, with lists in the directory too.
-    fn mask(&mut self) {
+    pub(super) fn mask(&mut self) {
         let mask = self.masks.of(self.world, self.caller);
         if self.masks.set != Some(mask) {
             rustix::process::umask(Mode::from_bits_retain(mask & 0o777));
@@ -138,9 +187,10 @@ impl Maker<'_> {
             u64::from_ne_bytes(*resolve),
         );
         let creates = flags & u64::from(OFlags::CREATE.bits()) != 0;
-        let known = ResolveFlags::all().bits();
         match (u32::try_from(flags), u32::try_from(mode)) {
-            (Ok(flags), Ok(mode)) if creates && resolve & !known == 0 && mode & !0o7777 == 0 => {
+            (Ok(flags), Ok(mode))
+                if creates && resolve & !RESOLVE_FLAGS.bits() == 0 && mode & !0o7777 == 0 =>
+            {
                 self.open(at, flags, mode, ResolveFlags::from_bits_retain(resolve))
             }
             _ => Ok(Answer::Kernel),
@@ -153,6 +203,7 @@ impl Maker<'_> {
         if !flags.contains(OFlags::CREATE) || flags.intersects(OFlags::PATH | OFlags::DIRECTORY) {
             return Ok(Answer::Kernel);
         }
+        self.turn(Turn::Shared);
         let mut place = place::find(self.world, self.caller, at, resolve).map_err(kernel)?;
         let stays = flags.intersects(OFlags::EXCL | OFlags::NOFOLLOW);
         for _ in 0..LINKS_MAX {
@@ -162,17 +213,23 @@ impl Maker<'_> {
             let held = place.is_held(self.world);
             if !held {
                 // A link that lies elsewhere may lead in here. Those of `/proc` lead where the caller's own do.
-                let elsewhere = stays || place.real.starts_with("/proc");
-                match place::link(&place) {
-                    Ok(Some(link)) if !elsewhere => {
-                        place = self.follow(&place, &link, resolve)?;
-                        continue;
-                    }
-                    _ => return Ok(Answer::Kernel),
+                if stays || place.real.starts_with("/proc") {
+                    return Ok(Answer::Kernel);
                 }
+                let Ok(Some(link)) = place::link(&place) else {
+                    return Ok(Answer::Kernel);
+                };
+                place = self.follow(&place, &link, resolve)?;
+                continue;
             }
             match self.open_here(&place, flags, mode)? {
-                Opened::Answer(answer) => return Ok(answer),
+                Opened::File(file, made) => {
+                    return Ok(Answer::Opened {
+                        file,
+                        close_on_exec: flags.contains(OFlags::CLOEXEC),
+                        made: made.then_some(place),
+                    });
+                }
                 Opened::Link if stays => return Ok(Answer::Fails(Errno::LOOP)),
                 Opened::Link => {
                     let Ok(Some(link)) = place::link(&place) else {
@@ -189,20 +246,20 @@ impl Maker<'_> {
         if resolve.contains(ResolveFlags::NO_SYMLINKS) {
             return Err(Answer::Fails(Errno::LOOP));
         }
-        // Where links are bounded the kernel follows them.
-        if !resolve.is_empty() {
+        // Bounds count from where the path began, which is known to be kept only by what goes down from here.
+        let leaves = link.starts_with(b"/") || link.split(|byte| *byte == b'/').any(|name| name == b"..");
+        if leaves && !resolve.difference(ResolveFlags::NO_MAGICLINKS).is_empty() {
             return Err(Answer::Kernel);
         }
-        place::follow(self.world, place, link).map_err(kernel)
+        place::follow(self.world, place, link, resolve).map_err(kernel)
     }
 
     /// Opens a name in a held directory. What isn't a regular file is the kernel's to open: it may wait for somebody, or
     /// mean something else to another process.
     fn open_here(&mut self, place: &Place, flags: OFlags, mode: u32) -> Result<Opened, Answer> {
-        let path = place.path();
-        if let Some(kept) = self.judge(&path, NewKind::File) {
+        if let Some(kept) = self.judge(place, NewKind::File) {
             return match status(place) {
-                Err(Errno::NOENT) => Err(Answer::Refused(path, kept)),
+                Err(Errno::NOENT) => Err(Answer::Refused(place.path(), kept)),
                 Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Symlink => {
                     Ok(Opened::Link)
                 }
@@ -222,10 +279,9 @@ impl Maker<'_> {
                 ResolveFlags::NO_SYMLINKS,
             )
         };
-        let close_on_exec = flags.contains(OFlags::CLOEXEC);
         // Most are new, and what is new is a regular file.
         match open(flags | OFlags::EXCL) {
-            Ok(file) => return Ok(Opened::Answer(Answer::Opened { file, close_on_exec })),
+            Ok(file) => return Ok(Opened::File(file, true)),
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
             Err(errno) => return Err(Answer::Fails(errno)),
         }
@@ -243,7 +299,7 @@ impl Maker<'_> {
         if !flags.contains(OFlags::NONBLOCK) {
             fcntl_setfl(&file, flags & !OFlags::NONBLOCK).map_err(Answer::Fails)?;
         }
-        Ok(Opened::Answer(Answer::Opened { file, close_on_exec }))
+        Ok(Opened::File(file, false))
     }
 
     fn directory(&mut self, at: Named, mode: u32) -> Made {
@@ -258,14 +314,15 @@ impl Maker<'_> {
         ))
     }
 
-    fn node(&mut self, at: Named, mode: u32) -> Made {
+    fn node(&mut self, at: Named, mode: u32, device: u32) -> Made {
         let place = self.held(at)?;
         let kind = match mode & libc::S_IFMT {
             0 | libc::S_IFREG => FileType::RegularFile,
             libc::S_IFIFO => FileType::Fifo,
             libc::S_IFSOCK => FileType::Socket,
-            // Devices take a capability, which nobody has.
-            libc::S_IFCHR | libc::S_IFBLK => return Ok(Answer::Fails(Errno::PERM)),
+            // Those take a capability, which this thread has no more than the caller.
+            libc::S_IFCHR => FileType::CharacterDevice,
+            libc::S_IFBLK => FileType::BlockDevice,
             _ => return Ok(Answer::Kernel),
         };
         self.permit(&place, NewKind::File)?;
@@ -277,7 +334,7 @@ impl Maker<'_> {
             place.last.as_slice(),
             kind,
             mode,
-            0,
+            device.into(),
         ))
     }
 
@@ -312,11 +369,13 @@ impl Maker<'_> {
             Err(_) => return Ok(Answer::Kernel),
         };
         if flags.contains(AtFlags::SYMLINK_FOLLOW) {
-            for _ in 0..LINKS_MAX {
+            for count in 0.. {
                 match place::link(&source) {
+                    Ok(Some(_)) if count == LINKS_MAX => return Ok(Answer::Fails(Errno::LOOP)),
                     Ok(Some(_)) if source.real.starts_with("/proc") => return Ok(Answer::Kernel),
                     Ok(Some(link)) => {
-                        source = place::follow(self.world, &source, &link).map_err(kernel)?;
+                        source = place::follow(self.world, &source, &link, ResolveFlags::empty())
+                            .map_err(kernel)?;
                     }
                     _ => break,
                 }
@@ -353,14 +412,30 @@ impl Maker<'_> {
     }
 
     fn rename(&mut self, from: Named, to: Named, flags: u32) -> Made {
-        let from = self.find(from).map_err(kernel)?;
-        let to = self.find(to).map_err(kernel)?;
-        if !from.is_held(self.world) && !to.is_held(self.world) {
+        let flags = RenameFlags::from_bits_retain(flags);
+        let (one, other) = (
+            RenameFlags::NOREPLACE | RenameFlags::WHITEOUT,
+            RenameFlags::EXCHANGE,
+        );
+        // Before anything else it says that it knows none of that.
+        if !(flags & !(one | other)).is_empty() || (flags.intersects(one) && flags.intersects(other)) {
             return Ok(Answer::Kernel);
         }
-        let flags = RenameFlags::from_bits_retain(flags);
-        let source = status(&from).map_err(Answer::Fails)?;
-        let target = status(&to).ok();
+        self.turn(Turn::Shared);
+        let mut found = self.both(from, to)?;
+        let moves = |status: &Stat| FileType::from_raw_mode(status.st_mode) == FileType::Directory;
+        let exchanged = found.target.filter(|_| flags.contains(RenameFlags::EXCHANGE));
+        if moves(&found.source) || exchanged.as_ref().is_some_and(moves) {
+            self.turn(Turn::Alone);
+            // Others had a turn meanwhile.
+            found = self.both(from, to)?;
+        }
+        let Both {
+            from,
+            to,
+            source,
+            target,
+        } = found;
         if !(flags.contains(RenameFlags::NOREPLACE) && target.is_some()) {
             self.permit_move(&from, &to, source.st_mode)?;
             if let Some(target) = target.filter(|_| flags.contains(RenameFlags::EXCHANGE)) {
@@ -377,6 +452,23 @@ impl Maker<'_> {
         ))
     }
 
+    /// Both places of a move, of which one is held.
+    fn both(&self, from: Named, to: Named) -> Result<Both, Answer> {
+        let from = self.find(from).map_err(kernel)?;
+        let to = self.find(to).map_err(kernel)?;
+        if !from.is_held(self.world) && !to.is_held(self.world) {
+            return Err(Answer::Kernel);
+        }
+        let source = status(&from).map_err(Answer::Fails)?;
+        let target = status(&to).ok();
+        Ok(Both {
+            from,
+            to,
+            source,
+            target,
+        })
+    }
+
     /// Refuses to put what stands at one name at another one, where that or something in it may not be.
     fn permit_move(&mut self, from: &Place, to: &Place, mode: u32) -> Result<(), Answer> {
         let (old, new) = (from.path(), to.path());
@@ -385,7 +477,7 @@ impl Maker<'_> {
         if old == new {
             return Ok(());
         }
-        if let Some(kept) = self.judge(&new, kind) {
+        if let Some(kept) = self.judge(to, kind) {
             return Err(Answer::Refused(new, kept));
         }
         if kind == NewKind::Directory
@@ -402,10 +494,30 @@ impl Maker<'_> {
     }
 }
 
+/// What is moved, and where to.
+struct Both {
+    from: Place,
+    to: Place,
+    source: Stat,
+    target: Option<Stat>,
+}
+
 enum Opened {
-    Answer(Answer),
+    /// A file, and whether it is new.
+    File(OwnedFd, bool),
     /// A symbolic link stands there.
     Link,
+}
+
+/// Removes a new file that nobody got.
+pub(super) fn take_back(place: &Place, file: &OwnedFd) {
+    let same = |one: &Stat, other: &Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    if let (Ok(there), Ok(made)) = (status(place), fstat(file))
+        && same(&there, &made)
+    {
+        // Nothing is lost by it if somebody was faster.
+        unlinkat(place.parent.as_fd(), place.name(), AtFlags::empty()).unwrap_or(());
+    }
 }
 
 fn status(place: &Place) -> Result<rustix::fs::Stat, Errno> {

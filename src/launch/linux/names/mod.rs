@@ -13,21 +13,27 @@
 //! first process does, and with it the run. It is one thread: names are made one after the other, so that no directory is
 //! moved between the judging of a name in it and the making.
 //!
-//! What it leaves open. A socket may be bound to any name (the path is in the caller's memory, and the socket would have to
-//! be bound on its behalf): nothing obeys one, nothing can be written into one, and to give it another name is judged. Two
-//! runs in one project have a thread each, and nothing holds between them: one may move a directory, to where a pattern goes
-//! on, between the other's judging and making of a name in it. The host's own programs may do the same. That is told after
-//! the run as what appeared.
+//! Runs in one project have a thread each, and hold a lock between them ([`turn`]). Only the host's own programs can still
+//! move a directory to where a pattern goes on, between the judging of a name in it and the making; that is told after the
+//! run as what appeared.
+//!
+//! What it rests on rules two things out. Programs inside have no Landlock domain of their own: this thread isn't in it, and
+//! would make for them what their own domain forbids; the kernel has no question whether a domain allows a call. Programs
+//! that make user namespaces of their own, to mount in them, can't have their names held: a Landlock domain that handles any
+//! right to files refuses mount(2) and pivot_root(2) to all that are in it, in namespaces of their own too
+//! (security/landlock/fs.c, hook_sb_mount), and without the domain nothing stands behind what is read of a caller's memory.
 
 mod arguments;
+mod bind;
 mod caller;
 mod make;
 mod moved;
 mod place;
+mod turn;
 mod umask;
 
 use super::capabilities;
-use crate::facts::{KeptName, Matcher};
+use crate::facts::{KeptName, Matcher, Ways};
 use crate::launch::Channel;
 use crate::launch::protocol::{FromNames, StageError};
 use crate::policy::NewNames;
@@ -35,6 +41,7 @@ use crate::presets::{TreeRules, tree_rules};
 use crate::sys::process::exit_now;
 use crate::sys::seccomp::{Listener, Notification};
 use caller::Caller;
+use place::Place;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -43,6 +50,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
+use turn::Turns;
 use umask::Masks;
 
 /// Paths are read into vectors; the deepest calls are those of a directory that is looked through.
@@ -58,7 +66,12 @@ enum Answer {
     /// It was done.
     Done,
     /// A file was opened for the caller.
-    Opened { file: OwnedFd, close_on_exec: bool },
+    Opened {
+        file: OwnedFd,
+        close_on_exec: bool,
+        /// Where, if it is new.
+        made: Option<Place>,
+    },
     /// It fails.
     Fails(Errno),
     /// The name isn't to be made there.
@@ -80,14 +93,16 @@ struct Broker {
 struct World {
     names: NewNames,
     matcher: Option<Matcher>,
+    ways: Ways,
     root: OwnedFd,
     proc: OwnedFd,
     own: OwnedFd,
+    turns: Turns,
 }
 
 impl World {
     /// Opens what calls are resolved from. The view must stand.
-    fn new(names: NewNames) -> Result<Self, StageError> {
+    fn new(names: NewNames, turns: Option<OwnedFd>) -> Result<Self, StageError> {
         use super::During;
         let path = |path: &str| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -96,9 +111,11 @@ impl World {
         Ok(Self {
             names,
             matcher: None,
+            ways: Ways::default(),
             root: path("/")?,
             proc: path("/proc")?,
             own: path("/proc/self/fd")?,
+            turns: Turns(turns),
         })
     }
 
@@ -122,17 +139,26 @@ impl World {
     }
 }
 
-/// Starts the thread, which waits for the seccomp listener on `listener` and tells `supervisor` what isn't its own. Called by
-/// the first process once the view stands, with capabilities left. Returns when the thread has given up its own.
+/// Starts the thread, which waits for the seccomp listener on `listener`, tells `supervisor` what isn't its own, and keeps to
+/// its turn by the lock on `turns`. Called by the first process once the view stands, with capabilities left. Returns when
+/// the thread has given up its own.
 ///
 /// # Errors
 /// When it can't be started.
-pub(super) fn start(names: NewNames, listener: Channel, supervisor: Channel) -> Result<(), StageError> {
+pub(super) fn start(
+    names: NewNames,
+    listener: Channel,
+    supervisor: Channel,
+    turns: Option<OwnedFd>,
+) -> Result<(), StageError> {
     use super::During;
-    let world = World::new(names)?;
+    let world = World::new(names, turns)?;
     let (ready, is_ready) = mpsc::channel();
     let work = move || {
-        let locked = capabilities::keep_tracing()
+        // A mask and a working directory of its own, which change with each caller.
+        let locked = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
+            .during("unshare")
+            .and_then(|()| capabilities::keep_tracing())
             .and_then(|()| rustix::thread::set_no_new_privs(true).during("prctl PR_SET_NO_NEW_PRIVS"));
         let failed = locked.is_err();
         drop(ready.send(locked));
@@ -201,7 +227,11 @@ impl Broker {
             Answer::Kernel => self.listener.proceed(call.id).map(drop),
             Answer::Done => self.listener.done(call.id).map(drop),
             Answer::Fails(errno) => self.listener.refuse(call.id, errno.raw_os_error()).map(drop),
-            Answer::Opened { file, close_on_exec } => self.give(call.id, &file, close_on_exec),
+            Answer::Opened {
+                file,
+                close_on_exec,
+                made,
+            } => self.give(call.id, &file, close_on_exec, made.as_ref()),
             Answer::Refused(path, kept) => {
                 // First told: afterwards the caller may be gone, and nobody could say which it was.
                 self.tell(call, path, kept);
@@ -213,13 +243,25 @@ impl Broker {
         }
     }
 
-    fn give(&self, id: u64, file: &OwnedFd, close_on_exec: bool) -> std::io::Result<()> {
+    fn give(
+        &self,
+        id: u64,
+        file: &OwnedFd,
+        close_on_exec: bool,
+        made: Option<&Place>,
+    ) -> std::io::Result<()> {
         match self.listener.give(id, file.as_fd(), close_on_exec) {
             Ok(()) => Ok(()),
             // At the caller's own limit, mostly.
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOENT) => Ok(()),
-                Some(errno) => self.listener.refuse(id, errno).map(drop),
+                Some(errno) => {
+                    // The kernel makes no file when it has no number for it, and who waits for one makes it anew.
+                    if let Some(place) = made {
+                        make::take_back(place, file);
+                    }
+                    self.listener.refuse(id, errno).map(drop)
+                }
                 None => Err(error),
             },
         }

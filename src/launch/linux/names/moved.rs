@@ -18,13 +18,14 @@ const DEPTH_MAX: usize = 200;
 const LIST_BYTES: usize = 8 << 10;
 
 /// Refuses the move of a directory that holds such a thing. Where no pattern goes on beneath the new name, nothing in it
-/// can mean more than it did: it was judged when it was made.
+/// can mean more than it did: it was judged when it was made, unless that was where other names may be made. What marks
+/// such a place may be gone by now.
 pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) -> Result<(), Answer> {
     if judge.is_left_out(new) {
         return Ok(());
     }
-    let opened = judge.names.opened.iter().any(|opened| opened.starts_with(old));
-    let everything = judge.is_left_out(old) || opened;
+    let opened = |opened: &PathBuf| opened.starts_with(old) || old.starts_with(opened);
+    let everything = judge.may_be_left_out(old) || judge.names.opened.iter().any(opened);
     if !everything && !judge.goes_on(new) {
         return Ok(());
     }

@@ -73,7 +73,22 @@ pub(super) fn find(
     resolve: ResolveFlags,
 ) -> Result<Place, NoPlace> {
     let path = caller.path(named.path).ok_or(NoPlace::Kernel)?;
-    let (start, path) = start(world, caller, named, &path, resolve)?;
+    find_text(world, caller, named, &path, resolve)
+}
+
+/// Finds the place of a path that was read of the caller.
+pub(super) fn find_text(
+    world: &World,
+    caller: &Caller,
+    named: Named,
+    path: &[u8],
+    resolve: ResolveFlags,
+) -> Result<Place, NoPlace> {
+    // What most redirections name: it lies in nothing that is held.
+    if path == b"/dev/null" {
+        return Err(NoPlace::Kernel);
+    }
+    let (start, path) = start(world, caller, named, path, resolve)?;
     match start {
         Start::Root => from(world, world.root.as_fd(), path, resolve),
         // A name alone, as most programs give it: the directory is the one that they stand in.
@@ -87,10 +102,15 @@ pub(super) fn find(
 }
 
 /// What a link in `place` leads to.
-pub(super) fn follow(world: &World, place: &Place, link: &[u8]) -> Result<Place, NoPlace> {
+pub(super) fn follow(
+    world: &World,
+    place: &Place,
+    link: &[u8],
+    resolve: ResolveFlags,
+) -> Result<Place, NoPlace> {
     match link.strip_prefix(b"/") {
-        Some(_) => from(world, world.root.as_fd(), link, ResolveFlags::empty()),
-        None => from(world, place.parent.as_fd(), link, ResolveFlags::empty()),
+        Some(_) => from(world, world.root.as_fd(), link, resolve),
+        None => from(world, place.parent.as_fd(), link, resolve),
     }
 }
 
@@ -111,6 +131,8 @@ fn start<'a>(
     if path.is_empty() {
         return Err(NoPlace::Kernel);
     }
+    let slashes = path.len() - path.trim_ascii_start_slashes().len();
+    let path = path.get(slashes.saturating_sub(1)..).unwrap_or_default();
     if !path.starts_with(b"/") || resolve.contains(ResolveFlags::IN_ROOT) {
         return own(named.directory, path.trim_ascii_start_slashes());
     }

@@ -3,9 +3,7 @@
 
 use super::World;
 use super::caller::Caller;
-use rustix::fs::{Mode, OFlags, openat};
 use std::collections::HashMap;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// How long one is remembered: another process may get the caller's number.
@@ -14,8 +12,6 @@ const KEPT: Duration = Duration::from_secs(1);
 const UNSETTLED: Duration = Duration::from_millis(100);
 /// Most that are remembered.
 const MOST: usize = 256;
-/// More than the lines before `Umask:` take (proc_pid_status(5)).
-const STATUS_BYTES: usize = 512;
 
 /// What is remembered, by the number of the thread.
 #[derive(Debug, Default)]
@@ -57,18 +53,5 @@ impl Masks {
 }
 
 fn read(world: &World, caller: &Caller) -> Option<u32> {
-    let place = format!("{}/status", caller.thread);
-    let file = openat(
-        world.proc.as_fd(),
-        place,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .ok()?;
-    let mut text = [0_u8; STATUS_BYTES];
-    let length = rustix::io::read(&file, &mut text).ok()?;
-    // The name before it may hold anything but a line feed.
-    let mut lines = text.get(..length)?.split(|byte| *byte == b'\n');
-    let digits = lines.find_map(|line| line.strip_prefix(b"Umask:"))?;
-    u32::from_str_radix(str::from_utf8(digits).ok()?.trim(), 8).ok()
+    u32::from_str_radix(&caller.status(world, b"Umask:")?, 8).ok()
 }
