@@ -126,13 +126,17 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("src/isolated/staged.rs", "writes; passes to git/index.rs"),
     ("src/launch/linux/mounts.rs", "writes"),
+    (
+        "src/launch/linux/names/bind.rs",
+        "one address of fixed size, whose text goes to the kernel",
+    ),
+    ("src/launch/linux/names/caller.rs", "the kernel's own lines"),
     ("src/launch/linux/names/make.rs", "hands the kernel what it read"),
     ("src/launch/linux/names/moved.rs", "passes on"),
     (
         "src/launch/linux/names/place.rs",
         "cuts a path at its slashes, as the kernel does",
     ),
-    ("src/launch/linux/names/umask.rs", "the kernel's own numbers"),
     ("src/launch/linux/netlink.rs", "the kernel's answers"),
     ("src/launch/linux/nftables.rs", "writes"),
     ("src/launch/linux/program.rs", "compares names"),
