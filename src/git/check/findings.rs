@@ -38,7 +38,7 @@ pub struct Findings {
 /// Something that speaks against a push.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Problem {
-    /// A commit has other contents at a protected path than any branch of the server's.
+    /// A commit has other contents at a protected path than any branch of the server's that vouches.
     Protected {
         /// The pattern that protects it.
         pattern: String,
@@ -121,8 +121,8 @@ impl fmt::Display for Problem {
                 }
                 write!(
                     to,
-                    " has {path} as no branch of the server has it, and {pattern} is protected; if it only is older, rebase \
-                     onto a branch that the server has now"
+                    " has {path} as no branch of the server has it, those that agents push aside, and {pattern} is protected; \
+                     if it is from before that changed there, rebase onto what the server has now"
                 )
             }
             Self::Secret { rule, object, path } => match path {

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 pub const SECRET_MIN: usize = 8;
 /// Longest.
 const SECRET_MAX: usize = 64 << 10;
-/// Most fingerprints in one question; a secret has six to ten.
-pub const FINGERPRINTS_MAX: usize = 1000;
+/// Most fingerprints in one question; a secret has six to ten, and no more secrets are held than fit.
+pub const FINGERPRINTS_MAX: usize = 4096;
 /// Bytes of the beginning that the number is over.
 const START: usize = 16;
 
@@ -76,25 +76,10 @@ impl Fingerprint {
         if !(SECRET_MIN..=SECRET_MAX).contains(&secret.len()) {
             return Vec::new();
         }
-        let mut written = vec![
-            Zeroizing::new(secret.to_vec()),
-            hexadecimal(secret, b"0123456789abcdef"),
-            hexadecimal(secret, b"0123456789ABCDEF"),
-            percent(secret),
-        ];
-        for before in 0..3 {
-            let plain = base64(secret, before);
-            let mut for_urls = plain.clone();
-            for byte in for_urls.iter_mut() {
-                *byte = match *byte {
-                    b'+' => b'-',
-                    b'/' => b'_',
-                    other => other,
-                };
-            }
-            written.extend([plain, for_urls]);
-        }
-        let mut all: Vec<Self> = written.iter().filter_map(|text| Self::one(text, key)).collect();
+        let mut all: Vec<Self> = written(secret)
+            .iter()
+            .filter_map(|text| Self::one(text, key))
+            .collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -109,6 +94,29 @@ impl Fingerprint {
             whole: key.whole(text),
         })
     }
+}
+
+/// The ways in which a secret can be written; some of them may be the same.
+pub(crate) fn written(secret: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let mut all = vec![
+        Zeroizing::new(secret.to_vec()),
+        hexadecimal(secret, b"0123456789abcdef"),
+        hexadecimal(secret, b"0123456789ABCDEF"),
+        percent(secret),
+    ];
+    for before in 0..3 {
+        let plain = base64(secret, before);
+        let mut for_urls = plain.clone();
+        for byte in for_urls.iter_mut() {
+            *byte = match *byte {
+                b'+' => b'-',
+                b'/' => b'_',
+                other => other,
+            };
+        }
+        all.extend([plain, for_urls]);
+    }
+    all
 }
 
 /// How many bytes of the beginning count.

@@ -4,6 +4,7 @@
 //! them is looked at by a process that holds nothing else (`crate::gitcheck`). A [`Question`] goes in, an [`Answer`]
 //! comes out, and both are all that passes.
 
+mod coded;
 mod findings;
 mod fingerprint;
 mod protect;
@@ -11,9 +12,11 @@ mod question;
 mod scan;
 mod shapes;
 mod source;
+mod unfold;
 mod work;
 
 pub use findings::{ANSWER_MAX, Answer, AnswerError, Findings, PROBLEMS_MAX, Problem, read_answer};
+pub(crate) use fingerprint::written;
 pub use fingerprint::{FINGERPRINTS_MAX, Fingerprint, Key, SECRET_MIN, Search};
 pub use question::{Asked, Question, standard_limits};
 pub use scan::Scanner;

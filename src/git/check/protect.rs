@@ -12,6 +12,7 @@ use super::source::{Peeled, Source};
 use crate::policy::{Case, Component, PathPattern, PathPatternError};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Deepest tree. The path of a file has at most 4096 bytes on Linux, half of them slashes.
 const DEPTH_MAX: usize = 100;
@@ -45,6 +46,8 @@ pub(super) struct Guarded {
     patterns: Vec<PathPattern>,
     tips: Vec<Tip>,
     remembered: HashMap<(ObjectId, usize, usize), Value>,
+    /// The tree that was looked at last: the next pattern begins with the same.
+    last: Option<(ObjectId, Rc<[u8]>)>,
 }
 
 struct Tip {
@@ -74,6 +77,7 @@ impl Guarded {
             said,
             patterns,
             remembered: HashMap::new(),
+            last: None,
         })
     }
 
@@ -168,6 +172,26 @@ impl Guarded {
         }
     }
 
+    /// A tree's content; that of a commit is kept until another is asked for.
+    fn tree<P: ReadAt + ?Sized>(
+        &mut self,
+        id: &ObjectId,
+        keep: bool,
+        source: &mut Source<'_, P>,
+    ) -> Option<Rc<[u8]>> {
+        if let Some((_, content)) = self.last.as_ref().filter(|(last, _)| last == id) {
+            return Some(Rc::clone(content));
+        }
+        let (ObjectKind::Tree, content) = source.get(id)? else {
+            return None;
+        };
+        let content = Rc::from(content);
+        if keep {
+            self.last = Some((*id, Rc::clone(&content)));
+        }
+        Some(content)
+    }
+
     /// What a tree has at the rest of a pattern, from its `step`; or what of it isn't there.
     fn value<P: ReadAt + ?Sized>(
         &mut self,
@@ -181,10 +205,10 @@ impl Guarded {
         if let Some(value) = self.remembered.get(&key) {
             return Ok(value.clone());
         }
-        let content = match source.get(tree) {
-            Some((ObjectKind::Tree, content)) if depth < DEPTH_MAX => content,
-            _ => return Err(*tree),
-        };
+        if depth >= DEPTH_MAX {
+            return Err(*tree);
+        }
+        let content = self.tree(tree, depth == 0, source).ok_or(*tree)?;
         let list = entries(&content, source.format).ok_or(*tree)?;
         let (mut any_depth, mut at) = (false, step);
         let component = |at: usize, patterns: &[PathPattern]| {

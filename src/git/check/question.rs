@@ -17,7 +17,7 @@ pub struct Question {
     pub commands: Vec<Asked>,
     /// Tips of the server's, as it just said. Its own, so a new tip that is one of them is no unknown object.
     pub known: Vec<ObjectId>,
-    /// Those of them whose protected paths may be everybody's: what branches have now.
+    /// Those whose protected paths may be everybody's: what branches have that others than agents push.
     pub protected_tips: Vec<ObjectId>,
     /// Paths that every commit must have as one of those tips has them.
     #[serde(with = "patterns")]

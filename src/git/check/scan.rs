@@ -1,5 +1,7 @@
 //! Looks for secrets in what a push holds, one pass over each object.
 //!
+//! A text in UTF-16 is looked through as well ([`super::unfold`]). What lies compressed in an object, as in an archive, isn't.
+//!
 //! Every shape begins with letters of its own, so a table over pairs of bytes says at nearly every place that none begins
 //! there. Nothing is tried twice from one place: the time is that of the bytes.
 
@@ -107,7 +109,7 @@ impl Scanner {
                 }
                 What::Shape(shape) => {
                     let after = here.strip_prefix(start.text)?;
-                    shape.is_there(before, after).then_some(shape.name())
+                    shape.is_there(before, start.text, after).then_some(shape.name())
                 }
             })
     }

@@ -1,5 +1,7 @@
-//! Secrets that take more than a beginning to tell: private keys, passwords in URLs and in netrc files, AWS's secret keys.
+//! Secrets that take more than a beginning to tell: private keys, passwords in URLs and in netrc files, AWS's secret keys,
+//! and what is written in base64 ([`coded`]).
 
+use super::coded;
 use super::scan::is_random;
 
 /// One of them.
@@ -13,6 +15,10 @@ pub(super) enum Shape {
     Netrc,
     /// Forty characters behind the name of their variable.
     AwsSecret,
+    /// A token that somebody signed (RFC 7519), which begins as JSON does in base64.
+    SignedToken,
+    /// `"auth": "…"` in Docker's configuration.
+    DockerAuth,
 }
 
 /// The texts that they begin with.
@@ -26,7 +32,15 @@ pub(super) const STARTS: &[(&[u8], Shape)] = &[
     (b"secretAccessKey", Shape::AwsSecret),
     (b"secret_access_key", Shape::AwsSecret),
     (b"aws_secret_key", Shape::AwsSecret),
+    (SIGNED_TOKEN, Shape::SignedToken),
+    (SIGNED_TOKEN_SPACED, Shape::SignedToken),
+    (b"\"auth\"", Shape::DockerAuth),
+    (b"\\\"auth\\\"", Shape::DockerAuth),
 ];
+
+/// `{"` in base64, and the same with a blank.
+const SIGNED_TOKEN: &[u8] = b"eyJ";
+const SIGNED_TOKEN_SPACED: &[u8] = b"eyAi";
 
 impl Shape {
     pub(super) const fn name(self) -> &'static str {
@@ -35,16 +49,20 @@ impl Shape {
             Self::Url => "a URL with a password",
             Self::Netrc => "a netrc entry with a password",
             Self::AwsSecret => "an AWS secret key",
+            Self::SignedToken => "a signed token",
+            Self::DockerAuth => "a registry's password",
         }
     }
 
     /// Whether it is there, between what stands before its beginning and what follows it.
-    pub(super) fn is_there(self, before: &[u8], after: &[u8]) -> bool {
+    pub(super) fn is_there(self, before: &[u8], begin: &[u8], after: &[u8]) -> bool {
         match self {
             Self::PrivateKey => private_key(after),
             Self::Url => url(before, after),
             Self::Netrc => netrc(before, after),
             Self::AwsSecret => aws_secret(after),
+            Self::SignedToken => coded::signed_token(before, after, begin),
+            Self::DockerAuth => coded::docker_auth(after),
         }
     }
 }
@@ -147,7 +165,7 @@ fn aws_secret(after: &[u8]) -> bool {
 }
 
 /// Whether a text is a password that somebody has, and no word that stands for one.
-fn is_password(text: &[u8]) -> bool {
+pub(super) fn is_password(text: &[u8]) -> bool {
     const WORDS: [&[u8]; 6] = [b"pass", b"secret", b"change", b"token", b"test", b"user"];
     let lower = text.to_ascii_lowercase();
     text.len() >= 8

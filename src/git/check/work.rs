@@ -12,6 +12,7 @@ use super::protect::{Compared, Guarded};
 use super::question::{Asked, Question};
 use super::scan::Scanner;
 use super::source::{Packed, Peeled, Source, Store};
+use super::unfold;
 use std::collections::{HashMap, HashSet};
 
 /// Bytes of the pack that are read at once.
@@ -165,12 +166,23 @@ struct Contents<'a> {
 impl Contents<'_> {
     /// What kind of secret stands in some bytes.
     fn secret(&self, bytes: &[u8]) -> Option<&str> {
-        let own = self.search.finds(bytes).then_some(OWN_SECRET);
-        let shaped = || {
+        let own = |bytes: &[u8]| self.search.finds(bytes).then_some(OWN_SECRET);
+        let shaped = |bytes: &[u8]| {
             let scan = self.question.scan;
             scan.then(|| self.scanner.first(bytes)).flatten()
         };
-        own.or_else(shaped)
+        // The same text, written otherwise.
+        let wide = || {
+            let text = unfold::narrowed(bytes);
+            own(&text)
+                .or_else(|| own(&unfold::joined(&text)))
+                .or_else(|| shaped(&text))
+        };
+        let joined = || {
+            let is_wanted = !self.question.fingerprints.is_empty();
+            is_wanted.then(|| own(&unfold::joined(bytes))).flatten()
+        };
+        own(bytes).or_else(|| shaped(bytes)).or_else(joined).or_else(wide)
     }
 
     fn visit(&mut self, object: &Object<'_>, problems: &mut Problems) {
