@@ -13,11 +13,13 @@ pub mod fetch;
 pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzz;
+pub mod hide;
 pub mod index;
 pub mod object_id;
 pub mod objects;
 pub mod outcome;
 pub mod pack;
+pub mod pack_sum;
 pub mod packet;
 pub mod push;
 pub mod ref_files;

@@ -1,8 +1,7 @@
 //! Where the objects of a pack are, and where it ends (gitformat-pack(5)), while it comes in.
 //!
-//! Over ssh nothing says how long a pack is: only who reads it knows its end. The reader takes bytes as they come, inflates
-//! each object to find where the next begins, keeps nothing of the contents, and holds the sum at the end against all that
-//! came. Counts and sizes in the pack are claims; each is held against what is really there, and against [`Limits`].
+//! The reader takes bytes as they come, inflates each object to find where the next begins, keeps nothing of the contents,
+//! and holds the sum at the end against all that came. Counts and sizes in the pack are claims; each is held against what is really there, and against [`Limits`].
 
 use super::object_id::ObjectFormat;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -132,7 +131,7 @@ pub enum PackError {
     #[error("its checksum is wrong")]
     Checksum,
     /// Something follows it.
-    #[error("bytes follow it")]
+    #[error("there are bytes behind its end")]
     Trailing,
     /// It ended before its end.
     #[error("it ends too early")]
@@ -165,20 +164,29 @@ enum State {
     Done,
 }
 
-enum Hash {
+/// The sum over a pack.
+pub(super) enum Hash {
     Sha1(Sha1),
     Sha256(Sha256),
 }
 
 impl Hash {
-    fn update(&mut self, bytes: &[u8]) {
+    /// Of nothing yet.
+    pub(super) fn new(format: ObjectFormat) -> Self {
+        match format {
+            ObjectFormat::Sha1 => Self::Sha1(Sha1::new()),
+            ObjectFormat::Sha256 => Self::Sha256(Sha256::new()),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha1(hash) => hash.update(bytes),
             Self::Sha256(hash) => hash.update(bytes),
         }
     }
 
-    fn fits(&self, sum: &[u8]) -> bool {
+    pub(super) fn fits(&self, sum: &[u8]) -> bool {
         match self {
             Self::Sha1(hash) => hash.clone().finalize().as_slice() == sum,
             Self::Sha256(hash) => hash.clone().finalize().as_slice() == sum,
@@ -199,10 +207,7 @@ impl PackReader {
         Self {
             format,
             limits,
-            hash: match format {
-                ObjectFormat::Sha1 => Hash::Sha1(Sha1::new()),
-                ObjectFormat::Sha256 => Hash::Sha256(Sha256::new()),
-            },
+            hash: Hash::new(format),
             at: 0,
             objects: 0,
             entries: Vec::new(),
@@ -367,7 +372,8 @@ impl PackReader {
     }
 }
 
-pub(super) fn within(what: Bound, value: u64, most: u64) -> Result<(), PackError> {
+/// Holds a value against its bound.
+pub(crate) fn within(what: Bound, value: u64, most: u64) -> Result<(), PackError> {
     if value > most {
         return Err(PackError::Limit { what, most });
     }
