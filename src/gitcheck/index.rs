@@ -7,6 +7,7 @@ use crate::git::object_id::{ObjectFormat, ObjectId};
 use std::cell::{Cell, OnceCell};
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// First bytes: magic and version, then 256 counts.
 const MAGIC: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
@@ -25,10 +26,18 @@ pub(super) struct Index {
     counts: Vec<u8>,
     asked: Cell<u32>,
     held: OnceCell<Option<Vec<u8>>>,
+    /// Bytes that may still be held, of all indices.
+    room: Rc<Cell<u64>>,
 }
 
 impl Index {
-    pub(super) fn open(directory: &OwnedFd, name: &CStr, format: ObjectFormat) -> Option<Self> {
+    /// `room` is what may be held of this and of others.
+    pub(super) fn open(
+        directory: &OwnedFd,
+        name: &CStr,
+        format: ObjectFormat,
+        room: Rc<Cell<u64>>,
+    ) -> Option<Self> {
         let (file, length) = open_file(directory, name)?;
         let mut head = [0; 8];
         let mut counts = vec![0; 1024];
@@ -47,6 +56,7 @@ impl Index {
             counts,
             asked: Cell::new(0),
             held: OnceCell::new(),
+            room,
         })
     }
 
@@ -104,13 +114,16 @@ impl Index {
             return read_at(&self.file, into, at);
         }
         let held = self.held.get_or_init(|| {
+            let left = self.room.get().checked_sub(self.length)?;
             let mut all = vec![0; usize::try_from(self.length).ok()?];
+            self.room.set(left);
             read_at(&self.file, &mut all, 0).then_some(all)
         });
-        let part = held.as_ref().and_then(|held| {
-            let at = usize::try_from(at).ok()?;
-            held.get(at..at.checked_add(into.len())?)
-        });
+        let Some(held) = held else {
+            return read_at(&self.file, into, at);
+        };
+        let from = usize::try_from(at).ok();
+        let part = from.and_then(|at| held.get(at..at.checked_add(into.len())?));
         part.inspect(|part| into.copy_from_slice(part)).is_some()
     }
 }

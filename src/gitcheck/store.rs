@@ -7,7 +7,7 @@
 //! object holds is not held against its name here; who asks does that.
 
 use super::child::read_at;
-use super::packs::Packs;
+use super::packs::{Packs, Room};
 use crate::git::check::Store;
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::pack::ObjectKind;
@@ -39,8 +39,9 @@ impl Stores {
     /// Of directories of objects, by their descriptors (`O_PATH` is enough). Objects of more bytes than that aren't given.
     #[must_use]
     pub fn new(stores: Vec<OwnedFd>, format: ObjectFormat, object_bytes: u64) -> Self {
+        let mut room = Room::default();
         let directory = |objects| Directory {
-            packs: Packs::of(&objects, format),
+            packs: Packs::of(&objects, format, &mut room),
             objects,
         };
         Self {

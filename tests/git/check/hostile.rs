@@ -321,11 +321,54 @@ fn a_hundred_thousand_packs() {
     assert_eq!(it.repository.forward(it.old, it.new), Ancestry::Unknown);
 }
 
+/// More packs than git leaves lie in a real repository where nobody packs anew.
+#[test]
+fn objects_are_found_among_a_thousand_packs() {
+    let repository = Repository::new();
+    let commits: Vec<ObjectId> = (0..4)
+        .map(|number| {
+            let id = repository.commit(&number.to_string(), &[("f", &number.to_string())]);
+            repository.git(&["repack", "-dq"]);
+            id
+        })
+        .collect();
+    let own = packs(&repository, "idx");
+    assert_eq!(own.len(), 4);
+    let now = std::time::SystemTime::now();
+    // Each has an object by a name of its own; half of them are newer than what is looked for.
+    for number in 0..1200_u32 {
+        let id = repository.parse(&format!(
+            "{:08x}{}",
+            number.wrapping_mul(2_654_435_761),
+            "ab".repeat(16)
+        ));
+        plant_as(
+            &repository,
+            &format!("many-{number}"),
+            &id,
+            &pack(1, &[whole(3, b"x")]),
+        );
+        let written = now - std::time::Duration::from_secs(3600 * u64::from(number % 2) * 2);
+        let index = repository.objects().join(format!("pack/many-{number}.idx"));
+        fs::File::open(index).unwrap().set_modified(written).unwrap();
+    }
+    for index in own {
+        let written = now - std::time::Duration::from_secs(3600);
+        fs::File::open(index).unwrap().set_modified(written).unwrap();
+    }
+    assert_eq!(repository.forward(commits[0], commits[3]), Ancestry::Behind);
+    assert_eq!(repository.forward(commits[3], commits[0]), Ancestry::NotBehind);
+}
+
 /// A pack in the store with one object by that name, which its index says is at the first entry.
 fn plant(repository: &Repository, id: &ObjectId, bytes: &[u8]) {
+    plant_as(repository, "pack-x", id, bytes);
+}
+
+fn plant_as(repository: &Repository, name: &str, id: &ObjectId, bytes: &[u8]) {
     let directory = repository.objects().join("pack");
     fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join("pack-x.pack"), bytes).unwrap();
+    fs::write(directory.join(format!("{name}.pack")), bytes).unwrap();
     let mut index = b"\xfftOc\0\0\0\x02".to_vec();
     for byte in 0..=255_u8 {
         index.extend_from_slice(&u32::from(byte >= id.padded()[0]).to_be_bytes());
@@ -334,7 +377,7 @@ fn plant(repository: &Repository, id: &ObjectId, bytes: &[u8]) {
     index.extend_from_slice(&[0; 4]);
     index.extend_from_slice(&12_u32.to_be_bytes());
     index.extend_from_slice(&[0; 40]);
-    fs::write(directory.join("pack-x.idx"), index).unwrap();
+    fs::write(directory.join(format!("{name}.idx")), index).unwrap();
 }
 
 #[test]
