@@ -37,7 +37,7 @@ const NONE_KEPT: Duration = Duration::from_secs(10);
 /// and again, and each time a program of the user's would be started and the server be told the same.
 const REFUSED_MAX: usize = 3;
 /// Most that are kept; then all are let go.
-const KEPT_MAX: usize = 256;
+pub(crate) const KEPT_MAX: usize = 256;
 /// The name that goes with a token, where nobody says another: forges take any.
 const TOKEN_USER: &str = "x-access-token";
 /// The same for GitLab's.
@@ -48,16 +48,40 @@ const GITLAB_USER: &str = "oauth2";
 pub struct Sources {
     /// What the user's configuration says.
     pub rules: Vec<CredentialRule>,
-    /// Paths in those that lie in what is written inside, as it was before the run: nothing there is started or read.
-    pub inside: Vec<PathBuf>,
+    /// Looks whether what is started or read lies in what is written inside by now; nothing does where there is none.
+    pub look: Option<Look>,
     /// Programs by name: `git`, `gh`, `glab`; those that were found.
     pub programs: HashMap<&'static str, PathBuf>,
+    /// Why others aren't started, though they were.
+    pub refused: HashMap<&'static str, String>,
     /// The variables of such programs.
     pub variables: Vec<(OsString, OsString)>,
     /// The user's own, where tokens may be.
     pub environment: Vec<(OsString, OsString)>,
     /// The user's home.
     pub home: PathBuf,
+}
+
+/// What is about to be started, or read.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    /// One of [`Sources::programs`], with all that it obeys.
+    Program(&'static str, &'a Path),
+    /// A file, or a program that a rule names.
+    Path(&'a Path),
+}
+
+/// Tells why something isn't started or read any more; `None` where it is.
+#[derive(Clone)]
+pub struct Look(pub Arc<LookAt>);
+
+/// What does it.
+pub type LookAt = dyn Fn(Wanted<'_>) -> Option<String> + Send + Sync;
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Look")
+    }
 }
 
 /// Whom a credential is for.
@@ -288,11 +312,8 @@ impl Broker {
     async fn explicit(&self, rule: &CredentialRule, place: &Place) -> Result<Credential, SourceError> {
         let user = rule.user.as_deref().unwrap_or(TOKEN_USER);
         let source = rule.from.to_string();
-        if let Some(path) = rule
-            .from
-            .paths()
-            .find(|path| self.sources.inside.iter().any(|inside| inside == path))
-        {
+        let mut paths = rule.from.paths();
+        if let Some(path) = paths.find(|path| self.look(Wanted::Path(path)).is_some()) {
             return Err(SourceError::Inside(path.to_owned()));
         }
         match &rule.from {
@@ -365,7 +386,19 @@ impl Broker {
         ];
         let mut last = None;
         for (name, arguments, user) in tools.into_iter().filter(|_| is_good) {
-            let Ok(tool) = self.program(name) else { continue };
+            let tool = match self.program(name) {
+                Ok(tool) => tool,
+                Err(why) => {
+                    let Sources {
+                        programs, refused, ..
+                    } = &self.sources;
+                    // One that was never there is nobody's concern.
+                    if programs.contains_key(name) || refused.contains_key(name) {
+                        last = Some(Err(why));
+                    }
+                    continue;
+                }
+            };
             let found = match program::run(tool, &arguments, &self.sources.variables, b"").await {
                 Ok(output) => token(user, &format!("`{name}`"), &output),
                 Err(why) => Err(SourceError::Program(format!("`{name}`: {why}"))),
@@ -393,7 +426,11 @@ impl Broker {
     fn by_netrc(&self, place: &Place) -> Option<Credential> {
         // It has no ports.
         let host = (place.port == 443).then(|| bare(&place.host))?;
-        let text = read(&self.sources.home.join(".netrc"), netrc::NETRC_MAX).ok()?;
+        let path = self.sources.home.join(".netrc");
+        if self.look(Wanted::Path(&path)).is_some() {
+            return None;
+        }
+        let text = read(&path, netrc::NETRC_MAX).ok()?;
         let (user, secret) = netrc::find(&text, &host)?;
         Some(Credential {
             user,
@@ -405,7 +442,18 @@ impl Broker {
 
     fn program(&self, name: &'static str) -> Result<&Path, SourceError> {
         let found = self.sources.programs.get(name).map(PathBuf::as_path);
-        found.ok_or_else(|| SourceError::Program(format!("no `{name}` was found outside when the run began")))
+        if let Some(why) = found.and_then(|path| self.look(Wanted::Program(name, path))) {
+            return Err(SourceError::Program(why));
+        }
+        found.ok_or_else(|| match self.sources.refused.get(name) {
+            Some(why) => SourceError::Program(why.clone()),
+            None => SourceError::Program(format!("no `{name}` was found outside when the run began")),
+        })
+    }
+
+    fn look(&self, wanted: Wanted<'_>) -> Option<String> {
+        let look = self.sources.look.as_ref();
+        look.and_then(|look| look.0(wanted))
     }
 
     fn variable(&self, name: &str) -> Option<&OsStr> {

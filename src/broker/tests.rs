@@ -26,7 +26,6 @@ fn sources(directory: &Path, from: &str) -> Sources {
     };
     Sources {
         rules: vec![rule],
-        inside: Vec::new(),
         programs: HashMap::from([("git", directory.join("git"))]),
         variables: vec![("PATH".into(), "/usr/bin:/bin".into())],
         environment: vec![
@@ -34,6 +33,7 @@ fn sources(directory: &Path, from: &str) -> Sources {
             ("GITLAB_TOKEN".into(), "lab".into()),
         ],
         home: directory.to_owned(),
+        ..Sources::default()
     }
 }
 
@@ -197,7 +197,11 @@ async fn what_a_rule_names_is_not_started_where_it_is_written_inside() {
         format!("file:{}", pass.display()),
     ] {
         let mut sources = sources(directory.path(), &from);
-        sources.inside = vec![pass.clone()];
+        let inside = pass.clone();
+        sources.look = Some(Look(Arc::new(move |wanted| match wanted {
+            Wanted::Path(path) if path == inside => Some("it lies inside".into()),
+            Wanted::Path(_) | Wanted::Program(..) => None,
+        })));
         let missing = Broker::new(sources)
             .credential(&place("h.test"))
             .await

@@ -23,6 +23,7 @@ pub mod sessions;
 mod tests;
 pub mod trust;
 pub mod why;
+mod written;
 
 pub use flags::{Command, RunArgs, RunFlags};
 

@@ -4,16 +4,17 @@ use super::RunArgs;
 use super::check::{keep, warn_of_cut_off};
 use super::isolated;
 use super::prepare::{Prepared, begin, permitted, prepare};
+use super::written::{self, WrittenInside};
 use crate::audit::{Log, SessionId};
-use crate::broker::{Broker, Sources};
+use crate::broker::{Broker, Look, Sources, Wanted};
 use crate::exit_gate::snapshot::{Kept, Snapshot, Store};
 use crate::facts::{self, Refusal, credential_tools, is_written_inside, ssh_client};
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::parent::{LaunchError, Stage};
 use crate::launch::protocol::Ending;
-use crate::plan::{Entry, Plan};
+use crate::plan::Plan;
 use crate::policy::PublishRule;
-use crate::proxy::{History, Listening, Live, ObjectStores, Ssh, Upstream};
+use crate::proxy::{HISTORY_BYTES, History, Listening, Live, ObjectStores, Ssh, Upstream};
 use crate::supervise::run::{Outcome, Run, RunError, directories_to_make, first_event};
 use crate::supervise::session::{Finished, end_alike};
 use crate::supervise::{Change, Emit, Interception, TrustChange};
@@ -22,7 +23,7 @@ use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -72,7 +73,16 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     {
         ui::write_error(&free_port(listening));
     }
-    let (ssh, broker) = (ssh(&prepared), broker(&prepared));
+    let written = WrittenInside::say(
+        prepared.places.written(),
+        session.as_str(),
+        written::of(&prepared),
+    );
+    let written = Arc::new(written.map_err(|error| {
+        Failure::new(FailureKind::Machine, error)
+            .hint("nothing was started: other runs would not know what this one writes")
+    })?);
+    let (ssh, broker) = (ssh(&prepared, &written), broker(&prepared, &written));
     let git_apart = match &prepared.isolated {
         Some((layout, git)) => {
             let root = &prepared.looked.project.root;
@@ -171,11 +181,11 @@ fn free_port(listening: &Listening) -> String {
 }
 
 /// What git inside may have started outside. Looked for before anything runs, and only where it is wanted.
-fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
+fn ssh(prepared: &Prepared, written: &WrittenInside) -> Result<Ssh, String> {
     if !prepared.policy.git.is_on() {
         return Err("git over ssh is off".into());
     }
-    let open = written_inside(prepared);
+    let open = written.now();
     ssh_client(&prepared.ambient, &open)
         .map(|client| Ssh {
             program: client.program,
@@ -183,6 +193,7 @@ fn ssh(prepared: &Prepared) -> Result<Ssh, String> {
             history: client.git.map(|git| History {
                 git,
                 directory: prepared.places.history(),
+                file_bytes: HISTORY_BYTES,
             }),
         })
         .map_err(|error| error.to_string())
@@ -205,36 +216,34 @@ fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
     };
 }
 
-/// Directories of the host that are written inside.
-fn written_inside(prepared: &Prepared) -> Vec<PathBuf> {
-    let entries = prepared.plan.view.entries.iter();
-    let granted = entries.filter_map(|entry| {
-        let granted = if let Entry::Grant { source, .. } = entry {
-            Some(source)
-        } else {
-            None
-        };
-        granted.cloned()
-    });
-    granted.collect()
-}
-
 /// What finds credentials for git inside; nothing is asked for one yet.
-fn broker(prepared: &Prepared) -> Arc<Broker> {
+fn broker(prepared: &Prepared, written: &Arc<WrittenInside>) -> Arc<Broker> {
     let git = &prepared.policy.git;
     if git.https_places().next().is_none() {
         return Arc::default();
     }
-    let open = written_inside(prepared);
+    let open = written.now();
     let tools = credential_tools(&prepared.ambient, &open);
-    let named = git.credentials.iter().flat_map(|rule| rule.from.paths());
-    let inside = named
-        .filter(|path| is_written_inside(path, &open))
-        .map(Path::to_owned);
+    let (written, ambient) = (Arc::clone(written), prepared.ambient.clone());
+    // Another run may have begun since.
+    let look = move |wanted: Wanted<'_>| {
+        let open = written.now();
+        match wanted {
+            Wanted::Program(name, path) => {
+                let mut tools = credential_tools(&ambient, &open);
+                let why = tools.refused.remove(name);
+                let is_same = tools.programs.get(name).is_some_and(|found| found == path);
+                (!is_same).then(|| why.unwrap_or_else(|| format!("another `{name}` is found by now")))
+            }
+            Wanted::Path(path) => is_written_inside(path, &open)
+                .then(|| format!("{} lies in what is written inside", path.display())),
+        }
+    };
     Arc::new(Broker::new(Sources {
         rules: git.credentials.clone(),
-        inside: inside.collect(),
+        look: Some(Look(Arc::new(look))),
         programs: tools.programs,
+        refused: tools.refused,
         variables: tools.variables,
         environment: prepared.ambient.environment.clone(),
         home: prepared.ambient.home.clone(),

@@ -60,10 +60,16 @@ impl Places {
         self.state.join("aca/control")
     }
 
-    /// Where history is loaded to that a push needs; gone once it was judged.
+    /// Where history is loaded to that a push needs; gone with the session.
     #[must_use]
     pub fn history(&self) -> PathBuf {
         self.state.join("aca/history")
+    }
+
+    /// What running sessions let be written.
+    #[must_use]
+    pub fn written(&self) -> PathBuf {
+        self.state.join("aca/written")
     }
 
     /// What is locked while agents' state is merged: beside the sessions, which are there by then.

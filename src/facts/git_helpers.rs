@@ -68,14 +68,20 @@ pub fn absent_includes(config: &Path, home: &Path) -> Vec<PathBuf> {
     absent
 }
 
+/// That a file could have been written inside.
+pub(super) fn lies(path: &Path) -> String {
+    format!("{} lies in what is written inside", path.display())
+}
+
 impl Look<'_> {
-    /// Whether one of those files, or what they lead to, could have been written inside.
-    pub(super) fn leads_inside(&self, files: Vec<PathBuf>) -> bool {
+    /// What of those files, and of what they lead to, could have been written inside; `None` where nothing could.
+    pub(super) fn leads_inside(&self, files: Vec<PathBuf>) -> Option<String> {
         let (mut waiting, mut read) = (files, 0);
         while let Some(file) = waiting.pop() {
             if (self.is_open)(&file) {
-                return true;
+                return Some(lies(&file));
             }
+            let unfollowed = || Some(format!("what {} says can't be followed", file.display()));
             let Ok(metadata) = std::fs::metadata(&file) else {
                 // None, or none that git could read either.
                 continue;
@@ -83,23 +89,28 @@ impl Look<'_> {
             read += 1;
             let most = u64::try_from(CONFIG_BYTES_MAX).unwrap_or(u64::MAX);
             if read > FILES_MAX || !metadata.is_file() || metadata.len() > most {
-                return true;
+                return unfollowed();
             }
             let Ok(text) = std::fs::read(&file) else {
-                return true;
+                return unfollowed();
             };
             for setting in settings(&text) {
                 match (setting.section.as_slice(), setting.key.as_slice()) {
                     (b"include" | b"includeif", b"path") => match self.included(&file, &setting.value) {
                         Some(path) => waiting.push(path),
-                        None => return true,
+                        None => return unfollowed(),
                     },
-                    (b"credential", b"helper") if self.is_helper_open(&setting.value) => return true,
+                    (b"credential", b"helper") if self.is_helper_open(&setting.value) => {
+                        let file = file.display();
+                        return Some(format!(
+                            "a credential helper that {file} names lies in what is written inside"
+                        ));
+                    }
                     _ => {}
                 }
             }
         }
-        false
+        None
     }
 
     fn included(&self, from: &Path, value: &[u8]) -> Option<PathBuf> {

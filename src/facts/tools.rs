@@ -2,7 +2,7 @@
 //! later the search path, or what lies on it, could be another.
 
 use super::Ambient;
-use super::git_helpers::Look;
+use super::git_helpers::{Look, lies};
 use super::paths::real;
 use super::ssh::{is_open, is_program};
 use std::collections::HashMap;
@@ -32,6 +32,8 @@ const KEPT_BEGINNING: &[u8] = b"XDG_";
 pub struct Tools {
     /// Programs by name, each absolute and without links.
     pub programs: HashMap<&'static str, PathBuf>,
+    /// Why others aren't started, though they are there.
+    pub refused: HashMap<&'static str, String>,
     /// All of their variables.
     pub variables: Vec<(OsString, OsString)>,
 }
@@ -53,9 +55,28 @@ pub fn credential_tools(ambient: &Ambient, open: &[PathBuf]) -> Tools {
         let found = all.find(|path| is_program(path) && !is_open(path, open))?;
         real(&found).ok()
     };
-    let programs = NAMES
-        .into_iter()
-        .filter(|name| *name != "git" || !obeys_inside(ambient, &directories, open));
+    let lies_inside = |name: &str| {
+        let mut all = std::env::split_paths(&path).map(|directory| directory.join(name));
+        let found = all.find(|path| path.is_absolute() && is_program(path))?;
+        Some(format!(
+            "{} lies in what is written inside, so it isn't started",
+            found.display()
+        ))
+    };
+    let (mut programs, mut refused) = (HashMap::new(), HashMap::new());
+    for name in NAMES {
+        let why = match find(name) {
+            Some(found) => match obeys_inside(ambient, &directories, open).filter(|_| name == "git") {
+                Some(why) => Some(format!("git isn't asked: {why}")),
+                None => {
+                    programs.insert(name, found);
+                    None
+                }
+            },
+            None => lies_inside(name),
+        };
+        refused.extend(why.map(|why| (name, why)));
+    }
     let mut variables: Vec<(OsString, OsString)> = ambient
         .environment
         .iter()
@@ -68,7 +89,8 @@ pub fn credential_tools(ambient: &Ambient, open: &[PathBuf]) -> Tools {
         variables.push(("PATH".into(), path));
     }
     Tools {
-        programs: programs.filter_map(|name| Some((name, find(name)?))).collect(),
+        programs,
+        refused,
         variables,
     }
 }
@@ -77,8 +99,8 @@ fn is_kept(name: &OsStr) -> bool {
     KEPT.iter().any(|kept| name == *kept) || name.as_bytes().starts_with(KEPT_BEGINNING)
 }
 
-/// Whether what git obeys could have been written from inside (git-config(1), "FILES"), or leads to what could.
-fn obeys_inside(ambient: &Ambient, directories: &[PathBuf], open: &[PathBuf]) -> bool {
+/// What of that which git obeys could have been written from inside (git-config(1), "FILES"), or leads to what could.
+fn obeys_inside(ambient: &Ambient, directories: &[PathBuf], open: &[PathBuf]) -> Option<String> {
     let own = ambient
         .environment
         .iter()
@@ -96,12 +118,14 @@ fn obeys_inside(ambient: &Ambient, directories: &[PathBuf], open: &[PathBuf]) ->
         ambient.home.join(".git-credentials"),
         settings.join("git/credentials"),
     ];
-    stores.iter().any(|path| is_open(path, open))
-        || look.leads_inside(vec![
+    let store = stores.iter().find(|path| is_open(path, open));
+    store.map(|path| lies(path)).or_else(|| {
+        look.leads_inside(vec![
             "/etc/gitconfig".into(),
             ambient.home.join(".gitconfig"),
             settings.join("git/config"),
         ])
+    })
 }
 
 /// Whether what a rule on credentials names lies in what is written inside, or leads there: a program that would be started
@@ -156,6 +180,14 @@ mod tests {
         // Settings that could have been written inside.
         let tools = credential_tools(&ambient, &[root.join("home")]);
         assert!(!tools.programs.contains_key("git") && tools.programs.contains_key("gh"));
+        let why = &tools.refused["git"];
+        assert!(
+            why.contains("git-credentials lies in what is written inside"),
+            "{why}"
+        );
+        // Programs that lie there themselves.
+        let tools = credential_tools(&ambient, std::slice::from_ref(&root));
+        assert!(tools.programs.is_empty() && tools.refused["gh"].contains("project/bin/gh lies in"));
     }
 
     /// Each way in which git outside would start, or obey, what somebody inside wrote.
@@ -184,6 +216,11 @@ mod tests {
         let is_asked = |settings: &str| {
             std::fs::write(home.join(".gitconfig"), settings).unwrap();
             let tools = credential_tools(&ambient, std::slice::from_ref(&project));
+            let refused = tools.refused.get("git");
+            assert!(
+                refused.is_none_or(|why| why.contains("written inside") || why.contains("can't be followed"))
+            );
+            assert_ne!(tools.programs.contains_key("git"), refused.is_some());
             tools.programs.contains_key("git")
         };
         let p = project.display();

@@ -39,7 +39,9 @@
 //! | what git starts for ssh ([`git_ssh`]): its first frame, and the time for it; programs of ssh at once; silence | 16 KiB, 10 s; 8; 4 h | refused; wait; cut | `git::frame::tests`, `tests/git/ssh.rs` |
 //! | a request of git's over https ([`intercept`]) for a pack; redirections that are followed; attempts with a credential | 16 MiB; 3; 2 | refused | `tests/git/https.rs` |
 //! | a program that is asked for a credential ([`crate::broker`]): time, what it prints | 10 s, 64 KiB | killed; none | `broker::tests` |
-//! | packs that are held ([`git_push`]); what is read of a refused one; a server's report, and its words to people; loading history | 4 of `max_pack` each; 8 GiB, 20 s of silence; 2 MiB, 1 MiB; 90 s | wait; closed; refused, left out; refused | `git_push`' tests, `tests/git/pushes.rs` |
+//! | connections to a server for requests in the user's name ([`intercept`]), of one connection of a client's | 4, by the repository | the oldest is let go | `tests/git/https.rs` |
+//! | packs that are held ([`git_push`]); what is read of a refused one; a server's report, and its words to people | 4 of `max_pack` each; 8 GiB, 20 s of silence; 2 MiB, 1 MiB | wait; closed; refused, left out | `git_push`' tests, `tests/git/pushes.rs` |
+//! | history that a push needs: loading it, a file of it; how much is kept | 90 s, 2 GiB; 2 repositories', half an hour | refused; loaded anew | `git_ssh::past`'s and `git_push::history`'s tests |
 //! | events ([`told`]) | 5,000 at once, 20 a second | counted | `told::tests` |
 
 mod accept;
@@ -90,7 +92,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 pub use asks::{Asks, Question, Waiting};
 pub use doors::{OpenPort, PortsAsked, PortsChange, PortsError};
 pub use git_push::ObjectStores;
-pub use git_ssh::{History, Ssh};
+pub use git_ssh::{HISTORY_BYTES, History, Ssh};
 pub use intercept::{AuthorityError, Interceptor, java_store};
 pub use live::{AnswerError, ChangeError, Live, Locked};
 pub use programs::Program;

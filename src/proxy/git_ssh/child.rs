@@ -5,7 +5,9 @@ use super::Ssh;
 use crate::sys::process::bind_to_caller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, getrlimit, kill_process_group, pidfd_open, prlimit,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -83,6 +85,19 @@ impl Child {
                 Err(error)
             }
         }
+    }
+
+    /// Ends it, and what it starts from now on, once it writes a file of more bytes.
+    pub(super) fn bound_files(&self, most: u64) -> io::Result<()> {
+        let had = getrlimit(Resource::Fsize).maximum;
+        let most = Some(had.map_or(most, |had| had.min(most)));
+        let limit = Rlimit {
+            current: most,
+            maximum: most,
+        };
+        let pid = self.group.ok_or(Errno::SRCH)?;
+        prlimit(Some(pid), Resource::Fsize, limit)?;
+        Ok(())
     }
 
     /// Its parts, for those who use them at once.

@@ -9,7 +9,7 @@ mod past;
 mod push;
 mod words;
 
-pub use past::History;
+pub use past::{HISTORY_BYTES, History};
 
 use super::gate::{Target, refusal};
 use super::programs::Who;

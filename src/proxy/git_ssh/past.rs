@@ -37,7 +37,12 @@ pub struct History {
     pub git: PathBuf,
     /// A directory of aca's own, where repositories are made; each is removed again.
     pub directory: PathBuf,
+    /// Most bytes of a file there: git is ended that writes more.
+    pub file_bytes: u64,
 }
+
+/// As many as the history of the largest known projects has, without their files.
+pub const HISTORY_BYTES: u64 = 2 << 30;
 
 /// What it takes to load from one repository.
 pub(super) struct SshPast<'a> {
@@ -63,7 +68,7 @@ impl Past for SshPast<'_> {
             make(&place, format).map_err(|error| format!("{} can't be made: {error}", place.display()))?;
             loaded.remove.push(place.clone());
             let command = self.command(history, &place, filter, &wanted);
-            let fetched = timeout(DEADLINE, Box::pin(run(command))).await;
+            let fetched = timeout(DEADLINE, Box::pin(run(command, history.file_bytes))).await;
             fetched.map_err(|_| format!("it took more than {} s", DEADLINE.as_secs()))??;
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let objects = rustix::fs::open(place.join("objects"), flags, Mode::empty());
@@ -87,6 +92,7 @@ impl History {
 pub(in super::super) struct Indexing {
     place: PathBuf,
     child: Child,
+    most: u64,
 }
 
 impl History {
@@ -115,8 +121,12 @@ impl History {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_NO_LAZY_FETCH", "1");
-        let child = Child::of(command).map_err(|error| format!("git can't be started: {error}"))?;
-        Ok(Indexing { place, child })
+        let child = start(command, self.file_bytes)?;
+        Ok(Indexing {
+            place,
+            child,
+            most: self.file_bytes,
+        })
     }
 }
 
@@ -124,7 +134,8 @@ impl Indexing {
     /// The next bytes of the pack.
     pub(in super::super) async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         let (input, ..) = self.child.parts();
-        let gone = || "git ended before the pack did".to_owned();
+        let most = self.most;
+        let gone = || format!("git ended before the pack did, which may have {most} bytes");
         let input = input.as_mut().ok_or_else(gone)?;
         input.write_all(bytes).await.map_err(|_| gone())
     }
@@ -212,9 +223,17 @@ fn make(place: &Path, format: ObjectFormat) -> io::Result<()> {
 }
 
 /// Runs git to its end; ended with all that it started when this is let go.
-async fn run(command: Command) -> Result<(), String> {
-    let mut child = Child::of(command).map_err(|error| format!("git can't be started: {error}"))?;
+async fn run(command: Command, most: u64) -> Result<(), String> {
+    let mut child = start(command, most)?;
     ended(&mut child).await
+}
+
+/// Starts git, which is killed, as is what it starts, once it writes a file of more bytes (setrlimit(2), `RLIMIT_FSIZE`).
+fn start(command: Command, most: u64) -> Result<Child, String> {
+    let failed = |error: io::Error| format!("git can't be started: {error}");
+    let child = Child::of(command).map_err(failed)?;
+    child.bound_files(most).map_err(failed)?;
+    Ok(child)
 }
 
 async fn ended(child: &mut Child) -> Result<(), String> {
@@ -245,6 +264,55 @@ async fn ended(child: &mut Child) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pack of one object that can't be made smaller.
+    fn pack(bytes: u32) -> Vec<u8> {
+        use sha1::{Digest, Sha1};
+        use std::io::Write;
+        let content: Vec<u8> = (0..bytes / 4)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        let mut pack = b"PACK\0\0\0\x02\0\0\0\x01".to_vec();
+        let (mut size, mut kind) = (bytes >> 4, 0x30 | u8::try_from(bytes & 15).unwrap());
+        while size > 0 {
+            pack.push(kind | 0x80);
+            kind = u8::try_from(size & 0x7f).unwrap();
+            size >>= 7;
+        }
+        pack.push(kind);
+        let mut packed = flate2::write::ZlibEncoder::new(pack, flate2::Compression::none());
+        packed.write_all(&content).unwrap();
+        let mut pack = packed.finish().unwrap();
+        let sum = Sha1::digest(&pack);
+        pack.extend_from_slice(&sum);
+        pack
+    }
+
+    #[tokio::test]
+    async fn what_grows_too_large_while_it_is_loaded_is_ended() {
+        let path = std::env::var_os("PATH").unwrap();
+        let mut all = std::env::split_paths(&path).map(|directory| directory.join("git"));
+        let Some(git) = all.find(|git| std::fs::metadata(git).is_ok()) else {
+            return;
+        };
+        let root = tempfile::tempdir().unwrap();
+        for (file_bytes, is_good) in [(1 << 20, true), (100_000, false)] {
+            let history = History {
+                git: git.clone(),
+                directory: root.path().join("history"),
+                file_bytes,
+            };
+            let mut loaded = Loaded::default();
+            let mut indexing = history.index(ObjectFormat::Sha1, &mut loaded).unwrap();
+            let ended = match indexing.write(&pack(400_000)).await {
+                Ok(()) => indexing.finish(&mut loaded).await,
+                Err(why) => Err(why),
+            };
+            assert_eq!(ended.is_ok(), is_good, "{ended:?}");
+            assert_eq!(loaded.stores.len(), usize::from(is_good));
+        }
+        assert_eq!(std::fs::read_dir(root.path().join("history")).unwrap().count(), 0);
+    }
 
     #[test]
     fn what_a_killed_run_left_goes_and_what_another_uses_stays() {
