@@ -27,6 +27,7 @@ pushes! {
     g29_g30_how_much
     g31_g32_secrets_stay
     g33_g34_g35_what_runs_on_the_forge
+    g33_who_vouches
     g36_g37_options_and_signatures
     g39_what_this_session_created
     g40_a_repository_that_is_read_only
@@ -139,6 +140,53 @@ print(out + err)";
     assert!(ran.out.contains("a rule denies its host"), "{ran:?}");
     let bare = yard.repositories.join("acme/app.git");
     assert_eq!(world.git(&bare, &["for-each-ref", "refs/heads/agent"]), "");
+}
+
+/// Clients that don't read what the server made of their push hold nobody up: what they sent is with the server, and its
+/// place is free for others.
+#[test]
+fn clients_that_do_not_read_their_report_hold_no_place() {
+    let Some(yard) = Yard::new() else { return };
+    if !super::support::has("python3") {
+        return;
+    }
+    let world = &yard.world;
+    // More words than what is between them takes.
+    let hook = world.file(
+        yard.repositories.join("acme/app.git/hooks/post-receive"),
+        "#!/bin/sh\nhead -c 900000 /dev/zero | tr '\\0' x | fold -w 70\n",
+    );
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let checks = r#"
+import socket, struct
+def frame(kind, payload): return struct.pack('>BI', kind, len(payload)) + payload
+def exact(s, count):
+    out = b''
+    while len(out) < count: out += s.recv(count - len(out)) or sys.exit('ended')
+    return out
+kept = []
+for n in range(5):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096); s.settimeout(60)
+    s.connect(('198.18.255.254', 22))
+    s.sendall(frame(9, b"\0git@forge\0git-receive-pack 'acme/app.git'\0"))
+    offered = b''
+    while not offered.endswith(b'0000'):
+        kind, length = struct.unpack('>BI', exact(s, 5))
+        data = exact(s, length)
+        if kind == 1: offered += data
+    s.sendall(frame(0, pkt(f'{ZERO} {HEAD} refs/heads/agent/n{n}\0' + CAPS) + b'0000' + pack(HEAD)) + frame(4, b''))
+    kept.append(s)
+    # Its turn comes.
+    while f'refs/heads/agent/n{n}'.encode() not in git('ls-remote', 'origin'): pass
+print('done')"#;
+    let text = format!("WAY = {WAY}\n{}\n{checks}\n", super::pushes::EVIL);
+    world.file("evil.py", text);
+    let ran = yard.run(
+        &[],
+        "git config --global user.name a; git config --global user.email a@a.test; git commit -q --allow-empty -m x; \
+         timeout 60 python3 evil.py",
+    );
+    assert_eq!(ran.ok(), "done", "{ran:?}");
 }
 
 /// What is sent counts.

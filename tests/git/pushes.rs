@@ -318,6 +318,54 @@ pub(crate) fn g33_g34_g35_what_runs_on_the_forge(place: &dyn Place) {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
+/// What an agent pushed once doesn't vouch for what is pushed next: neither a branch that agents push to, nor what this
+/// session made of another.
+pub(crate) fn g33_who_vouches(place: &dyn Place) {
+    let work = place.world().outside.join("work/acme/app");
+    let bare = place.repositories().join("acme/app.git");
+    let git = |arguments: &[&str]| place.world().git(&work, arguments);
+    // Protected where it is pushed, and a file like any other in the project.
+    place.world().file(work.join("cloudbuild.yaml"), "steps: []\n");
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "a build"]);
+    git(&[
+        "push",
+        "-q",
+        bare.to_str().unwrap(),
+        "HEAD:refs/heads/agent/theirs",
+    ]);
+    let more = "git fetch -q origin agent/theirs; git push -q origin FETCH_HEAD:refs/heads/agent/more";
+    let ran = refused(place, &[], more, "it changes a protected path");
+    assert!(
+        ran.err.contains("cloudbuild.yaml") && ran.err.contains("rebase onto"),
+        "{ran:?}"
+    );
+    // On that branch it is as it was; with another at the same time it isn't.
+    let on = "git fetch -q origin agent/theirs; git reset -q --hard FETCH_HEAD; commit on; git push -q origin HEAD:agent/theirs";
+    refused(
+        place,
+        &[],
+        &format!("{on} HEAD:agent/more"),
+        "it changes a protected path",
+    );
+    let ran = script(place, &[], on);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // A branch of somebody else's vouches.
+    git(&["push", "-q", bare.to_str().unwrap(), "HEAD:refs/heads/topic"]);
+    let ran = script(place, &[], more);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    server(place, "acme/app", &["update-ref", "-d", "refs/heads/topic"]);
+    // One that this session moves vouches with what it was before.
+    git(&["push", "-q", bare.to_str().unwrap(), "HEAD:refs/heads/main"]);
+    let main = format!("{}#main", place.url("acme/app"));
+    let ran = script(
+        place,
+        &["--git-push", &main],
+        "commit m; git push -q origin HEAD:main; commit n; git push -q origin HEAD:agent/after",
+    );
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
 pub(crate) fn g36_g37_options_and_signatures(place: &dyn Place) {
     let ran = script(place, &[], "commit x; git push -o ci.skip origin HEAD:agent/x");
     assert_ne!(ran.code, 0);

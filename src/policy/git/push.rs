@@ -20,30 +20,49 @@ const PACK_MAX: u64 = 50 << 20;
 const COMMITS_MAX: u32 = 1000;
 /// What runs on the forge as soon as it is pushed, with what the forge's runner holds. Sources: the documentation of
 /// GitHub, Forgejo and Gitea Actions, GitLab CI, CircleCI, Travis, Azure, Bitbucket, Drone, Woodpecker, Buildkite, Cirrus,
-/// AppVeyor, Semaphore and Jenkins.
-const PROTECTED: [&str; 22] = [
+/// AppVeyor, Semaphore, Jenkins, TeamCity, Tekton's Pipelines as Code, sourcehut, AWS CodeBuild and Google Cloud Build.
+///
+/// What such a file includes or starts by name (a script, a template of GitLab's elsewhere) isn't here: it is told what by
+/// the file alone, and is the project's own code like any other that a runner runs. Nor are `CODEOWNERS`, `.gitmodules` and
+/// `.gitattributes`, which run nothing there; `protect` names them for who wants that. No pattern begins with `**`: each
+/// would read every tree of every commit.
+const PROTECTED: [&str; 36] = [
     ".github/workflows/**",
+    ".github/actions/**",
     ".forgejo/workflows/**",
+    ".forgejo/actions/**",
     ".gitea/workflows/**",
+    ".gitea/actions/**",
     ".gitlab-ci.yml",
+    ".gitlab-ci/**",
     ".gitlab/ci/**",
     ".circleci/**",
     ".travis.yml",
     "azure-pipelines.yml",
+    "azure-pipelines.yaml",
+    ".azure-pipelines.yml",
     ".azure-pipelines/**",
     "bitbucket-pipelines.yml",
     ".drone.yml",
     ".drone.yaml",
     ".drone.star",
+    ".drone.jsonnet",
     ".woodpecker.yml",
     ".woodpecker.yaml",
     ".woodpecker/**",
     ".buildkite/**",
     ".cirrus.yml",
+    ".cirrus.star",
     "appveyor.yml",
     ".appveyor.yml",
     ".semaphore/**",
     "Jenkinsfile",
+    ".teamcity/**",
+    ".tekton/**",
+    ".build.yml",
+    ".builds/**",
+    "buildspec.yml",
+    "cloudbuild.yaml",
 ];
 
 /// How one ref changes.
@@ -498,6 +517,20 @@ impl GitPolicy {
         all
     }
 
+    /// Whether a branch is one that agents push: by the names that they call their own, or by what may be created there. A
+    /// default branch is none, whoever may push to it.
+    #[must_use]
+    pub fn is_of_agents(&self, asked: &Repository, name: &RefName) -> bool {
+        let grants = match self.standing(asked) {
+            Standing::Granted(grants) => grants,
+            Standing::Unnamed | Standing::No(_) => Vec::new(),
+        };
+        let mut created = grants.iter().flat_map(|(_, grant)| &grant.create);
+        !self.is_default_branch(name)
+            && (created.any(|pattern| pattern.matches(name))
+                || own_branches(None).iter().any(|pattern| pattern.matches(name)))
+    }
+
     /// The repositories that may be pushed to.
     pub fn pushed(&self) -> impl Iterator<Item = &Repository> {
         let granted = |rule: &&PushRule| matches!(self.standing(&rule.repository), Standing::Granted(_));
@@ -630,6 +663,40 @@ mod tests {
             assert!(lets(&all(name), &full, RefChange::Update));
         }
         assert!(lets(&all("**"), "refs/heads/other", RefChange::Update));
+    }
+
+    #[test]
+    fn branches_that_agents_push() {
+        let app: Repository = "git@forge:acme/app".parse().unwrap();
+        let also = "git@forge:acme/app#release/*"
+            .parse::<PushTarget>()
+            .unwrap()
+            .grant();
+        let all = "git@forge:acme/app#**".parse::<PushTarget>().unwrap().grant();
+        let is = |git: &GitPolicy, name: &str| {
+            git.is_of_agents(&app, &format!("refs/heads/{name}").parse().unwrap())
+        };
+        let git = policy(&[(Some(also), built_in())]);
+        for (name, agents) in [
+            ("agent/x", true),
+            ("claude/x", true),
+            ("release/1", true),
+            ("topic", false),
+            ("codex/x", false),
+            ("main", false),
+        ] {
+            assert_eq!(is(&git, name), agents, "{name}");
+        }
+        let git = policy(&[(Some(all), built_in())]);
+        assert!(is(&git, "topic") && !is(&git, "main") && !is(&git, "stable"));
+        assert!(is(&policy(&[]), "agent/x") && !is(&policy(&[]), "claude/x"));
+    }
+
+    #[test]
+    fn what_is_protected_is_a_pattern_and_stands_there_once() {
+        let all = WrittenGrant::default().filled(None).protect;
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!((all.len(), different.len()), (PROTECTED.len(), PROTECTED.len()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether a push may go: every ref by the policy, then what it holds. One no is a no to all of it.
 
-use super::own::Own;
+use super::history::Kept;
+use super::own::{Own, Whose};
 use super::receive::{Pack, SpoolError};
 use crate::broker::Broker;
 use crate::git::advertisement::PushAdvertisement;
@@ -10,6 +11,7 @@ use crate::git::check::{
 };
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::push::{Change, Command, Push};
+use crate::git::ref_name::RefName;
 use crate::git::report::Refusal;
 use crate::policy::{Action, Deny, Origin, Policy, PushBounds, RefChange, Repository, Verdict};
 use crate::proxy::git_check::{Refused as NotChecked, check};
@@ -25,6 +27,10 @@ const LOADED_TIPS_MAX: usize = 64;
 /// Findings that are told, and patterns that are named.
 const TOLD_MAX: usize = 8;
 
+/// So many has a secret at most, and all that are held fit in a question.
+const FINGERPRINTS_EACH: usize = 10;
+const _: () = assert!(crate::broker::KEPT_MAX * FINGERPRINTS_EACH <= FINGERPRINTS_MAX);
+
 /// A push, and what it is judged by.
 pub(super) struct Case<'a> {
     pub(super) policy: &'a Policy,
@@ -33,6 +39,7 @@ pub(super) struct Case<'a> {
     pub(super) format: ObjectFormat,
     pub(super) push: &'a Push,
     pub(super) own: &'a Own,
+    pub(super) history: &'a Kept,
     pub(super) bounds: &'a PushBounds,
     /// Whose secrets are looked for.
     pub(super) secrets: &'a Broker,
@@ -145,19 +152,25 @@ impl Case<'_> {
     pub(super) async fn contents(
         &self,
         pack: Option<&Pack>,
-        mut stores: Vec<OwnedFd>,
+        stores: Vec<OwnedFd>,
         past: &impl Past,
     ) -> Result<(), Box<Refused>> {
-        let question = self.question(pack.is_some());
-        let findings = self.ask(&question, pack, &stores).await?;
+        let question = self.question(pack.is_some())?;
+        let findings = self.ask(&question, pack, &all(&stores, &[])).await?;
         let lacks = self.lacks(&findings);
         if lacks == Lacks::Nothing {
             return self.judge(&findings, None);
         }
+        if let Some(loaded) = self.history.get(self.repository) {
+            let findings = self.ask(&question, pack, &all(&stores, &loaded.stores)).await?;
+            if self.lacks(&findings) == Lacks::Nothing {
+                return self.judge(&findings, None);
+            }
+        }
         match past.load(self.format, self.wanted(), lacks == Lacks::Trees).await {
-            Ok(mut loaded) => {
-                stores.append(&mut loaded.stores);
-                let findings = self.ask(&question, pack, &stores).await?;
+            Ok(loaded) => {
+                let loaded = self.history.put(self.repository, loaded);
+                let findings = self.ask(&question, pack, &all(&stores, &loaded.stores)).await?;
                 self.judge(&findings, None)
             }
             Err(why) => self.judge(&findings, Some(&why)),
@@ -168,11 +181,11 @@ impl Case<'_> {
         &self,
         question: &Question,
         pack: Option<&Pack>,
-        stores: &[OwnedFd],
+        stores: &[&OwnedFd],
     ) -> Result<Findings, Box<Refused>> {
         let files = || -> io::Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
             let pack = pack.map(Pack::file).transpose()?;
-            let stores: io::Result<Vec<OwnedFd>> = stores.iter().map(OwnedFd::try_clone).collect();
+            let stores: io::Result<Vec<OwnedFd>> = stores.iter().map(|store| store.try_clone()).collect();
             Ok((pack, stores?))
         };
         let (pack, stores) =
@@ -184,7 +197,7 @@ impl Case<'_> {
         }
     }
 
-    fn question(&self, has_pack: bool) -> Question {
+    fn question(&self, has_pack: bool) -> Result<Question, Box<Refused>> {
         let (limits, spend) = standard_limits(self.bounds.max_pack);
         let commands = self.push.commands.iter().map(|command| {
             let (old, new) = match command.change {
@@ -202,11 +215,20 @@ impl Case<'_> {
         // Predictable, it would only tell less of what it should hide from a process that is ours.
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).ok();
         let key = Key::new(random);
-        Question {
+        let held = self.secrets.held();
+        let fingerprints: Vec<Fingerprint> = held
+            .iter()
+            .flat_map(|held| Fingerprint::of(held.secret().expose(), key))
+            .collect();
+        if fingerprints.len() > FINGERPRINTS_MAX {
+            let why = "aca holds more credentials than a push can be searched for: wait a quarter of an hour";
+            return Err(self.all(why));
+        }
+        Ok(Question {
             format: self.format,
             commands: commands.collect(),
-            known: self.tips(|_| true, TIPS_MAX),
-            protected_tips: self.tips(|name| name.branch().is_some(), TIPS_MAX),
+            known: self.tips(|_, id| Some(id), TIPS_MAX),
+            protected_tips: self.vouching(),
             protect: self
                 .bounds
                 .protect
@@ -217,24 +239,18 @@ impl Case<'_> {
             spend,
             commits_max: self.bounds.max_commits,
             scan: self.bounds.scan_secrets,
-            fingerprints: self
-                .secrets
-                .held()
-                .iter()
-                .flat_map(|held| Fingerprint::of(held.secret().expose(), key))
-                .take(FINGERPRINTS_MAX)
-                .collect(),
+            fingerprints,
             key,
             has_pack,
-        }
+        })
     }
 
     /// Tips of the server's: those that the push is about first, then default branches.
-    fn tips(&self, is_meant: impl Fn(&crate::git::ref_name::RefName) -> bool, most: usize) -> Vec<ObjectId> {
+    fn tips(&self, meant: impl Fn(&RefName, ObjectId) -> Option<ObjectId>, most: usize) -> Vec<ObjectId> {
         let mut all: Vec<(u8, ObjectId)> = self
             .server
             .refs()
-            .filter(|(name, _)| is_meant(name))
+            .filter_map(|(name, id)| Some((name, meant(name, id)?)))
             .map(|(name, id)| {
                 let is_pushed = self.push.commands.iter().any(|command| command.name == *name);
                 let rank = match (is_pushed, self.policy.git.is_default_branch(name)) {
@@ -251,9 +267,35 @@ impl Case<'_> {
         all.into_iter().map(|(_, id)| id).take(most).collect()
     }
 
+    /// What vouches for protected paths: branches that agents don't push, each as others than this session left it. Else
+    /// what an agent pushed once, somewhere where it might, would vouch for what it pushes next. A push of one branch alone is
+    /// vouched for by what that branch is, too: there it stays what it was.
+    fn vouching(&self) -> Vec<ObjectId> {
+        let one = match self.push.commands.as_slice() {
+            [
+                Command {
+                    name,
+                    change: Change::Update { old, .. },
+                },
+            ] => name.branch().is_some().then_some(*old),
+            _ => None,
+        };
+        let others = |name: &RefName, id: ObjectId| {
+            name.branch()?;
+            match self.own.whose(self.repository, name, id) {
+                Whose::Moved(before) => Some(before),
+                Whose::Created | Whose::Unknown => None,
+                Whose::Others => (!self.policy.git.is_of_agents(self.repository, name)).then_some(id),
+            }
+        };
+        let mut all: Vec<ObjectId> = one.into_iter().collect();
+        all.extend(self.tips(others, TIPS_MAX));
+        all
+    }
+
     /// What is loaded where history lacks.
     fn wanted(&self) -> Vec<ObjectId> {
-        self.tips(|name| name.branch().is_some(), LOADED_TIPS_MAX)
+        self.tips(|name, id| name.branch().map(|_| id), LOADED_TIPS_MAX)
     }
 
     fn lacks(&self, findings: &Findings) -> Lacks {
@@ -372,6 +414,11 @@ impl Case<'_> {
             findings,
         })
     }
+}
+
+/// Directories of objects, in the order in which they are asked.
+fn all<'a>(own: &'a [OwnedFd], loaded: &'a [OwnedFd]) -> Vec<&'a OwnedFd> {
+    own.iter().chain(loaded).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

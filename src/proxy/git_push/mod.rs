@@ -1,12 +1,13 @@
 //! Pushes: read, judged, refused or passed on. The same for each way that git reaches a server; who carries the bytes
 //! implements [`Source`] and [`Sink`].
 //!
-//! One push: [`advertise`] passes on what the server says first, [`receive`] reads what the client wants and holds its pack,
-//! [`judge`] asks the policy about every ref and the confined process (`super::git_check`) about what the push holds, and
-//! [`pass`] sends on what may go, written anew, and reads the server's report. A refusal is told in git's own words, and the
-//! server gets nothing of it. What this session created is remembered in [`own`].
+//! One push: [`advertise`] passes on what the server says first, [`receive`] reads what the client wants and holds its pack
+//! without a look into it, [`judge`] asks the policy about every ref and the confined process (`super::git_check`) about what
+//! the push holds, and [`pass`] sends on what may go, written anew, and reads the server's report. A refusal is told in git's
+//! own words, and the server gets nothing of it. What this session pushed is remembered in [`own`].
 
 mod advertise;
+mod history;
 mod judge;
 mod own;
 mod pass;
@@ -40,6 +41,7 @@ const REFS_TOLD: usize = 32;
 /// What pushes of one session have in common.
 pub(super) struct Pushes {
     own: own::Own,
+    history: history::Kept,
     places: Arc<Semaphore>,
     stores: ObjectStores,
 }
@@ -48,6 +50,7 @@ impl Default for Pushes {
     fn default() -> Self {
         Self {
             own: own::Own::default(),
+            history: history::Kept::default(),
             places: Arc::new(Semaphore::new(PACKS_MAX)),
             stores: ObjectStores::default(),
         }
@@ -90,6 +93,7 @@ pub(super) async fn judge(
         format,
         push,
         own: &proxy.pushes.own,
+        history: &proxy.pushes.history,
         bounds: &bounds,
         secrets: proxy.front.broker(),
     };

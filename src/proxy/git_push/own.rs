@@ -1,5 +1,6 @@
-//! What this session pushed: the refs that it created, with where it pushed each last. Those alone may be moved back or
-//! removed by default, and only as long as nobody else moved them.
+//! What this session pushed: the refs that it created, with where it pushed each last, and those that it moved, with where
+//! each was before. The first alone may be moved back or removed by default, and only as long as nobody else moved them; and
+//! neither vouches for what is pushed next.
 
 use crate::git::object_id::ObjectId;
 use crate::git::outcome::Outcome;
@@ -8,7 +9,7 @@ use crate::git::ref_name::RefName;
 use crate::policy::Repository;
 use std::sync::{Mutex, PoisonError};
 
-/// Most refs that are remembered; of those beyond, none is this session's.
+/// Most refs that are remembered; of those beyond, none is this session's, and none vouches.
 const REFS_MAX: usize = 10_000;
 
 /// The memory of one session.
@@ -19,15 +20,39 @@ pub(super) struct Own(Mutex<Vec<Ref>>);
 struct Ref {
     repository: Repository,
     name: RefName,
+    /// What it was before this session moved it; `None` where this session created it.
+    before: Option<ObjectId>,
     id: ObjectId,
+}
+
+/// What a ref of the server's is to this session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Somebody else put it where it is.
+    Others,
+    /// This session did; before that it was there.
+    Moved(ObjectId),
+    /// This session created it.
+    Created,
+    /// More was pushed than is remembered.
+    Unknown,
 }
 
 impl Own {
     /// Whether this session created a ref, and it still is where this session pushed it.
     pub(super) fn is(&self, repository: &Repository, name: &RefName, old: ObjectId) -> bool {
+        self.whose(repository, name, old) == Whose::Created
+    }
+
+    /// Who put a ref where it is.
+    pub(super) fn whose(&self, repository: &Repository, name: &RefName, is: ObjectId) -> Whose {
         let refs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refs.iter()
-            .any(|known| known.is(repository, name) && known.id == old)
+        let known = refs.iter().find(|known| known.is(repository, name));
+        match known {
+            Some(known) if known.id == is => known.before.map_or(Whose::Created, Whose::Moved),
+            None if refs.len() >= REFS_MAX => Whose::Unknown,
+            Some(_) | None => Whose::Others,
+        }
     }
 
     /// Remembers what a server took.
@@ -38,26 +63,21 @@ impl Own {
                 continue;
             }
             let known = refs.iter().position(|known| known.is(repository, &command.name));
-            match (command.change, known) {
-                (Change::Create(id), known) => {
-                    if let Some(known) = known {
-                        refs.swap_remove(known);
-                    }
-                    if refs.len() < REFS_MAX {
-                        refs.push(Ref {
-                            repository: repository.clone(),
-                            name: command.name.clone(),
-                            id,
-                        });
-                    }
-                }
-                (Change::Update { old, new }, Some(known)) => match refs.get_mut(known) {
-                    Some(known) if known.id == old => known.id = new,
-                    // Somebody else's by now.
-                    Some(_) | None => drop(refs.swap_remove(known)),
-                },
-                (Change::Update { .. } | Change::Delete(_), None) => {}
-                (Change::Delete(_), Some(known)) => drop(refs.swap_remove(known)),
+            let known = known.map(|at| refs.swap_remove(at));
+            let (before, id) = match (command.change, known) {
+                (Change::Create(id), _) => (None, id),
+                (Change::Update { old, new }, Some(known)) if known.id == old => (known.before, new),
+                // What others made of it meanwhile is theirs.
+                (Change::Update { old, new }, _) => (Some(old), new),
+                (Change::Delete(_), _) => continue,
+            };
+            if refs.len() < REFS_MAX {
+                refs.push(Ref {
+                    repository: repository.clone(),
+                    name: command.name.clone(),
+                    before,
+                    id,
+                });
             }
         }
     }
@@ -142,6 +162,9 @@ mod tests {
             true,
         );
         assert!(!is(&own, a, 4));
+        let app = "git@forge:acme/app".parse().unwrap();
+        let whose = |old| own.whose(&app, &a.parse().unwrap(), id(old));
+        assert_eq!((whose(4), whose(3)), (Whose::Moved(id(3)), Whose::Others));
         took(&own, a, Change::Create(id(1)), true);
         took(&own, a, Change::Delete(id(1)), true);
         assert!(!is(&own, a, 1));

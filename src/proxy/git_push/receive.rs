@@ -2,7 +2,8 @@
 
 use super::streams::{Packets, PacketsError, Source};
 use crate::git::object_id::ObjectFormat;
-use crate::git::pack::{Limits, PackError, PackReader};
+use crate::git::pack::{Bound, Limits, PackError, within};
+use crate::git::pack_sum::PackSum;
 use crate::git::push::{Push, PushError, PushReader};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
@@ -11,9 +12,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Bytes that are looked at before others have their turn: what they inflate to takes a few milliseconds at most.
-const STEP: usize = 4 << 10;
-/// How long it is waited for the end behind a pack: a client that keeps its side open has none.
+/// How long it is waited for more behind what may be a pack's end: a client that keeps its side open has none.
 const AFTER: Duration = Duration::from_secs(1);
 
 /// Why it can't be understood.
@@ -70,7 +69,7 @@ pub(in super::super) struct Pack {
 /// Why a pack isn't taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpoolError {
-    /// What is in it.
+    /// It is too long.
     #[error(transparent)]
     Pack(#[from] PackError),
     /// Bytes where there should be none.
@@ -98,8 +97,9 @@ impl Pack {
     }
 }
 
-/// Reads a pack to its end, which it tells itself. What comes behind it is refused where it comes at once, and goes nowhere
-/// in any case.
+/// Takes a pack in, up to where its client ends; one that keeps its side open ends where nothing comes for a while and the
+/// last bytes are the sum of all before them. None of it is looked at here: who does tells what isn't one, what is cut off
+/// and what has bytes behind its end.
 pub(super) async fn spool(
     client: &mut Packets<impl Source>,
     format: ObjectFormat,
@@ -107,28 +107,35 @@ pub(super) async fn spool(
 ) -> Result<Pack, SpoolError> {
     let file = memfd_create("aca-pack", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
     let mut file = File::from(file.map_err(io::Error::from)?);
-    let mut reader = PackReader::new(format, limits);
-    let (mut bytes, mut step) = (0, Vec::with_capacity(STEP));
-    while !reader.is_whole() {
-        let came = client.bytes().await?;
-        if came.is_empty() {
-            return Err(PackError::Short.into());
-        }
-        step.clear();
-        step.extend(came.iter().take(STEP));
-        let taken = reader.accept(&step)?;
-        file.write_all(step.get(..taken).unwrap_or_default())?;
-        client.used(taken);
-        bytes += u64::try_from(taken).unwrap_or(0);
+    let mut sum = PackSum::new(format);
+    let mut bytes = 0;
+    while let Some(came) = next(client, &sum).await? {
+        let count = came.len();
+        bytes += u64::try_from(count).unwrap_or(u64::MAX);
+        within(Bound::PackBytes, bytes, limits.pack_bytes)?;
+        file.write_all(came)?;
+        sum.accept(came);
+        client.used(count);
         tokio::task::yield_now().await;
     }
-    nothing_more(client).await?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
     Ok(Pack {
         file: file.into(),
         bytes,
     })
+}
+
+/// The next bytes of a pack; `None` at its end.
+async fn next<'a>(client: &'a mut Packets<impl Source>, sum: &PackSum) -> io::Result<Option<&'a [u8]>> {
+    let coming = client.bytes();
+    tokio::pin!(coming);
+    let came = match timeout(AFTER, coming.as_mut()).await {
+        Ok(came) => came?,
+        Err(_) if sum.fits() => return Ok(None),
+        Err(_) => coming.await?,
+    };
+    Ok((!came.is_empty()).then_some(came))
 }
 
 /// Whether the client says no more, as far as it says it at once.
@@ -170,19 +177,44 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_pack_or_more_than_one_is_refused() {
+    async fn what_comes_is_kept_as_it_came_up_to_a_bound() {
+        // It is told where it is looked into.
         let trailing = [empty_pack(), b"x".to_vec()].concat();
-        assert!(matches!(spooled(&trailing, 100).await, Err(SpoolError::Trailing)));
-        let short = &empty_pack()[..20];
-        assert!(matches!(
-            spooled(short, 100).await,
-            Err(SpoolError::Pack(PackError::Short))
-        ));
+        assert_eq!(spooled(&trailing, 100).await.unwrap().bytes(), 33);
+        assert_eq!(spooled(&empty_pack()[..20], 100).await.unwrap().bytes(), 20);
         let limit = spooled(&empty_pack(), 20).await;
         assert!(matches!(
             limit,
             Err(SpoolError::Pack(PackError::Limit { most: 20, .. }))
         ));
+    }
+
+    /// Gives bytes, and then nothing for as long as it is waited for.
+    struct Open<'a>(Slowly<'a>);
+
+    impl Source for Open<'_> {
+        async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into).await? {
+                0 => std::future::pending().await,
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_keeps_its_side_open_has_sent_all_once_the_sum_is_there() {
+        let (limits, _) = crate::git::check::standard_limits(100);
+        for (length, ends) in [(32, true), (31, false), (20, false), (0, false)] {
+            let bytes = empty_pack();
+            let mut client = Packets::new(Open(Slowly(&bytes[..length], 7)));
+            let spooled = spool(&mut client, ObjectFormat::Sha1, limits);
+            let spooled = timeout(Duration::from_secs(3600), spooled).await;
+            assert_eq!(
+                spooled.is_ok_and(|pack| pack.unwrap().bytes() == 32),
+                ends,
+                "{length}"
+            );
+        }
     }
 
     #[tokio::test]
