@@ -1,17 +1,19 @@
 // Git's smart HTTP in TLS: a real `git http-backend` behind Basic authentication (alice, s3cr3t). What lies below /public is
-// anybody's. Each request is a line of `log`, its fields one of `fields`. `mode` changes what is answered.
+// anybody's. Each request is a line of `log`, its fields one of `fields`, and which connection it came by one of `connections`. `mode` changes what is answered.
 const http2 = require('http2'), https = require('https'), fs = require('fs'), { spawn } = require('child_process');
 const [, , kind, root] = process.argv;
 const options = { allowHTTP1: true, cert: fs.readFileSync('cert.pem'), key: fs.readFileSync('key.pem') };
 const server = kind === 'h1' ? https.createServer(options) : http2.createSecureServer(options);
 const basic = password => 'Basic ' + Buffer.from('alice:' + password).toString('base64');
 const mode = () => { try { return fs.readFileSync('mode', 'utf8'); } catch { return ''; } };
+let count = 0;
 server.on('request', (q, r) => {
   const [path, query = ''] = q.url.split('?'), sent = q.headers.authorization || '';
   const good = basic(mode().includes('longer') ? 's3cr3t-and-longer' : 's3cr3t');
   const who = sent === good ? 'alice' : sent ? 'other' : 'nobody';
   fs.appendFileSync('log', `${q.method} ${q.url} ${who} ${q.headers['git-protocol'] || '-'} ${q.headers['content-encoding'] || '-'}\n`);
   fs.appendFileSync('fields', JSON.stringify(q.headers) + '\n');
+  fs.appendFileSync('connections', `${q.socket.remotePort} ${who} ${path}\n`);
   // What a server says besides could be what it was sent.
   const say = (status, fields, text) => {
     q.resume();
@@ -25,6 +27,12 @@ server.on('request', (q, r) => {
   if (path.startsWith('/plain/')) return say(302, { location: `http://forge.test/acme/${q.url.slice(7)}` });
   if (path.startsWith('/round/')) return say(307, { location: q.url });
   if (mode().includes('forbidden')) return say(403, {});
+  if (mode().includes('held') && q.method === 'POST') {
+    const held = change => fs.writeFileSync('held', String(count += change));
+    held(1);
+    (q.stream ? q.stream.session : q.socket).once('close', () => held(-1));
+    return q.resume();
+  }
   if (mode().includes('broken')) return say(500, { 'content-type': 'text/html' });
   if (mode().includes('page')) return say(200, { 'content-type': 'text/html' });
   const expired = mode().includes('expired') && !path.startsWith('/public/');

@@ -53,7 +53,7 @@ impl Forge {
             .unwrap();
         assert!(made.status.success(), "{made:?}");
         world.file(directory.join("server.js"), SERVER);
-        for name in ["log", "fields", "mode"] {
+        for name in ["log", "fields", "mode", "connections"] {
             world.file(directory.join(name), "");
         }
         let mut server = world
@@ -122,13 +122,25 @@ impl Forge {
 
     /// `aca run`, not started yet.
     pub(crate) fn command(&self, flags: &[&str], script: &str) -> Command {
+        let mut command = self.bare(flags);
+        command.args(["--", "sh", "-c", &searched(script)]);
+        command
+    }
+
+    /// The same of whatever the words say, without a look for the password.
+    pub(crate) fn bare(&self, words: &[&str]) -> Command {
         let resolve = format!("forge.test=127.0.0.1:{}", self.port);
         let mut command = self.world.aca(&["run", "--resolve", &resolve]);
         command
-            .args(flags)
-            .args(["--", "sh", "-c", &searched(script)])
+            .args(words)
             .env("SSL_CERT_FILE", self.directory.join("ca.pem"));
         command
+    }
+
+    /// How many connections the server holds open that it has been asked for a pack by, or sent one, and doesn't answer.
+    pub(crate) fn held(&self) -> u32 {
+        let text = fs::read_to_string(self.directory.join("held")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
     }
 
     /// `aca run`, with what every run has to hold: nothing of the password is printed, logged, or seen anywhere inside.
@@ -176,6 +188,12 @@ impl Forge {
     /// The fields of all requests so far.
     pub(crate) fn fields(&self) -> String {
         fs::read_to_string(self.directory.join("fields")).unwrap()
+    }
+
+    /// Which connection each request came by, in whose name, and for what.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.join("connections")).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 }
 

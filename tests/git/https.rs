@@ -2,8 +2,10 @@
 //! scenarios that the proxy was specified with.
 
 use super::forge::Forge;
+use super::pty::Pty;
 use super::support::{Ran, has};
 use super::yard::until;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Rules on requests take the place of what opens the host: what no rule names isn't reached.
@@ -27,6 +29,16 @@ fn refused(ran: &Ran, why: &str) {
     ] {
         assert!(!ran.err.contains(ugly), "{ran:?}");
     }
+}
+
+/// The user is told why, and nobody inside.
+#[track_caller]
+fn told_outside(forge: &Forge, ran: &Ran, why: &str) {
+    let events = forge.world.events_of("git_request");
+    let said = |event: &serde_json::Value| event["failed"].as_str().is_some_and(|text| text.contains(why));
+    assert!(events.iter().any(said), "{why}: {events:?}");
+    assert!(!ran.err.contains(why) && !ran.out.contains(why), "{ran:?}");
+    assert!(!ran.err.contains("from ="), "{ran:?}");
 }
 
 #[test]
@@ -141,7 +153,7 @@ fn g04_a_credential_that_the_server_does_not_take_is_told_at_once() {
     for (mode, why) in [
         (
             "expired",
-            "the server doesn't take the credential that git's credential helpers gave: sign in again",
+            "the server doesn't take the credential that was found outside: sign in again there",
         ),
         ("expired close", "the server doesn't take the credential"),
         ("forbidden", "the server says 403"),
@@ -152,6 +164,9 @@ fn g04_a_credential_that_the_server_does_not_take_is_told_at_once() {
         let ran = forge.run(&[], "git ls-remote origin </dev/null");
         refused(&ran, why);
         assert!(!ran.err.contains("you sent"), "{ran:?}");
+        if mode.starts_with("expired") {
+            told_outside(&forge, &ran, "it came from git's credential helpers");
+        }
     }
     assert!(start.elapsed() < TOO_LONG);
     // None at all.
@@ -406,10 +421,13 @@ fn every_source_of_credentials() {
     from("env:FORGE_TOKEN");
     let ran = forge.finish(forge.command(&[], ls).env("FORGE_TOKEN", "s3cr3t"));
     assert_eq!(ran.out, "2\n", "{ran:?}");
+    let ran = forge.run(&[], "git ls-remote origin");
     refused(
-        &forge.run(&[], "git ls-remote origin"),
-        "the variable FORGE_TOKEN isn't set",
+        &ran,
+        "no credential for it was found outside; `aca log` there says where",
     );
+    told_outside(&forge, &ran, "`from = \"env:FORGE_TOKEN\"`");
+    told_outside(&forge, &ran, "the variable FORGE_TOKEN isn't set");
     let file = forge.world.file(forge.world.outside.join("token"), "s3cr3t\n");
     from(&format!("file:{}", file.display()));
     assert_eq!(forge.run(&[], ls).out, "2\n");
@@ -432,7 +450,8 @@ fn every_source_of_credentials() {
         forge.program("pass", script);
         let start = Instant::now();
         let ran = forge.run(&[], "git ls-remote origin");
-        refused(&ran, why);
+        refused(&ran, "no credential for it was found outside");
+        told_outside(&forge, &ran, why);
         assert!(start.elapsed() < TOO_LONG, "{script}");
     }
     // The forge's own tool, and `~/.netrc`.
@@ -453,7 +472,11 @@ fn every_source_of_credentials() {
             .env("PATH", &path)
             .env("GH_TOKEN", "x"),
     );
-    refused(&ran, "the server doesn't take the credential that `gh` gave");
+    refused(
+        &ran,
+        "the server doesn't take the credential that was found outside",
+    );
+    told_outside(&forge, &ran, "it came from `gh`");
     forge.world.file(
         forge.world.home.join(".netrc"),
         "machine forge.test login alice password s3cr3t\n",
@@ -501,6 +524,84 @@ fn what_is_written_inside_has_no_say_about_credentials() {
     assert!(std::fs::symlink_metadata(&planted).is_err());
 }
 
+/// What the user's settings lead to is written inside: git isn't asked, and the user is told why.
+#[test]
+fn settings_that_lead_inside_are_told_as_such() {
+    let Some(forge) = Forge::new() else { return };
+    let helper = forge.world.file("helper", "#!/bin/sh\n");
+    forge.gitconfig(&format!("[credential]\n\thelper = {}\n", helper.display()));
+    let ran = forge.run(&[], "git ls-remote origin");
+    refused(&ran, "no credential for it was found outside");
+    told_outside(&forge, &ran, "git isn't asked: a credential helper that ");
+    told_outside(&forge, &ran, ".gitconfig names lies in what is written inside");
+}
+
+/// A repository that no rule on repositories names is fetched as anybody may where rules on requests name it, and others
+/// aren't: one repository's anonymity needs no word of its own.
+#[test]
+fn g09_one_repository_as_anybody_by_rules_on_requests() {
+    let Some(forge) = Forge::new() else { return };
+    let flags = [
+        "--allow",
+        "GET https://forge.test/public/tool/**",
+        "--allow",
+        "POST https://forge.test/public/tool/git-upload-pack",
+    ];
+    let ran = forge.run(
+        &flags,
+        "git clone -q https://forge.test/public/tool /tmp/t && cat /tmp/t/README; \
+         git ls-remote -q origin | wc -l; git ls-remote https://forge.test/other/secret",
+    );
+    assert_eq!(ran.out, "this is public/tool\n2\n", "{ran:?}");
+    assert!(ran.err.contains("no rule names this repository"), "{ran:?}");
+    let asked = forge.asked();
+    for line in asked.iter().filter(|line| line.contains("/public/tool")) {
+        assert!(line.contains(" nobody "), "{asked:?}");
+    }
+    assert!(!asked.iter().any(|line| line.contains("/other/")), "{asked:?}");
+}
+
+/// A server, or what stands before one, that takes the end of a request for the beginning of the next puts nothing of the
+/// client's behind the user's name: the two share no connection, nor do two repositories.
+#[test]
+fn what_goes_in_the_users_name_goes_by_connections_of_its_own() {
+    if !has("curl") {
+        return;
+    }
+    for kind in ["h1", "h2"] {
+        let Some(forge) = Forge::of(kind) else { return };
+        forge.store("https://alice:s3cr3t@forge.test\n");
+        let refs = |name: &str| {
+            format!("-o /dev/null 'https://forge.test/{name}/info/refs?service=git-upload-pack'")
+        };
+        let (app, lib, tool) = (refs("acme/app"), refs("acme/lib"), refs("public/tool"));
+        let own = "-o /dev/null https://forge.test/api";
+        let ran = forge.run(
+            &["--net", "open", "--git-fetch", "https://forge.test/acme/lib"],
+            &format!("curl -sS -m 50 -w '%{{num_connects}} %{{http_code}} ' {app} {own} {lib} {tool} {app} {own} {lib}"),
+        );
+        // One connection inside.
+        assert_eq!(ran.out, "1 200 0 401 0 200 0 200 0 200 0 401 0 200 ", "{ran:?}");
+        let mut by: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for line in forge.connections() {
+            let [connection, who, url] = line.split(' ').collect::<Vec<_>>()[..] else {
+                continue;
+            };
+            let whose = if who == "alice" {
+                url.get(..9).unwrap()
+            } else {
+                who
+            };
+            by.entry(connection.to_owned())
+                .or_default()
+                .insert(whose.to_owned());
+        }
+        assert!(by.values().all(|whose| whose.len() == 1), "{by:?}");
+        // Each is used again.
+        assert_eq!(by.len(), 3, "{by:?}");
+    }
+}
+
 /// Once it holds a secret the supervisor is closed to the user's other programs, and what runs inside is as it was.
 #[test]
 fn who_holds_a_credential_leaves_no_core() {
@@ -532,4 +633,102 @@ fn who_holds_a_credential_leaves_no_core() {
     assert_eq!(inside.trim(), super::support::uid().to_string());
     forge.world.file("go", "");
     assert!(child.wait().unwrap().success());
+}
+
+/// What another run that goes on lets be written is written inside as well: nothing there is started for this one, whenever
+/// that run began.
+#[test]
+fn what_another_run_writes_is_not_started_or_obeyed() {
+    let Some(forge) = Forge::of("h1") else { return };
+    let world = &forge.world;
+    let program = forge.program("pass", "echo s3cr3t");
+    let open = program.parent().unwrap().to_owned();
+    forge.config(&format!(
+        "[[git.credential]]\nhost = 'forge.test'\nfrom = 'command:{}'\nuser = 'alice'\n",
+        program.display()
+    ));
+    let other = || {
+        let project = world.directory(world.outside.join("other"));
+        let mut command = world.aca(&["run", "--project"]);
+        command.arg(&project).arg("--write").arg(&open);
+        command.args([
+            "--",
+            "sh",
+            "-c",
+            "touch begun; while [ ! -e over ]; do sleep 0.1; done",
+        ]);
+        let run = command.current_dir(&project).spawn().unwrap();
+        until(|| std::fs::metadata(project.join("begun")).ok());
+        (run, project)
+    };
+    let end = |(mut run, project): (std::process::Child, std::path::PathBuf)| {
+        world.file(project.join("over"), "");
+        run.wait().unwrap();
+        std::fs::remove_dir_all(project).unwrap();
+    };
+    // The other began before.
+    let before = other();
+    let ran = forge.run(&[], "git ls-remote origin");
+    refused(&ran, "no credential for it was found outside");
+    told_outside(
+        &forge,
+        &ran,
+        "lies in what is written inside, so it is neither started nor read",
+    );
+    end(before);
+    assert_eq!(forge.run(&[], "git ls-remote origin | wc -l").out, "2\n");
+    // And after.
+    let script = "touch ready; while [ ! -e go ]; do sleep 0.1; done; git ls-remote origin";
+    let mut command = forge.command(&[], script);
+    let run = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until(|| std::fs::metadata(world.project.join("ready")).ok());
+    let after = other();
+    world.file("go", "");
+    let ran = Ran::from_output(&run.wait_with_output().unwrap());
+    refused(&ran, "no credential for it was found outside");
+    end(after);
+}
+
+/// Git and its helper are broken off by Ctrl-C at a terminal, in the middle of a fetch and of a push: nothing of theirs is
+/// left, the server is let go, and the session goes on.
+#[test]
+fn g44_ctrl_c_in_the_middle_leaves_nothing() {
+    let fetch = ("git fetch origin", "");
+    let push = (
+        "git push -q origin HEAD:agent/x",
+        "git config --global user.name a; git config --global user.email a@a.test; git fetch -q origin; \
+         git reset -q --hard origin/main; git commit -q --allow-empty -m x; ",
+    );
+    for (kind, (what, begin)) in [("h1", fetch), ("h1", push), ("h2", fetch), ("h2", push)] {
+        let Some(forge) = Forge::of(kind) else { return };
+        forge.store("https://alice:s3cr3t@forge.test\n");
+        let world = &forge.world;
+        let script = format!(
+            "{begin} touch ready; while [ ! -e go ]; do sleep 0.1; done; trap : INT; {what}; echo code $? > ended; \
+             while [ ! -e look ]; do sleep 0.1; done; for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done > left; \
+             touch after"
+        );
+        let mut pty = Pty::spawn(forge.bare(&["--", "sh", "-c", &script]));
+        until(|| std::fs::metadata(world.project.join("ready")).ok());
+        forge.mode("held");
+        world.file("go", "");
+        until(|| (forge.held() == 1).then_some(()));
+        pty.type_in("\x03");
+        let read = |name: &str| {
+            let text = std::fs::read_to_string(world.project.join(name)).ok();
+            text.filter(|text| !text.is_empty())
+        };
+        let ended = until(|| read("ended"));
+        assert_ne!(ended.trim(), "code 0", "{kind} {what}");
+        // The connection outside goes with the one inside.
+        until(|| (forge.held() == 0).then_some(()));
+        world.file("look", "");
+        until(|| std::fs::metadata(world.project.join("after")).ok());
+        let left = read("left").unwrap();
+        let is_left = |line: &str| line.starts_with("git ") || line.contains("git-remote-https");
+        assert!(!left.lines().any(is_left), "{left}");
+        assert_eq!(pty.code(), 0, "{}", pty.shown());
+        let bare = forge.repositories.join("acme/app.git");
+        assert_eq!(world.git(&bare, &["for-each-ref", "refs/heads/agent"]), "");
+    }
 }

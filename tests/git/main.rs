@@ -18,6 +18,9 @@ mod isolated_trees;
 mod isolated_trees_hostile;
 mod isolated_under_way;
 mod packs;
+#[path = "../support/pty.rs"]
+#[expect(dead_code, reason = "the terminal of other tests does more")]
+mod pty;
 mod push_https;
 mod push_ssh;
 mod pushes;

@@ -22,6 +22,7 @@ pushes! {
     g29_g30_how_much
     g31_g32_secrets_stay
     g33_g34_g35_what_runs_on_the_forge
+    g33_who_vouches
     g39_what_this_session_created
     g40_a_repository_that_is_read_only
     g42_objects_by_another_hash
@@ -48,6 +49,111 @@ fn g45_g46_g47_g48_g49_g50_a_client_that_lies() {
 fn g41_g51_packs_that_are_made_to_break_who_reads_them() {
     let Some(forge) = Forge::new() else { return };
     super::pushes::raw(&forge, WAY, super::pushes::P41_P51);
+}
+
+/// JGit packs what it pushes once more; git never does. What isn't whole, isn't packed or grows too large is refused.
+#[test]
+fn a_push_that_is_packed_once_more() {
+    let Some(forge) = Forge::new() else { return };
+    if !super::support::has("python3") {
+        return;
+    }
+    let way = WAY.replace("-H 'Content-Type", "-H 'Content-Encoding: gzip' -H 'Content-Type");
+    let checks = r#"
+import gzip
+plain = talk
+def talk(request, close=True): return plain(PACKED(request), close)
+command = f'{ZERO} {HEAD} refs/heads/agent/jgit'
+def says(text, out): assert text in out, (text, out)
+for broken in [lambda b: gzip.compress(b)[:-9], lambda b: b, lambda b: gzip.compress(b) + b'more', lambda b: b'']:
+    PACKED = broken
+    code, out, err = talk(pkt(command + '\0' + CAPS) + b'0000' + pack(HEAD))
+    assert code != 0 and b'aca: ' in err, (code, out, err)
+PACKED = gzip.compress
+says(b'more than', push(command, body=pack(HEAD) + b'\0' * 60_000_000))
+says(b'no rule lets', push(f'{ZERO} {HEAD} refs/heads/x', body=pack(HEAD)))
+says(b'ok refs/heads/agent/jgit', push(command, body=pack(HEAD)))
+"#;
+    let text = format!("WAY = {way}\n{}\n{checks}\nprint('done')\n", super::pushes::EVIL);
+    forge.world.file("evil.py", text);
+    let ran = forge.run(
+        &[],
+        "set -e; git config --global user.name a; git config --global user.email a@a.test; git fetch -q origin; \
+         git reset -q --hard origin/main; git commit -q --allow-empty -m x; python3 evil.py",
+    );
+    assert_eq!(ran.ok(), "done", "{ran:?}");
+    let bare = forge.repositories.join("acme/app.git");
+    let there = forge.world.git(
+        &bare,
+        &["for-each-ref", "--format=%(refname)", "refs/heads/agent"],
+    );
+    assert_eq!(there, "refs/heads/agent/jgit");
+    let asked = forge.asked();
+    let sent = asked
+        .iter()
+        .filter(|line| line.starts_with("POST /acme/app.git/git-receive-pack"));
+    let sent: Vec<_> = sent.collect();
+    assert!(sent.len() == 1 && !sent[0].ends_with("gzip"), "{asked:?}");
+}
+
+/// A hook on the server that prints what the server was told, and an advertisement and a report that hold it: nothing of
+/// it gets inside.
+#[test]
+fn what_the_server_was_told_is_not_seen_in_what_it_says() {
+    let Some(forge) = Forge::new() else { return };
+    let bare = forge.repositories.join("acme/app.git");
+    let hook = forge.world.file(
+        bare.join("hooks/pre-receive"),
+        "#!/bin/sh\necho 'you are alice:s3cr3t'; echo 'Authorization: Basic YWxpY2U6czNjcjN0' >&2\n\
+         echo 'in hex 733363723374'; printf 'cut s3c'; sleep 0.3; printf 'r3t in two\\n'\n",
+    );
+    let update = forge.world.file(
+        bare.join("hooks/update"),
+        "#!/bin/sh\necho \"no s3cr3t for $1\"; case $1 in *no) exit 1;; esac\n",
+    );
+    for hook in [hook, update] {
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let begin = "git config --global user.name a; git config --global user.email a@a.test; git fetch -q origin; \
+                 git reset -q --hard origin/main; git commit -q --allow-empty -m x; ";
+    let ran = forge.run(
+        &[],
+        &format!("{begin} git push origin HEAD:agent/x; git push origin HEAD:agent/no"),
+    );
+    for text in [
+        "remote: you are alice:******",
+        "remote: Authorization: Basic YWxpY2U6********",
+        "remote: in hex ************",
+        "remote: cut ****** in two",
+        "remote: no ****** for refs/heads/agent/x",
+        "remote: no ****** for refs/heads/agent/no",
+    ] {
+        assert!(ran.err.contains(text), "{text}: {ran:?}");
+    }
+    // A branch of that name, which somebody else made.
+    forge.world.git(&bare, &["branch", "s3cr3t-branch", "main"]);
+    let ran = forge.run(&[], "git ls-remote origin; git -c protocol.version=0 ls-remote origin; git push -q --dry-run origin HEAD:agent/y");
+    assert_eq!(ran.out.matches("refs/heads/******-branch").count(), 2, "{ran:?}");
+    // What isn't told who asks says as it is.
+    forge.world.git(
+        &forge.repositories.join("public/tool.git"),
+        &["branch", "s3cr3t-branch", "main"],
+    );
+    let ran = forge.run_anyhow(&[], "git ls-remote https://forge.test/public/tool");
+    assert!(ran.out.contains("refs/heads/s3cr3t-branch"), "{ran:?}");
+    // A pack is as the server has it.
+    let work = forge.world.outside.join("work/acme/app");
+    forge.world.file(work.join("note"), "the word is s3cr3t\n");
+    forge.world.git(&work, &["add", "-A"]);
+    forge.world.git(&work, &["commit", "-q", "-m", "note"]);
+    forge
+        .world
+        .git(&work, &["push", "-q", bare.to_str().unwrap(), "HEAD:noted"]);
+    let ran = forge.run_anyhow(
+        &[],
+        "git fetch -q origin noted && git cat-file blob FETCH_HEAD:note; git clone -q -b noted https://forge.test/acme/app /tmp/c",
+    );
+    assert!(ran.out.starts_with("the word is s3cr3t\n"), "{ran:?}");
 }
 
 /// The user's own password, which aca holds, is in no push.

@@ -1,6 +1,7 @@
 //! Requests and answers of one connection: each request is judged, passed on, and told with the status of its answer.
 //! Bodies stream both ways as they come.
 
+use super::apart::Apart;
 use super::body::{AnswerBody, Given, Own, RequestBody, Sent};
 use super::{Again, fields, git};
 use crate::policy::Deny;
@@ -118,7 +119,8 @@ impl Outgoing {
     /// Whether the server still takes requests.
     pub(super) async fn is_open(&self) -> bool {
         match self {
-            Self::Http1(sender) => !sender.lock().await.is_closed(),
+            // Who has it is at it.
+            Self::Http1(sender) => sender.try_lock().is_ok_and(|sender| !sender.is_closed()),
             Self::Http2(sender) => !sender.is_closed(),
             Self::None(_) => false,
         }
@@ -151,17 +153,20 @@ pub(super) struct Shared {
     pub(super) outgoing: Outgoing,
     /// Another connection to it, where one more is needed.
     pub(super) again: Again,
+    /// Those for requests in the user's name.
+    pub(super) apart: Apart,
     /// Those of the connection.
     pub(super) tasks: Tasks,
 }
 
 impl Shared {
     /// For one connection.
-    pub(super) const fn new(judge: Judge, outgoing: Outgoing, again: Again, tasks: Tasks) -> Self {
+    pub(super) fn new(judge: Judge, outgoing: Outgoing, again: Again, tasks: Tasks) -> Self {
         Self {
             judge,
             outgoing,
             again,
+            apart: Apart::default(),
             tasks,
         }
     }

@@ -5,6 +5,7 @@
 //! translated. What is passed on is written anew by the HTTP library on either side, so the two ends never differ about
 //! where a request begins. A server whose certificate isn't right is never spoken to: its client gets a 502 that says why.
 
+mod apart;
 mod authority;
 mod body;
 mod exchange;

@@ -2,13 +2,16 @@
 
 use super::super::body::BodyError;
 use super::route::Step;
+use crate::broker::Credential;
 use crate::git::fetch::FetchFilter;
+use crate::git::hide::{Hidden, HidingStream};
 use crate::git::packet::{Packet, take};
 use crate::policy::{Deny, GitOperation, Repository};
 use crate::proxy::judge::Judge;
 use crate::supervise::{Event, PushedRef};
 use hyper::body::{Body, Bytes, Incoming};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -28,6 +31,8 @@ pub(super) struct Carried {
     pub(super) refs: Vec<PushedRef>,
     /// What was found in it.
     pub(super) findings: Vec<String>,
+    /// What the server was told last, which nobody inside is to see.
+    hidden: Option<Arc<Hidden>>,
     /// Bytes of the answer's body.
     received: u64,
     started: Instant,
@@ -44,6 +49,7 @@ impl Carried {
             failed: None,
             refs: Vec::new(),
             findings: Vec::new(),
+            hidden: None,
             received: 0,
             started: Instant::now(),
         }
@@ -52,6 +58,36 @@ impl Carried {
     /// What it is, in words.
     pub(super) fn what(&self) -> String {
         format!("git {} of {}", self.operation.word(), self.repository)
+    }
+
+    /// The server is told this.
+    pub(super) fn sends(&mut self, credential: &Credential) {
+        self.hidden = Some(Arc::new(Hidden::new(credential.secret().expose())));
+    }
+
+    /// A text that may hold the server's words, without what it was told.
+    pub(super) fn hide(&self, text: &str) -> String {
+        match &self.hidden {
+            Some(hidden) => hidden.hidden(text),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The same of a report, all of which is words.
+    pub(super) fn hide_all(&self, report: Vec<u8>) -> Vec<u8> {
+        let (Some(mut hiding), Some(hidden)) = (self.hiding(), &self.hidden) else {
+            return report;
+        };
+        let mut out = Vec::with_capacity(report.len());
+        hiding.accept(&report, &mut out);
+        hiding.finish(&mut out);
+        hidden.hide(&mut out);
+        out
+    }
+
+    /// For bytes of the server's, where it was told something.
+    pub(super) fn hiding(&self) -> Option<HidingStream> {
+        self.hidden.clone().map(HidingStream::new)
     }
 
     /// A credential was asked for and found.
@@ -65,14 +101,18 @@ impl Carried {
 
 impl Drop for Carried {
     fn drop(&mut self) {
+        let mut refs = std::mem::take(&mut self.refs);
+        for told in &mut refs {
+            told.why = told.why.take().map(|why| self.hide(&why));
+        }
         self.judge.emit(Event::GitRequest {
             pid: None,
             operation: Some(self.operation),
             repository: std::mem::take(&mut self.repository),
             denied: self.denied.take(),
-            failed: self.failed.take(),
+            failed: self.failed.take().map(|failed| self.hide(&failed)),
             code: None,
-            refs: std::mem::take(&mut self.refs),
+            refs,
             findings: std::mem::take(&mut self.findings),
             sent: 0,
             received: self.received,
@@ -81,10 +121,12 @@ impl Drop for Carried {
     }
 }
 
-/// The body of an answer. Of an advertisement of version 2 what would lead past the policy is left out.
+/// The body of an answer. Of an advertisement of version 2 what would lead past the policy is left out, and of all that
+/// isn't a pack what the server was told.
 pub(in crate::proxy::intercept) struct Filtered {
     body: Incoming,
     stage: Stage,
+    hiding: Option<HidingStream>,
     carried: Carried,
 }
 
@@ -101,12 +143,17 @@ enum Stage {
 
 impl Filtered {
     /// For an answer to that step.
-    pub(super) const fn new(body: Incoming, step: Step, carried: Carried) -> Self {
+    pub(super) fn new(body: Incoming, step: Step, carried: Carried) -> Self {
         let stage = match step {
             Step::Refs => Stage::Service(Vec::new()),
             Step::Call => Stage::Rest,
         };
-        Self { body, stage, carried }
+        Self {
+            body,
+            stage,
+            hiding: carried.hiding(),
+            carried,
+        }
     }
 
     /// The next bytes.
@@ -135,11 +182,28 @@ impl Filtered {
                         Stage::Refs(filter) => filter.finish(),
                         Stage::Rest | Stage::Ended => Vec::new(),
                     };
+                    let rest = match &mut self.hiding {
+                        Some(hiding) => {
+                            let mut out = Vec::new();
+                            hiding.accept(&rest, &mut out);
+                            hiding.finish(&mut out);
+                            out
+                        }
+                        None => rest,
+                    };
                     return Poll::Ready((!rest.is_empty()).then(|| Ok(rest.into())));
                 }
             };
             self.carried.received += u64::try_from(data.len()).unwrap_or(0);
-            match self.stage.accept(data) {
+            let accepted = self.stage.accept(data).map(|data| match &mut self.hiding {
+                Some(hiding) => {
+                    let mut out = Vec::with_capacity(data.len());
+                    hiding.accept(&data, &mut out);
+                    out.into()
+                }
+                None => data,
+            });
+            match accepted {
                 Ok(out) if out.is_empty() => {}
                 Ok(out) => return Poll::Ready(Some(Ok(out))),
                 Err(error) => {

@@ -4,7 +4,8 @@
 //! Requests are never passed on. Each is read into what is known ([`route`]), judged, and written anew ([`upstream`]): of
 //! the client's fields only which version of the protocol it speaks, which program it is and how its body is packed are
 //! kept, so nothing that it says about who it is gets outside. Of an answer the status and a body of git's own type get
-//! inside, and nothing else: a page of the server's could say what it was sent. A server that asks who one is (401) is
+//! inside, and nothing else: a page of the server's could say what it was sent. What goes with a credential goes by
+//! connections of its own (`super::apart`). A server that asks who one is (401) is
 //! answered here, and never inside, where git would ask a terminal.
 //!
 //! A refusal is a text, which git prints as `remote: aca: …` ([`refusal`]).
@@ -14,6 +15,7 @@ mod past;
 mod push;
 mod refusal;
 mod route;
+mod unpacked;
 mod upstream;
 
 pub(super) use filtered::Filtered;
@@ -157,7 +159,7 @@ pub(super) async fn serve(shared: &Shared, asked: Asked, request: Request<Reques
         Err(deny) => return refusal::fetch(judge, &asked, *deny, &mut carried),
     };
     if let Outgoing::None(why) = &shared.outgoing {
-        return refusal::failed(StatusCode::BAD_GATEWAY, why, &mut carried);
+        return refusal::failed(Failed::new(StatusCode::BAD_GATEWAY, why.as_str()), &mut carried);
     }
     let fields = Fields::of(request.headers());
     let asking = Asking {
@@ -170,24 +172,23 @@ pub(super) async fn serve(shared: &Shared, asked: Asked, request: Request<Reques
         (_, Step::Refs) => asking.refs(&mut carried).await,
         (GitOperation::Fetch, Step::Call) => asking.call(request.into_body(), &mut carried).await,
         (GitOperation::Push, Step::Call) => {
-            let pushed = match (judge.proxy(), asking.fields.is_packed()) {
-                (Some(proxy), false) => {
+            let pushed = match judge.proxy() {
+                Some(proxy) => {
                     let base = asking.moved_base();
                     Box::pin(asking.push(&proxy, &base, request.into_body(), &mut carried)).await
                 }
-                (None, _) => Err(Failed::new(StatusCode::BAD_GATEWAY, "the session is ending")),
-                (Some(_), true) => Err(Failed::forbidden("git doesn't pack what it pushes once more")),
+                None => Err(Failed::new(StatusCode::BAD_GATEWAY, "the session is ending")),
             };
-            return pushed.unwrap_or_else(|failed| refusal::failed(failed.status, &failed.why, &mut carried));
+            return pushed.unwrap_or_else(|failed| refusal::failed(failed, &mut carried));
         }
     };
     match answered {
         Ok(response) => match is_gits(&response, asking.asked.service, asking.asked.step) {
             Ok(()) if operation == GitOperation::Push => push::offered(response, &shared.tasks, carried),
             Ok(()) => given(response, &asking.asked, carried),
-            Err((status, why)) => refusal::failed(status, &why, &mut carried),
+            Err((status, why)) => refusal::failed(Failed::new(status, why), &mut carried),
         },
-        Err(failed) => refusal::failed(failed.status, &failed.why, &mut carried),
+        Err(failed) => refusal::failed(failed, &mut carried),
     }
 }
 
@@ -238,6 +239,8 @@ fn standing(judge: &Judge, asked: &Asked, base: &str) -> Result<Standing, Box<De
 struct Failed {
     status: StatusCode,
     why: String,
+    /// What the user alone may know of it: where credentials are looked for is nobody's business inside.
+    outside: Option<String>,
 }
 
 impl Failed {
@@ -245,11 +248,39 @@ impl Failed {
         Self {
             status,
             why: why.into(),
+            outside: None,
         }
     }
 
     fn forbidden(why: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, why)
+    }
+
+    /// With what goes to the log and nowhere else.
+    fn and_outside(self, outside: impl Into<String>) -> Self {
+        Self {
+            outside: Some(outside.into()),
+            ..self
+        }
+    }
+}
+
+/// A connection to the server.
+enum Way<'a> {
+    /// The one that belongs to the client's: nothing goes there that says who asks.
+    Clients(&'a Outgoing),
+    /// Another, that nothing of the client's own goes by.
+    Own(Arc<Outgoing>),
+}
+
+impl std::ops::Deref for Way<'_> {
+    type Target = Outgoing;
+
+    fn deref(&self) -> &Outgoing {
+        match self {
+            Self::Clients(outgoing) => outgoing,
+            Self::Own(outgoing) => outgoing,
+        }
     }
 }
 
@@ -274,7 +305,7 @@ impl Asking<'_> {
         loop {
             let credential = self.credential(&base, carried).await?;
             let target = format!("{base}/info/refs?service={}", self.asked.service.word());
-            let response = self.send(&target, credential.as_deref(), Sent::nothing).await?;
+            let response = self.send(&base, &target, credential.as_deref()).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED => {
                     attempts += 1;
@@ -304,6 +335,7 @@ impl Asking<'_> {
                 "it moved to {base}, which isn't allowed"
             )));
         }
+        let bad = |why: String| Failed::new(StatusCode::BAD_GATEWAY, why);
         let credential = self.credential(&base, carried).await?;
         let target = self.asked.target_at(&base);
         let body = Sent::Begun {
@@ -311,20 +343,19 @@ impl Asking<'_> {
             rest: body,
             left: CALL_MAX,
         };
-        let shared = self.shared;
+        let way = self.way(&base, credential.as_deref()).await.map_err(bad)?;
         let request = upstream::request(
-            &shared.judge,
-            &shared.outgoing,
+            &self.shared.judge,
+            &way,
             self.asked.step,
             &target,
             &self.fields,
             credential.as_deref(),
             body,
         );
-        let request = request.map_err(|error| Failed::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
-        let response = shared.outgoing.send(request).await;
-        let response =
-            response.map_err(|error| Failed::new(StatusCode::BAD_GATEWAY, upstream::why(&error)))?;
+        let request = request.map_err(|error| bad(error.to_string()))?;
+        let response = way.send(request).await;
+        let response = response.map_err(|error| bad(upstream::why(&error)))?;
         if response.status() == StatusCode::UNAUTHORIZED {
             self.asks_who(&base, credential.as_deref(), 1)?;
             // What was sent can't be sent again.
@@ -351,24 +382,30 @@ impl Asking<'_> {
         let credential = match front.known(&self.asked.repository).needs {
             true => {
                 let found = front.broker.credential(&self.place(base)).await;
-                Some(found.map_err(|missing| missing.to_string())?.0)
+                Some(found.map_err(|_| "no credential for it was found outside")?.0)
             }
             false => None,
         };
-        let again = match shared.outgoing.is_open().await {
-            true => None,
-            false => Some(shared.again.connect(&shared.judge, &shared.tasks).await?),
-        };
-        let outgoing = again.as_ref().unwrap_or(&shared.outgoing);
         let target = format!("{base}/{}", Service::UploadPack.word());
         let (judge, fields) = (&shared.judge, Fields::of_version_2());
         let credential = credential.as_deref();
-        let request = upstream::request(judge, outgoing, Step::Call, &target, &fields, credential, body());
+        let way = self.way(base, credential).await?;
+        let request = upstream::request(judge, &way, Step::Call, &target, &fields, credential, body());
         let request = request.map_err(|error| error.to_string())?;
-        outgoing
-            .send(request)
-            .await
-            .map_err(|error| upstream::why(&error))
+        way.send(request).await.map_err(|error| upstream::why(&error))
+    }
+
+    /// The way to the server: with a credential one of the repository's own, else the one of the client's connection.
+    async fn way(&self, base: &str, credential: Option<&Credential>) -> Result<Way<'_>, String> {
+        let shared = self.shared;
+        match credential {
+            Some(_) => shared.apart.connection(shared, base).await.map(Way::Own),
+            None if shared.outgoing.is_open().await => Ok(Way::Clients(&shared.outgoing)),
+            None => {
+                let again = shared.again.connect(&shared.judge, &shared.tasks).await?;
+                Ok(Way::Own(Arc::new(again)))
+            }
+        }
     }
 
     /// The path of the repository, where the server said that it is.
@@ -385,14 +422,17 @@ impl Asking<'_> {
         }
         match front.broker.credential(&self.place(base)).await {
             Ok((credential, is_new)) => {
+                carried.sends(&credential);
                 if is_new {
                     carried.found(credential.source());
                 }
                 Ok(Some(credential))
             }
-            Err(missing) => Err(Failed::forbidden(format!(
-                "the server wants to know who asks, and no credential for it was found outside: {missing}"
-            ))),
+            Err(missing) => Err(Failed::forbidden(
+                "the server wants to know who asks, and no credential for it was found outside; `aca log` there says where \
+                 it was looked for",
+            )
+            .and_outside(missing.to_string())),
         }
     }
 
@@ -412,10 +452,10 @@ impl Asking<'_> {
                 if attempts <= ATTEMPTS {
                     return Ok(());
                 }
-                Err(Failed::forbidden(format!(
-                    "the server doesn't take the credential that {} gave: sign in again, outside of the sandbox",
-                    credential.source()
-                )))
+                Err(Failed::forbidden(
+                    "the server doesn't take the credential that was found outside: sign in again there",
+                )
+                .and_outside(format!("it came from {}", credential.source())))
             }
         }
     }
@@ -460,12 +500,13 @@ impl Asking<'_> {
     /// Sends what can be sent again: over another connection where the server has ended the first.
     async fn send(
         &self,
+        base: &str,
         target: &str,
         credential: Option<&Credential>,
-        body: impl Fn() -> Sent,
     ) -> Result<Response<Incoming>, Failed> {
         let shared = self.shared;
         let bad = |why: String| Failed::new(StatusCode::BAD_GATEWAY, why);
+        let way = self.way(base, credential).await.map_err(bad)?;
         let request = |outgoing: &Outgoing| {
             upstream::request(
                 &shared.judge,
@@ -474,20 +515,26 @@ impl Asking<'_> {
                 target,
                 &self.fields,
                 credential,
-                body(),
+                Sent::nothing(),
             )
             .map_err(|error| bad(error.to_string()))
         };
-        match shared.outgoing.send(request(&shared.outgoing)?).await {
+        match way.send(request(&way)?).await {
             Ok(response) => return Ok(response),
             Err(error) if error.is_closed() || error.is_canceled() => {}
             Err(error) => return Err(bad(upstream::why(&error))),
         }
-        let again = shared
-            .again
-            .connect(&shared.judge, &shared.tasks)
-            .await
-            .map_err(bad)?;
+        let again = match (&way, credential) {
+            (Way::Own(ended), Some(_)) => {
+                shared.apart.forget(ended);
+                self.way(base, credential).await
+            }
+            (Way::Own(_) | Way::Clients(_), _) => {
+                let again = shared.again.connect(&shared.judge, &shared.tasks).await;
+                again.map(|again| Way::Own(Arc::new(again)))
+            }
+        };
+        let again = again.map_err(bad)?;
         let response = again.send(request(&again)?).await;
         response.map_err(|error| bad(upstream::why(&error)))
     }

@@ -8,7 +8,9 @@ use super::super::body::{BodyError, Given, Own, RequestBody, Sent};
 use super::super::exchange::{Answer, Tasks};
 use super::filtered::{Carried, service};
 use super::past::HttpsPast;
+use super::unpacked::Unpacked;
 use super::{Asking, Failed, read_away, refusal, upstream};
+use crate::git::hide::HidingStream;
 use crate::git::object_id::ObjectFormat;
 use crate::git::push::Push;
 use crate::policy::Repository;
@@ -97,6 +99,25 @@ impl Sink for Writing {
     }
 }
 
+/// The same, without what the server was told.
+struct Hiding {
+    to: Writing,
+    hiding: Option<HidingStream>,
+}
+
+impl Sink for Hiding {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.hiding {
+            Some(hiding) => {
+                let mut out = Vec::with_capacity(bytes.len());
+                hiding.accept(bytes, &mut out);
+                self.to.write(&out).await
+            }
+            None => self.to.write(bytes).await,
+        }
+    }
+}
+
 /// Where bytes go that nobody needs.
 struct Nowhere;
 
@@ -122,7 +143,10 @@ pub(super) fn offered(response: Response<Incoming>, tasks: &Tasks, carried: Carr
     let body = response.into_body();
     tasks.spawn(async move {
         let mut carried = carried;
-        let mut to_client = Writing(sender);
+        let mut to_client = Hiding {
+            to: Writing(sender),
+            hiding: carried.hiding(),
+        };
         let line = b"001f# service=git-receive-pack\n0000";
         let told = async {
             to_client.write(line).await?;
@@ -131,7 +155,7 @@ pub(super) fn offered(response: Response<Incoming>, tasks: &Tasks, carried: Carr
         };
         if let Err(error) = told.await {
             carried.failed = Some(error.to_string());
-            to_client.0.send(Err(error.to_string().into())).await.ok();
+            to_client.to.0.send(Err(error.to_string().into())).await.ok();
         }
     });
     answer("advertisement", Given::Own(Own::Pieces(receiver)))
@@ -168,7 +192,7 @@ impl Asking<'_> {
                 "it moved to {base}, which isn't allowed"
             )));
         }
-        let mut client = Packets::new(Reading::new(body, None));
+        let mut client = Packets::new(Unpacked::new(Reading::new(body, None), self.fields.is_packed()));
         if client.bytes().await.map_err(broken)? == TRIAL {
             // More may come, and then it isn't one.
             client.used(TRIAL.len());
@@ -296,24 +320,14 @@ impl Asking<'_> {
         let shared = self.shared;
         let credential = self.credential(base, carried).await?;
         let (sender, receiver) = mpsc::channel(PIECES);
-        let again = match shared.outgoing.is_open().await {
-            true => None,
-            false => Some(
-                shared
-                    .again
-                    .connect(&shared.judge, &shared.tasks)
-                    .await
-                    .map_err(bad)?,
-            ),
-        };
-        let outgoing = again.as_ref().unwrap_or(&shared.outgoing);
+        let way = self.way(base, credential.as_deref()).await.map_err(bad)?;
         let target = format!("{base}/{}", self.asked.service.word());
         let request = upstream::request(
             &shared.judge,
-            outgoing,
+            &way,
             super::Step::Call,
             &target,
-            &self.fields,
+            &self.fields.unpacked(),
             credential.as_deref(),
             Sent::Own(Own::Pieces(receiver)),
         );
@@ -324,7 +338,7 @@ impl Asking<'_> {
             drop(to_server);
             sent
         };
-        let (sent, response) = tokio::join!(sending, outgoing.send(request));
+        let (sent, response) = tokio::join!(sending, way.send(request));
         let response = response.map_err(|error| bad(upstream::why(&error)))?;
         // A server that had enough says why.
         if let Err(error @ (PassError::Malformed | PassError::TooLong)) = sent {
@@ -339,7 +353,7 @@ impl Asking<'_> {
         let outcome = git_push::report(proxy, repository, push, &mut server, &mut report).await;
         let outcome = outcome.map_err(|error| bad(format!("the server's report broke off: {error}")))?;
         carried.refs = git_push::told(push, Ok(&outcome));
-        Ok(result(report.0))
+        Ok(result(carried.hide_all(report.0)))
     }
 }
 

@@ -2,6 +2,7 @@
 //! remote-curl.c), and an advertisement may say why there is nothing more (gitprotocol-pack(5), `ERR`).
 
 use super::super::exchange::{Answer, text};
+use super::Failed;
 use super::filtered::Carried;
 use super::route::{Asked, Step};
 use crate::git::report::error_packet;
@@ -57,9 +58,16 @@ pub(super) fn said(lines: String) -> Answer {
 }
 
 /// It was allowed, and can't be done.
-pub(super) fn failed(status: StatusCode, why: &str, carried: &mut Carried) -> Answer {
-    carried.failed = Some(why.to_owned());
-    text(status, "failed", format!("aca: {}: {why}\n", carried.what()))
+pub(super) fn failed(failed: Failed, carried: &mut Carried) -> Answer {
+    let Failed { status, why, outside } = failed;
+    // Some of them have words of the server's.
+    let why = carried.hide(&why);
+    let said = format!("aca: {}: {why}\n", carried.what());
+    carried.failed = Some(match outside {
+        Some(outside) => format!("{why}: {outside}"),
+        None => why,
+    });
+    text(status, "failed", said)
 }
 
 fn words(judge: &Judge, what: &str, deny: &Deny) -> String {

@@ -41,6 +41,14 @@ impl Fields {
         self.gzip
     }
 
+    /// The same with a body that isn't packed.
+    pub(super) fn unpacked(&self) -> Self {
+        Self {
+            gzip: false,
+            ..self.clone()
+        }
+    }
+
     /// Reads them.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let one = |name: &HeaderName| {
@@ -106,8 +114,13 @@ pub(super) fn request(
     builder.body(body)
 }
 
-/// A value that isn't shown, and is overwritten when the last who holds it lets it go. What the HTTP library copies of it
-/// to write it is its own.
+/// A value that isn't shown, that HTTP/2 never puts into a table of fields (RFC 7541 7.1.3), and that is overwritten when
+/// the last who holds it lets it go.
+///
+/// Copies of it that can't be overwritten stay: the HTTP library's buffer of what it writes, and the TLS library's, for as
+/// long as their connection has those, and where the allocator puts nothing else there afterwards. Neither library has a
+/// way to give it memory. What keeps them from others is that this process can't be looked into (`crate::broker`), and that
+/// the connection is the repository's own and ends with the client's.
 fn authorization(value: Zeroizing<Vec<u8>>) -> Result<HeaderValue, hyper::http::Error> {
     let bytes = Bytes::from_owner(Wiped(value));
     let mut value = HeaderValue::from_maybe_shared(bytes)?;
