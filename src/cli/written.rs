@@ -22,6 +22,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Most bytes of what one run says.
 const SAID_MAX: u64 = 1 << 20;
+/// How often it is said again where another run took it for what a killed one left.
+const TRIES: usize = 10;
 
 /// What is known; the run has ended for others when the value goes.
 #[derive(Debug)]
@@ -41,23 +43,27 @@ impl WrittenInside {
     pub(super) fn say(directory: PathBuf, session: &str, roots: Vec<PathBuf>) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         let path = directory.join(session);
-        let beside = directory.join(format!("{session}.new"));
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mut file = File::from(open(&beside, flags, Mode::RUSR | Mode::WUSR)?);
-        // Others find it locked, or not at all.
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut said = Vec::new();
         for root in &roots {
             said.extend_from_slice(root.as_os_str().as_bytes());
             said.push(0);
         }
-        file.write_all(&said)?;
-        std::fs::rename(&beside, &path)?;
-        Ok(Self {
+        let mut tries = 0;
+        let held = loop {
+            tries += 1;
+            match write(&directory.join(format!("{session}.new")), &path, &said) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+                done => break done?,
+            }
+        };
+        let own = Self {
             directory,
-            own: Some((path, file.into())),
+            own: Some((path, held)),
             roots: Mutex::new(roots.into_iter().collect()),
-        })
+        };
+        // What runs left that were killed goes.
+        own.now();
+        Ok(own)
     }
 
     /// All that may be written now, and what was when this was asked before.
@@ -84,15 +90,22 @@ impl Drop for WrittenInside {
     }
 }
 
+/// Writes a run's word: under its name it is whole, and locked. Before that another run may take it away, which is an error.
+fn write(beside: &Path, path: &Path, said: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut file = File::from(open(beside, flags, Mode::RUSR | Mode::WUSR)?);
+    rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+    file.write_all(said)?;
+    std::fs::rename(beside, path)?;
+    Ok(file.into())
+}
+
 /// What a run that goes on says; nothing of one that has ended, whose word is taken away.
 fn said(path: &Path) -> io::Result<Vec<PathBuf>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(open(path, flags, Mode::empty())?);
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        // One that is being made has no lock yet for a moment, and isn't under its name.
-        if path.extension().is_none() {
-            unlinkat(CWD, path, AtFlags::empty())?;
-        }
+        unlinkat(CWD, path, AtFlags::empty())?;
         return Ok(Vec::new());
     }
     let mut bytes = Vec::new();
@@ -140,6 +153,22 @@ mod tests {
         let third = WrittenInside::say(directory.clone(), "c2", vec![path("/x")]).unwrap();
         assert_eq!(third.now(), [path("/a"), path("/x")]);
         assert!(std::fs::metadata(directory.join("killed")).is_err());
-        assert!(std::fs::metadata(directory.join("c.new")).is_ok());
+        assert!(std::fs::metadata(directory.join("c.new")).is_err());
+        // Many that begin at once take nothing of each other's.
+        let runs: Vec<_> = (0..40)
+            .map(|number| {
+                let directory = directory.clone();
+                std::thread::spawn(move || {
+                    WrittenInside::say(
+                        directory,
+                        &format!("n{number}"),
+                        vec![PathBuf::from(format!("/{number}"))],
+                    )
+                    .unwrap()
+                })
+            })
+            .collect();
+        let runs: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
+        assert!(runs.iter().all(|run| run.now().len() == 42), "{:?}", third.now());
     }
 }
