@@ -321,11 +321,11 @@ pub(crate) fn g33_g34_g35_what_runs_on_the_forge(place: &dyn Place) {
 /// What an agent pushed once doesn't vouch for what is pushed next: neither a branch that agents push to, nor what this
 /// session made of another.
 pub(crate) fn g33_who_vouches(place: &dyn Place) {
-    let work = place.world().outside.join("work/acme/app");
-    let bare = place.repositories().join("acme/app.git");
-    let git = |arguments: &[&str]| place.world().git(&work, arguments);
+    let work = place.world.outside.join("work/acme/app");
+    let bare = place.repositories.join("acme/app.git");
+    let git = |arguments: &[&str]| place.world.git(&work, arguments);
     // Protected where it is pushed, and a file like any other in the project.
-    place.world().file(work.join("cloudbuild.yaml"), "steps: []\n");
+    place.world.file(work.join("cloudbuild.yaml"), "steps: []\n");
     git(&["add", "-A"]);
     git(&["commit", "-q", "-m", "a build"]);
     git(&[
