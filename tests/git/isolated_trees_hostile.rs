@@ -136,6 +136,16 @@ fn what_the_host_knows_stays() {
         assert_eq!(world.git(tree, &["branch", "--show-current"]), branch);
         assert_eq!(world.git(tree, &["status", "--porcelain"]), "");
     }
+    // What leads to nothing that is known is told as what it is.
+    let told: BTreeSet<String> = world
+        .events_of("trust_change")
+        .iter()
+        .map(|event| event["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        told,
+        BTreeSet::from(["far/.git", "new/near/.git"].map(str::to_owned))
+    );
 }
 
 #[test]
