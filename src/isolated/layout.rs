@@ -242,20 +242,21 @@ impl Look<'_> {
         let main = main_tree(host, settings).and_then(|tree| real(&tree).ok());
         let main = (self.own == below || main.is_some_and(|tree| self.ground.holds(&tree)))
             .then(|| below.to_owned());
-        let names = std::fs::read_dir(host.join("worktrees"));
+        let worktrees = host.join("worktrees");
+        let names = is_directory(&worktrees).then(|| std::fs::read_dir(&worktrees));
         let mut linked: Vec<PathBuf> = names
             .into_iter()
+            .flatten()
             .flatten()
             .take(NEIGHBOURS_MAX)
             .filter_map(|entry| {
                 let name = Path::new("worktrees").join(entry.ok()?.file_name());
                 let (own, directory) = (below.join(&name), host.join(&name));
-                let is_directory = directory.symlink_metadata().ok()?.is_dir();
                 let is_whole = || {
                     let tree = linked_tree(&directory).and_then(|tree| real(&tree).ok());
                     tree.is_some_and(|tree| self.ground.holds(&tree) && is_there(&tree.join(".git")))
                 };
-                (is_directory && (own == self.own || is_whole())).then_some(own)
+                (is_directory(&directory) && (own == self.own || is_whole())).then_some(own)
             })
             .collect();
         linked.sort_unstable();
@@ -264,7 +265,11 @@ impl Look<'_> {
 
     /// Git directories of submodules; their names may have slashes.
     fn modules(&mut self, directory: &Path, depth: usize) -> Result<(), Unfit> {
-        let Ok(names) = std::fs::read_dir(self.host.join(directory)) else {
+        // A link may be what a run that wrote this directory has left, and what it leads to would be shown inside.
+        let names = is_directory(&self.host.join(directory))
+            .then(|| std::fs::read_dir(self.host.join(directory)).ok())
+            .flatten();
+        let Some(names) = names else {
             return Ok(());
         };
         if depth > MODULES_DEPTH {
@@ -294,6 +299,11 @@ fn main_tree(host: &Path, settings: &[Setting]) -> Option<PathBuf> {
     let is_bare = last(settings, "core", "bare").is_some_and(|value| value == b"true");
     let above = host.parent().filter(|_| !is_bare)?;
     (host.file_name() == Some(OsStr::new(".git"))).then(|| above.to_owned())
+}
+
+/// Whether it is one, and no link to one.
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
 }
 
 fn is_there(path: &Path) -> bool {

@@ -157,6 +157,10 @@ pub(super) fn make(
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
+    // A link would lead out of the repository.
+    if !worktrees.symlink_metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     Ok(renameat_with(CWD, beside, CWD, &at, RenameFlags::NOREPLACE)?)
 }
 

@@ -54,15 +54,15 @@ fn work_trees_that_lead_elsewhere_are_not_known() {
         "{MAKE} tree home {home}; tree root $PWD; tree git $g; tree tmp /tmp/t; point /tmp/t $g/worktrees/tmp; tree other {home}/other; \
          mkdir -p real; ln -s real linked; tree link $PWD/linked; point real $g/worktrees/link; \
          tree away $PWD/away; point away $g/worktrees/else; tree none $PWD/none; \
-         tree dots $PWD/x/../dots; point dots $g/worktrees/dots; echo $PWD/x/../../other/.git > $g/worktrees/dots/gitdir; \
-         tree pipe $PWD/pipe; point pipe $g/worktrees/pipe; rm $g/worktrees/pipe/HEAD; mkfifo $g/worktrees/pipe/HEAD; \
-         tree commondir $PWD/commondir; point commondir $g/worktrees/commondir; echo $PWD/evil > $g/worktrees/commondir/commondir; \
-         tree tag $PWD/tag; point tag $g/worktrees/tag; echo ref: refs/tags/x > $g/worktrees/tag/HEAD; \
-         tree lost $PWD/lost; point lost $g/worktrees/lost; echo 1111111111111111111111111111111111111111 > $g/worktrees/lost/HEAD; \
-         tree begun $PWD/begun; point begun $g/worktrees/begun; echo initializing > $g/worktrees/begun/locked; \
+         tree dots $PWD/x/../dots; echo $PWD/x/../../other/.git > $g/worktrees/dots/gitdir; point dots $g/worktrees/dots; \
+         tree pipe $PWD/pipe; rm $g/worktrees/pipe/HEAD; mkfifo $g/worktrees/pipe/HEAD; point pipe $g/worktrees/pipe; \
+         tree commondir $PWD/commondir; echo $PWD/evil > $g/worktrees/commondir/commondir; point commondir $g/worktrees/commondir; \
+         tree tag $PWD/tag; echo ref: refs/tags/x > $g/worktrees/tag/HEAD; point tag $g/worktrees/tag; \
+         tree lost $PWD/lost; echo 1111111111111111111111111111111111111111 > $g/worktrees/lost/HEAD; point lost $g/worktrees/lost; \
+         tree begun $PWD/begun; echo initializing > $g/worktrees/begun/locked; point begun $g/worktrees/begun; \
          tree 'a b' $PWD/ab; point ab \"$g/worktrees/a b\"; tree .dot $PWD/dot; point dot $g/worktrees/.dot; \
          tree x.lock $PWD/xlock; point xlock $g/worktrees/x.lock; \
-         tree inlink $PWD/inlink; point inlink $g/worktrees/inlink; rm $g/worktrees/inlink/gitdir; ln -s $PWD/README $g/worktrees/inlink/gitdir; \
+         tree inlink $PWD/inlink; rm $g/worktrees/inlink/gitdir; ln -s $PWD/README $g/worktrees/inlink/gitdir; point inlink $g/worktrees/inlink; \
          ln -s $PWD/real $g/worktrees/islink; exit 0"
     );
     let ran = world.run(APART, &script);
@@ -146,6 +146,27 @@ fn what_the_host_knows_stays() {
         told,
         BTreeSet::from(["far/.git", "new/near/.git"].map(str::to_owned))
     );
+}
+
+/// What a run that wrote the host's git directory left: a link in place of a directory of git directories shows nothing of
+/// where it leads, and nothing is put there.
+#[test]
+fn links_among_git_directories_lead_nowhere() {
+    let world = World::with_repository();
+    let dot_git = world.project.join(".git");
+    let store = world.directory(world.home.join("store"));
+    let bare = world.directory(store.join("secret"));
+    world.git(&bare, &["init", "-q", "--bare"]);
+    world.file(bare.join("description"), "TOP-SECRET\n");
+    for name in ["modules", "worktrees"] {
+        std::os::unix::fs::symlink(&store, dot_git.join(name)).unwrap();
+    }
+    let ran = world.run(
+        APART,
+        "ls /.aca/objects; grep -rs TOP-SECRET .git; git worktree add -q -b w w; mkdir -p .git/modules/worktrees; exit 0",
+    );
+    assert_eq!(ran.ok(), "0", "{ran:?}");
+    assert_eq!(names(&store), BTreeSet::from(["secret".to_owned()]));
 }
 
 #[test]
