@@ -220,7 +220,7 @@ fn submodules_that_lead_elsewhere_are_not_made() {
          part sub/hooks $PWD/hooked; point hooked $g/modules/sub/hooks; part sub/x/y $PWD/xy; point xy $g/modules/sub/x/y; \
          part HEAD $PWD/head; point head $g/modules/HEAD; part -x $PWD/minus; point minus $g/modules/-x; \
          part partial $PWD/partial; git -C $g/modules/partial config extensions.partialClone origin; point partial $g/modules/partial; \
-         part lost $PWD/lost; point lost $g/modules/lost; echo 1111111111111111111111111111111111111111 > $g/modules/lost/HEAD; \
+         part lost $PWD/lost; echo 1111111111111111111111111111111111111111 > $g/modules/lost/HEAD; point lost $g/modules/lost; \
          part esc \"$PWD/$(printf 'e\\033c')\"; point \"$(printf 'e\\033c')\" $g/modules/esc; \
          ln -s $PWD/real $g/modules/islink; exit 0"
     );
