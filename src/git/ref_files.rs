@@ -89,6 +89,24 @@ pub fn log(text: &[u8], format: ObjectFormat) -> Option<Vec<LogEntry>> {
         .collect()
 }
 
+/// A log without one of its entries: the next comes after the one before it (`git reflog delete --rewrite`).
+#[must_use]
+pub fn without(text: &[u8], number: usize, format: ObjectFormat) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut before = vec![b'0'; format.digits()];
+    for (at, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let (_, rest) = line.split_at_checked(format.digits())?;
+        if at == number {
+            continue;
+        }
+        out.extend_from_slice(&before);
+        out.extend_from_slice(rest);
+        let new = rest.get(1..=format.digits())?;
+        before = ObjectId::parse(new, format).map(|_| new.to_vec())?;
+    }
+    Some(out)
+}
+
 fn log_line(line: &[u8], format: ObjectFormat) -> Option<LogEntry> {
     if line.len() > LINE_MAX {
         return None;
@@ -166,6 +184,31 @@ mod tests {
         assert_eq!(names, ["refs/heads/a", "refs/tags/v1"]);
         assert_eq!(packed(format!("{A}refs/heads/a\n").as_bytes(), SHA1), None);
         assert_eq!(packed(b"x", SHA1), None);
+    }
+
+    #[test]
+    fn an_entry_less() {
+        let zero = "0".repeat(40);
+        let log =
+            format!("{zero} {A} A <a> 1 +0000\tx\n{A} {B} A <a> 1 +0000\ty\n{B} {A} A <a> 1 +0000\tz\n");
+        for (number, expected) in [
+            (
+                0,
+                format!("{zero} {B} A <a> 1 +0000\ty\n{B} {A} A <a> 1 +0000\tz\n"),
+            ),
+            (
+                1,
+                format!("{zero} {A} A <a> 1 +0000\tx\n{A} {A} A <a> 1 +0000\tz\n"),
+            ),
+            (
+                2,
+                format!("{zero} {A} A <a> 1 +0000\tx\n{A} {B} A <a> 1 +0000\ty\n"),
+            ),
+        ] {
+            let found = without(log.as_bytes(), number, SHA1).unwrap();
+            assert_eq!(String::from_utf8(found).unwrap(), expected, "{number}");
+        }
+        assert_eq!(without(b"x\n", 3, SHA1), None);
     }
 
     #[test]

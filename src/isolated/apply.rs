@@ -3,12 +3,13 @@
 use super::decide::{Handled, Step, after, aside};
 use super::host::{HostGit, Input};
 use super::import::{News, ids, not_brought};
+use super::index_lock::IndexLock;
 use super::kept::coming_back;
 use super::place::{HeadText, State};
 use super::read::Opened;
 use crate::facts::git_config::settings;
 use crate::git::object_id::ObjectId;
-use crate::git::ref_files::{Head, LogEntry};
+use crate::git::ref_files::{self, Head, LogEntry};
 use crate::git::ref_name::RefName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -293,7 +294,13 @@ impl Work<'_> {
     }
 
     /// New entries are added; of those that are gone inside, the session's own go.
-    pub(super) fn stash(&mut self, inside: &[LogEntry], new: &[LogEntry], host: &Opened, state: &mut State) {
+    pub(super) fn stash(
+        &mut self,
+        inside: &[LogEntry],
+        new: &[LogEntry],
+        host: &Opened,
+        (state, note): (&mut State, &Path),
+    ) {
         let now = inside.iter().map(|entry| entry.new).collect::<BTreeSet<_>>();
         let gone: Vec<ObjectId> = state
             .stash
@@ -333,7 +340,7 @@ impl Work<'_> {
             return;
         }
         for id in own {
-            match self.drop_stashed(&id, &mut listed, host) {
+            match self.drop_stashed(&id, &mut listed, host, note) {
                 Ok(()) => {
                     state.stash_own.remove(&id);
                 }
@@ -379,34 +386,47 @@ impl Work<'_> {
         self.call(&words, &who, Input::Nothing).map(drop)
     }
 
-    /// Drops an entry. Git knows them by number alone: when another one went, since the user stashed something at the same
-    /// moment, that is put back.
-    fn drop_stashed(&self, id: &ObjectId, listed: &mut Vec<ObjectId>, host: &Opened) -> Result<(), String> {
+    /// Drops an entry. Git knows them by number alone, so that it could take another one if the user stashed something at the
+    /// same moment: so the log is written anew here, under git's own lock of it.
+    fn drop_stashed(
+        &self,
+        id: &ObjectId,
+        listed: &mut Vec<ObjectId>,
+        host: &Opened,
+        note: &Path,
+    ) -> Result<(), String> {
         let Some(at) = listed.iter().position(|known| known == id) else {
             return Ok(());
         };
-        let before = host
-            .stash()
-            .filter(|log| ids(log) == *listed)
-            .ok_or("the stash changed outside at the same moment")?;
-        let name = format!("stash@{{{}}}", listed.len() - 1 - at);
-        let words = ["reflog", "delete", "--updateref", "--rewrite", &name];
-        self.call(&words, &[], Input::Nothing)?;
+        if listed.len() == 1 {
+            // All of it goes if it still is this one.
+            let old = id.to_string();
+            self.call(&["update-ref", "-d", "refs/stash", &old], &[], Input::Nothing)?;
+            listed.clear();
+            return Ok(());
+        }
+        let text = |error: std::io::Error| error.to_string();
+        let busy = "git outside is at work on the stash";
+        let lock = IndexLock::of(self.host_dir.join("refs/stash"), note.to_owned());
+        let lock = lock.map_err(text)?.ok_or(busy)?;
+        let file = self.host_dir.join("logs/refs/stash");
+        let log = std::fs::read(&file).map_err(text)?;
+        let is_seen = host.stash().is_some_and(|log| ids(&log) == *listed);
+        let top = host.stashed();
+        if !is_seen || top.as_ref() != listed.last() {
+            return Err("the stash changed outside at the same moment".into());
+        }
+        let log = ref_files::without(&log, at, host.format()).ok_or("its log can't be read")?;
+        let beside = note.with_extension("log");
+        let logs = IndexLock::of(file, beside).map_err(text)?.ok_or(busy)?;
+        logs.commit(&log).map_err(text)?;
         listed.remove(at);
-        let left = host.stash().unwrap_or_default();
-        let gone = before
-            .iter()
-            .filter(|entry| entry.new != *id && !left.iter().any(|left| left.new == entry.new));
-        let mut last = left.last().map(|entry| entry.new);
-        for entry in gone {
-            self.add_stashed(entry, last.as_ref())?;
-            last = Some(entry.new);
+        match listed.last() {
+            Some(last) if top.as_ref() != Some(last) => {
+                lock.commit(format!("{last}\n").as_bytes()).map_err(text)
+            }
+            _ => Ok(()),
         }
-        if left.is_empty() && last.is_none() {
-            let id = id.to_string();
-            self.call(&["update-ref", "-d", "refs/stash", &id], &[], Input::Nothing)?;
-        }
-        Ok(())
     }
 
     /// Whether a key has values from another file than the repository's own, as one that it includes.

@@ -387,3 +387,100 @@ impl<W: Write> Write for Hashing<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::beneath::open_root;
+    use std::process::Command;
+
+    const SHA1: ObjectFormat = ObjectFormat::Sha1;
+
+    /// Of a repository with one commit of one file, in one directory, and an empty one beside it: the walk, the commit, its
+    /// tree and its file.
+    fn walk(folder: &std::path::Path, room: Room) -> (Walk, [ObjectId; 3]) {
+        let git = |words: &[&str]| {
+            let mut command = Command::new("git");
+            let given = ["-c", "user.name=A", "-c", "user.email=a@test"];
+            let output = command
+                .current_dir(folder)
+                .args(given)
+                .args(words)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        if !folder.join(".git").is_dir() {
+            git(&["init", "-q", "."]);
+            git(&["init", "-q", "--bare", "empty"]);
+            std::fs::write(folder.join("f"), "content").unwrap();
+            git(&["add", "f"]);
+            git(&["commit", "-q", "-m", "x"]);
+        }
+        let ids = ["HEAD", "HEAD^{tree}", "HEAD:f"]
+            .map(|name| ObjectId::parse(git(&["rev-parse", name]).as_bytes(), SHA1).unwrap());
+        let stores = |name: &str| {
+            let directory = open_root(&folder.join(name)).unwrap();
+            Stores::new(vec![directory], SHA1, OBJECT_BYTES_MAX)
+        };
+        let walk = Walk {
+            format: SHA1,
+            private: stores(".git/objects"),
+            host: stores("empty/objects"),
+            seen: HashSet::new(),
+            found: Vec::new(),
+            bytes: 0,
+            room,
+            is_full: false,
+        };
+        (walk, ids)
+    }
+
+    fn tip(id: ObjectId, expected: Expected) -> [Tip; 1] {
+        [Tip {
+            id,
+            group: 0,
+            expected,
+        }]
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::OF_A_SESSION;
+        let (mut all, [commit, _, file]) = walk(folder.path(), room);
+        assert!(all.group(&tip(commit, Expected::Commit)));
+        assert_eq!((all.found.len(), all.is_full), (3, false));
+        for small in [Room { objects: 2, ..room }, Room { bytes: 50, ..room }] {
+            let (mut walk, _) = walk(folder.path(), small);
+            assert!(!walk.group(&tip(commit, Expected::Commit)));
+            assert_eq!((walk.found.len(), walk.bytes, walk.is_full), (0, 0, true));
+            // What comes after it and is small comes.
+            assert!(walk.group(&tip(file, Expected::Blob)));
+            assert!(!walk.is_full);
+        }
+    }
+
+    #[test]
+    fn each_is_of_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, [commit, tree, file]) = walk(folder.path(), Room::OF_A_SESSION);
+        for (id, expected, good) in [
+            (commit, Expected::Commit, true),
+            (file, Expected::Blob, true),
+            (tree, Expected::Any, true),
+            (tree, Expected::Blob, false),
+            (commit, Expected::Blob, false),
+            (file, Expected::Commit, false),
+        ] {
+            let (mut inside, _) = walk(folder.path(), Room::OF_A_SESSION);
+            assert_eq!(inside.group(&tip(id, expected)), good, "{expected:?}");
+            assert_eq!(inside.found.is_empty(), !good);
+            // The host's are looked at, too.
+            std::mem::swap(&mut inside.host, &mut inside.private);
+            inside.seen.clear();
+            assert_eq!(inside.group(&tip(id, expected)), good, "{expected:?} outside");
+        }
+    }
+}

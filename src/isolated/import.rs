@@ -144,8 +144,16 @@ impl Import {
         for (part, one) in self.parts.iter().enumerate() {
             for (tree, known) in one.state.trees.iter().enumerate() {
                 let work = self.place.about.layout.host.join(&known.own);
-                IndexLock::recover(&work, &self.place.lock_note((part, tree)));
+                IndexLock::recover(&work.join("index"), &self.place.lock_note((part, tree)));
             }
+            let refs = self
+                .place
+                .about
+                .layout
+                .host
+                .join(&one.state.part.below)
+                .join("refs");
+            IndexLock::recover(&refs.join("stash"), &self.place.stash_note(part));
         }
         new_tree::discard(&self.place.beside()).ok();
         let host = self.place.about.layout.host.clone();

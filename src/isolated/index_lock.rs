@@ -1,6 +1,6 @@
-//! The lock of a work tree's index on the host, which git outside respects (gitrepository-layout(5), `index.lock`).
+//! The lock of a work tree's index on the host, or of another file, which git outside respects (git's `lockfile.h`).
 //!
-//! It is held while a branch moves that is checked out there: else the user could stage something between a look at the index
+//! The index's is held while a branch moves that is checked out there: else the user could stage something between a look at the index
 //! and the move, and `git status` would show the run's work taken back. A killed process can't take it away again; what it is
 //! is written down beside the private directory before, so that the next run does.
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct IndexLock {
     file: File,
     lock: PathBuf,
-    index: PathBuf,
+    target: PathBuf,
     note: PathBuf,
     renamed: bool,
 }
@@ -22,7 +22,12 @@ pub(super) struct IndexLock {
 impl IndexLock {
     /// Takes the one of the index in `work`; `None` where somebody holds it. `note` is the file that says so.
     pub(super) fn take(work: &Path, note: PathBuf) -> io::Result<Option<Self>> {
-        let lock = work.join("index.lock");
+        Self::of(work.join("index"), note)
+    }
+
+    /// The same of any file.
+    pub(super) fn of(target: PathBuf, note: PathBuf) -> io::Result<Option<Self>> {
+        let lock = target.with_extension("lock");
         let opened = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -36,7 +41,7 @@ impl IndexLock {
         let held = Self {
             file,
             lock,
-            index: work.join("index"),
+            target,
             note,
             renamed: false,
         };
@@ -45,20 +50,20 @@ impl IndexLock {
         Ok(Some(held))
     }
 
-    /// Makes the index be this, and lets go.
+    /// Makes the file be this, and lets go.
     pub(super) fn commit(mut self, content: &[u8]) -> io::Result<()> {
         self.file.write_all(content)?;
-        fs::rename(&self.lock, &self.index)?;
+        fs::rename(&self.lock, &self.target)?;
         self.renamed = true;
         Ok(())
     }
 
-    /// Takes away the lock in `work` if it is the one that the note says.
-    pub(super) fn recover(work: &Path, note: &Path) {
+    /// Takes away the lock of a file if it is the one that the note says.
+    pub(super) fn recover(target: &Path, note: &Path) {
         let Ok(text) = fs::read_to_string(note) else {
             return;
         };
-        let lock = work.join("index.lock");
+        let lock = target.with_extension("lock");
         let is_it = lock
             .symlink_metadata()
             .is_ok_and(|found| text == format!("{} {}", found.dev(), found.ino()));
@@ -106,13 +111,13 @@ mod tests {
             fs::write(&note, text).unwrap();
         };
         killed();
-        IndexLock::recover(work, &note);
+        IndexLock::recover(&index, &note);
         assert!(lock.symlink_metadata().is_err() && note.symlink_metadata().is_err());
         // One of the user's stays.
         killed();
         fs::write(work.join("mine"), "").unwrap();
         fs::rename(work.join("mine"), &lock).unwrap();
-        IndexLock::recover(work, &note);
+        IndexLock::recover(&index, &note);
         assert!(lock.symlink_metadata().is_ok());
     }
 }

@@ -520,7 +520,8 @@ impl PartState {
             .map(|(_, entry)| entry.clone())
             .collect();
         if let Some(stash) = &stash {
-            work.stash(stash, &new_stash, &host, &mut self.state);
+            let note = around.place.stash_note(number);
+            work.stash(stash, &new_stash, &host, (&mut self.state, &note));
         }
         let (mut failed, mut again) = (work.failed, work.again);
         // As they are now: work trees follow them.

@@ -297,6 +297,11 @@ impl Place {
         self.directory.join(format!("lock-{part}-{tree}"))
     }
 
+    /// The same of a stash's.
+    pub(super) fn stash_note(&self, part: usize) -> PathBuf {
+        self.directory.join(format!("lock-stash-{part}"))
+    }
+
     /// A name in the host's git directory, for what is made there and renamed to its place.
     pub(super) fn beside(&self) -> PathBuf {
         self.about.layout.host.join(format!("aca-{}", self.session))

@@ -134,6 +134,12 @@ impl Opened {
         Some(())
     }
 
+    /// What the stash's ref is.
+    pub(super) fn stashed(&self) -> Option<ObjectId> {
+        let name = "refs/stash".parse().ok()?;
+        self.refs()?.get(&name).copied()
+    }
+
     /// The stash, the oldest first.
     pub(super) fn stash(&self) -> Option<Vec<LogEntry>> {
         let Ok(logs) = beneath(self.shared.as_fd(), Path::new("logs/refs")) else {

@@ -205,22 +205,96 @@ fn a_branch_does_not_move_beneath_what_is_staged() {
     assert!(world.project.join(".git/index.lock").symlink_metadata().is_err());
 }
 
+/// A git outside that is a script of the test's, before the real one; gives the search path.
+fn wrapped(world: &World, script: &str) -> String {
+    let bin = world.directory(world.outside.join("bin"));
+    let real = installed("git").unwrap();
+    let script = format!(
+        "#!/bin/sh\nreal={}\n{script}\nexec $real \"$@\"\n",
+        real.display()
+    );
+    let git = world.file(bin.join("git"), script);
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), host_path())
+}
+
+/// Git knows entries of the stash by numbers alone: the run's own is dropped, and what the user stashed before stays, wherever
+/// it stands; where the user is at it, nothing is.
+#[test]
+fn what_the_user_stashed_stays_where_the_runs_is_dropped() {
+    let world = World::with_repository();
+    world.file("README", "changed\n");
+    git(&world, &["stash", "push", "-qm", "users"]);
+    let script = |name: &str, then: &str| {
+        format!(
+            "for n in one two; do echo $n > README; git stash push -qm {name}-$n; done; echo > begun; \
+             while ! [ -e go ]; do sleep 0.02; done; rm begun go; {then}"
+        )
+    };
+    let lock = world.project.join(".git/refs/stash.lock");
+    for (name, locked, then, expected) in [
+        (
+            "a",
+            false,
+            "git stash drop -q stash@{1}",
+            "On main: a-two\nOn main: users",
+        ),
+        (
+            "b",
+            false,
+            "git stash drop -q; git stash drop -q",
+            "On main: a-two\nOn main: users",
+        ),
+        (
+            "c",
+            true,
+            "git stash drop -q",
+            "On main: c-two\nOn main: c-one\nOn main: a-two\nOn main: users",
+        ),
+    ] {
+        let mut command = world.aca(&["run"]);
+        let child = command
+            .args(APART)
+            .args(["--", "sh", "-ec", &script(name, then)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until(|| {
+            git(&world, &["stash", "list"])
+                .contains(&format!("{name}-two"))
+                .then_some(())
+        });
+        until(|| world.project.join("begun").symlink_metadata().ok());
+        if locked {
+            world.file(&lock, "");
+        }
+        world.file("go", "");
+        let ran = Ran::from_output(&child.wait_with_output().unwrap());
+        ran.ok();
+        assert_eq!(
+            git(&world, &["stash", "list", "--format=%gs"]),
+            expected,
+            "{name}: {ran:?}"
+        );
+        assert_eq!(lock.symlink_metadata().is_ok(), locked);
+        assert_eq!(
+            git(&world, &["fsck"])
+                .lines()
+                .filter(|line| !line.contains("dangling"))
+                .count(),
+            0
+        );
+        git(&world, &["stash", "show", "-p", "stash@{0}"]);
+    }
+}
+
 /// What a user waits for at the end of a run that changed nothing.
 #[test]
 fn a_run_that_changes_nothing_starts_no_git_outside() {
     let world = World::with_repository();
-    let (log, bin) = (
-        world.outside.join("started"),
-        world.directory(world.outside.join("bin")),
-    );
-    let script = format!(
-        "#!/bin/sh\necho \"$@\" >> {}\nexec {} \"$@\"\n",
-        log.display(),
-        installed("git").unwrap().display()
-    );
-    let git = world.file(bin.join("git"), script);
-    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.display(), host_path());
+    let log = world.outside.join("started");
+    let path = wrapped(&world, &format!("echo \"$@\" >> {}", log.display()));
     let started = |script: &str| {
         let mut command = world.aca(&["run"]);
         let output = command
