@@ -411,7 +411,7 @@ mod tests {
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
-        if !folder.join(".git").is_dir() {
+        if folder.join(".git").symlink_metadata().is_err() {
             git(&["init", "-q", "."]);
             git(&["init", "-q", "--bare", "empty"]);
             std::fs::write(folder.join("f"), "content").unwrap();
