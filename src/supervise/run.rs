@@ -223,6 +223,9 @@ impl Run<'_> {
             }
             Err(error) => return Err(error.into()),
         };
+        // The program's process is there, and holds back what the terminal sends until it is executed: passed on as well, it
+        // would get that twice.
+        signals.begin();
         // The sandbox is made, and its processes are told of nothing that comes.
         if self.upstream.has_password() {
             crate::broker::guard();

@@ -74,7 +74,6 @@ pub fn run(
         terminal,
         signals: &mut signals,
     };
-    state.signals.begin();
     let finished = state.watch(sources);
     // However it went: nothing inside outlives this point.
     pidfd_send_signal(&standing.pidfd, rustix::process::Signal::KILL).ok();
