@@ -75,6 +75,10 @@ const OTHERS: &[(&str, &str)] = &[
         "hashes; reads a store that no sandbox is shown, as serde_json does",
     ),
     (
+        "src/exit_gate/nested.rs",
+        "looks at each line by itself, and compares what facts/git_config.rs read",
+    ),
+    (
         "src/exit_gate/snapshot.rs",
         "compares bytes; reads a store that no sandbox is shown, as postcard does",
     ),
@@ -88,6 +92,10 @@ const OTHERS: &[(&str, &str)] = &[
         "whole files as text, compared; configuration is read by facts/git_config.rs",
     ),
     ("src/facts/kept.rs", "compares names"),
+    (
+        "src/facts/git_pointer.rs",
+        "a path, cut at its slashes; nothing in it says where to read on",
+    ),
     (
         "src/facts/git_helpers.rs",
         "the user's own settings, as facts/git_config.rs read them: words that are compared with paths",

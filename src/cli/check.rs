@@ -3,6 +3,7 @@
 use super::flags::LeftArgs;
 use super::log::sessions_directory;
 use super::project::project_failure;
+use super::put_away::put_away_repositories;
 use crate::audit::{self, Ending};
 use crate::config::Places;
 use crate::exit_gate::mend::{put_away, put_back};
@@ -44,6 +45,9 @@ pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
         );
     }
     let mut report = compare(&snapshot)?;
+    if !runs && !kept.told {
+        put_away_repositories(&snapshot, &mut report.changes, &places.quarantine(), &|_| {});
+    }
     let mut mended = Ok(());
     if !args.revert.is_empty() || !args.quarantine.is_empty() {
         let away = places.quarantine().join(kept.session.as_str());
@@ -103,15 +107,16 @@ fn show(args: &LeftArgs, snapshot: &Snapshot, report: &Report) -> Result<(), Fai
 
 /// One line for each run here that was cut off before its end was looked at, and that left something; called before another
 /// begins. Only then is the project walked for it: one that left nothing is let go.
-pub(super) fn warn_of_cut_off(store: &Store, project: &Path, ambient: &Ambient) {
+pub(super) fn warn_of_cut_off(store: &Store, project: &Path, ambient: &Ambient, away: &Path) {
     for kept in store.of(project) {
         if kept.told || runs(ambient, &kept) {
             continue;
         }
-        let report = store
-            .load(&kept)
-            .map_err(machine)
-            .and_then(|before| compare(&before));
+        let report = store.load(&kept).map_err(machine).and_then(|before| {
+            let mut report = compare(&before)?;
+            put_away_repositories(&before, &mut report.changes, away, &|_| {});
+            Ok(report)
+        });
         if report.is_ok_and(|report| report.changes.is_empty() && !report.cut) {
             store.forget(&kept).ok();
         } else {

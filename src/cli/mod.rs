@@ -15,6 +15,7 @@ pub mod plan;
 pub mod ports;
 mod prepare;
 mod project;
+mod put_away;
 pub mod rules;
 pub mod run;
 pub mod selftest;

@@ -4,6 +4,7 @@ use super::RunArgs;
 use super::check::{keep, warn_of_cut_off};
 use super::isolated;
 use super::prepare::{Prepared, begin, permitted, prepare};
+use super::put_away::put_away_repositories;
 use super::written::{self, WrittenInside};
 use crate::audit::{Log, SessionId};
 use crate::broker::{Broker, Look, Sources, Wanted};
@@ -23,7 +24,7 @@ use crate::ui;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -101,7 +102,12 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
     let gate = Store::new(prepared.places.exit_gate());
     let before = match watched.writable {
         true => {
-            warn_of_cut_off(&gate, &watched.project.root, ambient);
+            warn_of_cut_off(
+                &gate,
+                &watched.project.root,
+                ambient,
+                &prepared.places.quarantine(),
+            );
             let writes_git = prepared.isolated.is_none();
             let (project, walks) = (&watched.project, &watched.walks);
             let snapshot = Snapshot::take(&session, project, walks, watched.own, writes_git);
@@ -109,7 +115,13 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         }
         false => None,
     };
+    let mends = |changes: &mut Vec<Change>| {
+        if let Some(before) = &before {
+            mend(&gate, before, changes, &prepared.places.quarantine(), &log);
+        }
+    };
     let run = Run {
+        mend: &mends,
         plan: &prepared.plan,
         live: Live::new(
             Arc::new(prepared.policy.clone()),
@@ -199,14 +211,21 @@ fn ssh(prepared: &Prepared, written: &WrittenInside) -> Result<Ssh, String> {
         .map_err(|error| error.to_string())
 }
 
+/// What doesn't stay of what changed: what is as it was, and repositories that git outside would obey by a look.
+fn mend(gate: &Store, before: &Kept, changes: &mut Vec<Change>, away: &Path, log: &Log) {
+    // Only read where there is something to compare: it isn't held in memory meanwhile.
+    if let Ok(snapshot) = gate.load(before) {
+        snapshot.leave_out_same(changes);
+        put_away_repositories(&snapshot, changes, away, &|event| log.emit(event));
+    }
+}
+
 /// What changed waits until it was looked at; what didn't is let go. A failure has no other consequence than one line more
 /// at the next start.
 fn after(gate: &Store, before: &Kept, outcome: &mut Outcome) {
-    // Only read where there is something to compare: it isn't held in memory meanwhile.
-    if (before.holds_branches || !outcome.trust.is_empty())
+    if before.holds_branches
         && let Ok(snapshot) = gate.load(before)
     {
-        snapshot.leave_out_same(&mut outcome.trust);
         outcome.trust.extend(snapshot.changes_in_git());
     }
     match (outcome.trust_known, outcome.trust.is_empty()) {

@@ -290,12 +290,18 @@ impl Place {
         ]
     }
 
-    /// A file that has changed says so, whatever the one who tried says.
+    /// A file that has changed says so, whatever the one who tried says; and one of git's that hasn't does: it was the run's
+    /// own that was written.
     fn see_changes(&self, tried: &mut [Outcome]) {
         for (name, path, content) in self.unchanged() {
-            let same = fs::read_to_string(path).is_ok_and(|now| now == content);
-            for outcome in tried.iter_mut().filter(|outcome| outcome.name == name && !same) {
-                outcome.refused = None;
+            let same = fs::read_to_string(&path).is_ok_and(|now| now == content);
+            for outcome in tried.iter_mut().filter(|outcome| outcome.name == name) {
+                if !same {
+                    outcome.refused = None;
+                } else if outcome.refused.is_none() && path.starts_with(self.bait.repository()) {
+                    outcome.refused =
+                        Some("yours is as it was: git has a directory of the run's own inside".into());
+                }
             }
         }
     }

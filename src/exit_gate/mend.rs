@@ -174,6 +174,24 @@ pub fn put_away(root: &Path, path: &Path, to: &Path) -> Result<PathBuf, MendErro
     Err(call("rename", path, Errno::EXIST.into()))
 }
 
+/// Gives what is there another name in its directory, under which nothing looks for it; gives where it lies now.
+///
+/// # Errors
+/// See [`MendError`].
+pub fn set_aside(root: &Path, path: &Path, end: &str) -> Result<PathBuf, MendError> {
+    let (directory, name) = parent(root, path)?;
+    let mut aside = name.to_owned();
+    aside.push(format!(".{end}"));
+    match renameat_with(&directory, name, &directory, &aside, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(root.join(path).with_file_name(aside)),
+        Err(errno) => Err(MendError::Call {
+            call: "rename",
+            path: path.to_owned(),
+            source: errno.into(),
+        }),
+    }
+}
+
 /// A file or a link, to another file system.
 fn carry(directory: &OwnedFd, name: &OsStr, away: &OwnedFd, free: &OsStr) -> io::Result<()> {
     match FileType::from_raw_mode(status(directory, name)?.st_mode) {
@@ -203,7 +221,7 @@ fn carry(directory: &OwnedFd, name: &OsStr, away: &OwnedFd, free: &OsStr) -> io:
 }
 
 /// The directory that a path's last name stands in.
-fn parent<'a>(root: &Path, path: &'a Path) -> Result<(OwnedFd, &'a OsStr), MendError> {
+pub(super) fn parent<'a>(root: &Path, path: &'a Path) -> Result<(OwnedFd, &'a OsStr), MendError> {
     let name = path
         .file_name()
         .ok_or_else(|| MendError::NoName(path.to_owned()))?;

@@ -9,9 +9,13 @@
 //! Where programs inside write the host's own git directory, its branches count as well ([`branches`]): one that was moved
 //! so that commits of the user's are no longer in it, and files whose changes git was told not to show.
 //!
+//! A repository that a run made, and that would have git outside start something by a mere look, is put away at once
+//! ([`nested`]).
+//!
 //! The snapshot is there before the program is, and goes when nothing changed or the user has looked. So whoever kills
 //! the supervisor gains nothing: the next run in the project says that a look is due.
 
 mod branches;
 pub mod mend;
+pub mod nested;
 pub mod snapshot;

@@ -44,6 +44,9 @@ pub struct Snapshot {
     pub copies: Vec<Copied>,
     /// Where the host's own git directory is written.
     branches: Option<Branches>,
+    /// The run worked on a git directory of its own: nothing inside could write the host's.
+    #[serde(default)]
+    pub apart: bool,
 }
 
 /// A file as it was.
@@ -84,6 +87,7 @@ impl Snapshot {
             walks: walks.iter().map(kept).collect(),
             own,
             copies,
+            apart: !writes_git,
             branches: project
                 .git
                 .as_ref()

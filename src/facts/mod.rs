@@ -13,6 +13,7 @@ pub mod fuzz;
 mod git;
 pub(crate) mod git_config;
 mod git_helpers;
+pub(crate) mod git_pointer;
 mod git_walk;
 mod identity;
 mod kept;

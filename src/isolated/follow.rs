@@ -136,6 +136,11 @@ impl PartState {
         ) else {
             return Follows::No("the index outside can't be read");
         };
+        if let Some(own) = &side.index
+            && self.refuses_links(around, &side.own, own, &now).is_some()
+        {
+            return Follows::No("its index has a submodule that can't come, or not yet");
+        }
         match &side.index {
             Some(_) if !side.index_group.is_none_or(is_whole) => {
                 Follows::No("contents that the index inside names aren't there")

@@ -5,10 +5,10 @@
 //! seen at the same path, as in `/tmp`.
 
 use crate::facts::beneath::{open_without_links, read_file};
+use crate::facts::git_pointer::{lexical, one_line, pointed_at};
 use rustix::fs::CWD;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Longest file that names a path.
@@ -61,10 +61,7 @@ pub(super) fn names(tree: &Path, git_dir: &Path) -> bool {
     let Ok(text) = read_file(&directory, c".git", POINTER_BYTES_MAX) else {
         return false;
     };
-    let named = text
-        .strip_prefix(b"gitdir: ")
-        .and_then(|text| lexical(tree, one_line(text)?));
-    text.len() <= POINTER_BYTES_MAX && named.is_some_and(|named| named == git_dir)
+    text.len() <= POINTER_BYTES_MAX && pointed_at(tree, &text).is_some_and(|named| named == git_dir)
 }
 
 /// The work tree that a linked one's directory on the host names (gitrepository-layout(5), `worktrees/<id>/gitdir`).
@@ -80,31 +77,6 @@ pub(super) fn tree_of(directory: &Path, text: &[u8]) -> Option<PathBuf> {
     }
     let dot_git = lexical(directory, one_line(text)?)?;
     (dot_git.file_name() == Some(OsStr::new(".git"))).then(|| dot_git.parent().map(Path::to_owned))?
-}
-
-/// A line that is all of a text, without its end.
-fn one_line(text: &[u8]) -> Option<&[u8]> {
-    let line = text.strip_suffix(b"\n").unwrap_or(text);
-    let good = !line.is_empty() && !line.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0));
-    good.then_some(line)
-}
-
-/// A path, from `base` if it is relative, without `.` and `..`: those are taken by the text, which is right where no link is
-/// on the way.
-pub(super) fn lexical(base: &Path, path: &[u8]) -> Option<PathBuf> {
-    let mut whole = PathBuf::new();
-    for component in base.join(OsStr::from_bytes(path)).components() {
-        match component {
-            Component::ParentDir => {
-                if !whole.pop() {
-                    return None;
-                }
-            }
-            Component::CurDir => {}
-            Component::RootDir | Component::Normal(_) | Component::Prefix(_) => whole.push(component),
-        }
-    }
-    whole.is_absolute().then_some(whole)
 }
 
 /// The way from one directory to another, both absolute and without links.

@@ -3,7 +3,6 @@
 //! Objects first, then refs, `HEAD`, the stash and the index, then remotes and upstreams. What can't come back stays where
 //! it is, is told once, and keeps the private directory from being removed if it would be lost with it.
 
-use super::ground::lexical;
 use super::host::HostGit;
 use super::index_lock::IndexLock;
 use super::layout::{MODULES_MAX, Part, check_format};
@@ -15,6 +14,7 @@ use super::place::{HeadText, MadeKind, Place, State, TreeState};
 use super::read::{Opened, Refs, ref_directories};
 use crate::facts::beneath::{open_root, read_below, read_file};
 use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
+use crate::facts::git_pointer::lexical;
 use crate::git::object_id::{ObjectFormat, ObjectId};
 use crate::git::ref_files::{self, Head, LogEntry};
 use rustix::fs::CWD;

@@ -2,9 +2,10 @@
 //!
 //! Where one can't in all that the repository does, none does: half of a git directory would lose what is put into it.
 
-use super::ground::{Ground, lexical, linked_tree};
+use super::ground::{Ground, linked_tree};
 use crate::facts::beneath::read_file;
 use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
+use crate::facts::git_pointer::lexical;
 use crate::facts::{GitKind, Project, real};
 use crate::git::object_id::ObjectFormat;
 use rustix::fs::CWD;
@@ -149,7 +150,8 @@ impl Layout {
         if git.kind == GitKind::Bare {
             return Err(Unfit::Bare);
         }
-        if !project.neighbours.is_empty() {
+        // What lies in the git directory would be hidden by the private one, the project first of all.
+        if !project.neighbours.is_empty() || project.root.starts_with(&git.common_dir) {
             return Err(Unfit::Neighbours);
         }
         let own = git.git_dir.strip_prefix(&git.common_dir);
@@ -292,7 +294,7 @@ impl Look<'_> {
 }
 
 /// The work tree of a git directory that is no linked one's.
-fn main_tree(host: &Path, settings: &[Setting]) -> Option<PathBuf> {
+pub(super) fn main_tree(host: &Path, settings: &[Setting]) -> Option<PathBuf> {
     if let Some(tree) = last(settings, "core", "worktree") {
         return lexical(host, &tree);
     }

@@ -25,6 +25,7 @@ mod index_lock;
 mod kept;
 mod layout;
 mod limits;
+mod links;
 mod make;
 mod misleading;
 mod new_part;

@@ -4,13 +4,14 @@
 //! A new repository is made beside, with a few settings of a known form, and what was done inside is brought into it as
 //! into any other; then it is renamed to its place in `modules`. Hooks and other settings stay inside.
 
-use super::ground::{lexical, relative};
+use super::ground::relative;
 use super::kept::going_in;
 use super::layout::{Layout, MODULES_DEPTH, MODULES_MAX, Part, check_format};
 use super::new_tree::Unready;
 use super::read::{self, Opened, Refs, beneath};
 use crate::facts::beneath::{open_directory, read_below, read_file, status};
 use crate::facts::git_config::{CONFIG_BYTES_MAX, Setting, last, settings};
+use crate::facts::git_pointer::lexical;
 use crate::git::ref_files::Head;
 use crate::git::ref_name::RefName;
 use rustix::fs::{CWD, FileType, RenameFlags, renameat_with};

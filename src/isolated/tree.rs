@@ -1,7 +1,9 @@
 //! Brings back what was done in one work tree: `HEAD`, the index, and that there is one at all.
 
 use super::apply::Work;
+use super::follow;
 use super::import::{News, Progress, not_brought};
+use super::links::refused;
 use super::new_tree::{self, NewTree};
 use super::part::{Around, Done, IndexMarks, PartState, Rested, Side, Which};
 use super::place::{HeadText, MadeKind, TreeState};
@@ -66,6 +68,13 @@ impl PartState {
         let entries = entries.filter(|_| index_is_whole);
         let known = match side.which {
             Which::New(new) => {
+                let links = entries
+                    .as_ref()
+                    .and_then(|entries| refused(around, &|| Some(new.tree.clone()), entries, &[]));
+                if let Some(why) = links {
+                    work.tell(not_brought(&named("the work tree"), why));
+                    return Done::settled();
+                }
                 let why = "what is checked out inside isn't outside under that name";
                 let made = side.head.as_ref().filter(|_| head_is_same).ok_or(why.to_owned());
                 let made = made.and_then(|head| {
@@ -105,6 +114,14 @@ impl PartState {
         let goes_there = around.last && self.is_going_outside(around, &side);
         let opened = self.outside(around, &side.own);
         let marks = self.indexes.get(known).copied().unwrap_or_default();
+        let mut entries = entries;
+        if let (Some(own), Some(host)) = (&entries, &opened) {
+            let now = follow::entries(host.index(), format).unwrap_or_default();
+            if let Some(why) = self.refuses_links(around, &side.own, own, &now) {
+                work.tell(not_brought(&named("index"), why));
+                entries = None;
+            }
+        }
         let (Some(host), Some(tree)) = (opened, self.state.trees.get_mut(known)) else {
             work.tell(not_brought(
                 &named("HEAD and the index"),

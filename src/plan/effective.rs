@@ -108,6 +108,12 @@ impl View {
             Seen::Empty
         };
         match nearest {
+            // What goes in is as it is on the host.
+            Some(Entry::Grant {
+                at,
+                place: Place::Git,
+                ..
+            }) => host(at, at, path),
             Some(Entry::Show { source, at, .. } | Entry::Grant { source, at, .. }) => host(source, at, path),
             Some(Entry::Protect { at, .. } | Entry::Pin { at }) => host(at, at, path),
             Some(Entry::Mask { at, .. }) if path == at => Seen::Covered,

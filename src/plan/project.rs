@@ -105,7 +105,7 @@ fn private_git(needs: &ProjectNeeds, inner: &mut Vec<Entry>) {
         identity: None,
         own: true,
         why: "the private git directory".into(),
-        place: Place::Private,
+        place: Place::Git,
         origin: origin(),
     });
     for (source, at) in &git.stores {

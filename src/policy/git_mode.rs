@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub enum GitMode {
     /// A private one that borrows the host's objects; branches, index and stash come back while the run goes on, each
-    /// looked at first. Nothing inside writes the host's.
-    Isolated,
-    /// The host's own, but for what git would run or obey of it: the default.
+    /// looked at first. Nothing inside writes the host's: the default.
     #[default]
+    Isolated,
+    /// The host's own, but for what git would run or obey of it.
     Direct,
 }
 

@@ -59,6 +59,8 @@ pub enum Place {
     Cache,
     /// Private to the run: empty at its start, gone at its end.
     Private,
+    /// The private git directory, in the place of the project's.
+    Git,
     /// A file that aca makes; the host's isn't changed by it.
     Made,
     /// Processes, devices and settings of the kernel.
@@ -87,6 +89,9 @@ impl Place {
             Self::AgentOwn => "the agent's own, read-only",
             Self::Cache => "a cache of aca's own, not the host's",
             Self::Private => "private to the run: empty at its start, gone at its end",
+            Self::Git => {
+                "the run's own git directory: branches, index and stash come back to yours, each looked at first"
+            }
             Self::Made => "made by aca for the run",
             Self::Kernel => "the kernel's: processes, devices and settings of the run",
             Self::Secret => "a secret",

@@ -265,6 +265,17 @@ pub enum Event {
         /// When it would run, such as `you run git`.
         runs_when: String,
     },
+    /// A repository that the run made, and that git outside would have obeyed by a mere look at the project, was put away.
+    PutAway {
+        /// Path in the project.
+        #[serde(serialize_with = "lossy_path")]
+        path: PathBuf,
+        /// Where it lies now.
+        #[serde(serialize_with = "lossy_path")]
+        to: PathBuf,
+        /// What git would have obeyed.
+        why: String,
+    },
     /// A secret that appeared or was replaced during the run was masked.
     Masked {
         /// The path.
@@ -454,6 +465,7 @@ impl Event {
             | Self::Listening { .. }
             | Self::CredentialUsed { .. }
             | Self::TrustChange { .. }
+            | Self::PutAway { .. }
             | Self::Masked { .. }
             | Self::Protected { .. }
             | Self::StateNotKept { .. }

@@ -79,6 +79,8 @@ pub struct Run<'a> {
     pub watched: Arc<Watched>,
     /// The private git directory, where one is worked on.
     pub git_apart: Option<PrivateGit>,
+    /// Mends what must not stay of what changed, before it is told.
+    pub mend: &'a dyn Fn(&mut Vec<Change>),
 }
 
 /// Why there was no run, or why its end isn't known. Nothing ran outside of the sandbox.
@@ -365,6 +367,9 @@ impl Run<'_> {
             path.starts_with(apart) || tree.is_some_and(|tree| leads_into(tree, apart))
         };
         changes.retain(|change| !apart.is_some_and(|apart| is_known(change, apart)));
+        if !changes.is_empty() {
+            (self.mend)(&mut changes);
+        }
         if cut {
             self.events.emit(Event::Degraded {
                 lost: vec![

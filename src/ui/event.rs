@@ -258,6 +258,13 @@ fn parts(event: &Event) -> Vec<(&'static str, String)> {
                 format!("{} {change}; it takes effect when {runs_when}", path.display()),
             )]
         }
+        Event::PutAway { path, to, why } => vec![
+            ("put away", format!("{}, to {}", path.display(), to.display())),
+            (
+                "",
+                format!("git outside would have obeyed it by a mere look: {why}"),
+            ),
+        ],
         Event::Masked { path } => vec![("masked", path.display().to_string())],
         Event::Protected { path } => vec![(
             "protect",
@@ -642,6 +649,11 @@ mod tests {
                 path: ".git/hooks/pre-commit\u{202e}".into(),
                 change: TrustChange::Appeared,
                 runs_when: "you commit".into(),
+            },
+            Event::PutAway {
+                path: "vendor/.git".into(),
+                to: "/home/u/away/vendor/.git".into(),
+                why: "its configuration sets core.fsmonitor to `x`".into(),
             },
             Event::Masked {
                 path: "/work/p/.env".into(),

@@ -231,10 +231,11 @@ fn a_killed_run_leaves_no_half_of_one() {
 #[test]
 fn what_a_killed_run_had_made_is_known_as_its_own() {
     let world = World::with_repository();
-    let (outer, _) = server(&world);
-    copied(&world, &outer);
-    world.file(".git/info/exclude", "trees\n/outer\nready\ngo\n");
-    let script = "git config --global protocol.file.allow always; git worktree add -q -b w trees/w; git submodule --quiet add $PWD/outer sub; \
+    // One without submodules of its own: those come at the end.
+    let (_, inner) = server(&world);
+    copied(&world, &inner);
+    world.file(".git/info/exclude", "trees\n/inner\nready\ngo\n");
+    let script = "git config --global protocol.file.allow always; git worktree add -q -b w trees/w; git submodule --quiet add $PWD/inner sub; \
                   wait=go; echo > ready; while ! [ -e $wait ]; do sleep 0.02; done; \
                   git -C trees/w commit -q --allow-empty -m later; echo s > trees/w/s; git -C trees/w add s; \
                   git -C sub commit -q --allow-empty -m inner; echo t > sub/t; git -C sub add t; echo > ready; sleep 60";

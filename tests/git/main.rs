@@ -17,6 +17,7 @@ mod isolated_hostile;
 mod isolated_trees;
 mod isolated_trees_hostile;
 mod isolated_under_way;
+mod nested;
 mod packs;
 #[path = "../support/pty.rs"]
 #[expect(dead_code, reason = "the terminal of other tests does more")]

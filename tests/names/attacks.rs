@@ -63,7 +63,7 @@ fn no_call_makes_one() {
     if attacker(&world).is_none() {
         return;
     }
-    let ran = all(&world, &["--hold-names"]);
+    let ran = all(&world, &["--hold-names", "--git-mode", "direct"]);
     assert_eq!(ran.out, "", "{ran:?}");
     for (parent, name, _) in NAMES {
         assert!(!world.project.join(parent).join(name).exists(), "{parent}/{name}");

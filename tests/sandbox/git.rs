@@ -209,7 +209,7 @@ fn g04_a_linked_work_tree_shows_nothing_of_what_lies_above() {
 #[test]
 fn g05_settings_of_the_repository_are_refused_in_words() {
     let world = World::with_repository();
-    let ran = world.run(&[], "git remote add o https://git.test/x; git config a.b c; git switch -q -c y --track main; git branch --show-current");
+    let ran = world.run(&["--git-mode", "direct"], "git remote add o https://git.test/x; git config a.b c; git switch -q -c y --track main; git branch --show-current");
     // The branch is made, only the setting isn't.
     assert_eq!(ran.out, "y\n", "{ran:?}");
     assert!(ran.err.contains("config"), "{ran:?}");

@@ -9,8 +9,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+/// The host's own git directory is what is attacked.
+const DIRECT: &[&str] = &["--git-mode", "direct"];
+
 fn aca_in(world: &World, directory: &Path, script: &str) -> Ran {
-    let mut command = world.aca(&["run", "--", "sh", "-c", script]);
+    let mut command = world.aca(&["run", "--git-mode", "direct", "--", "sh", "-c", script]);
     Ran::from_output(&command.current_dir(directory).output().unwrap())
 }
 
@@ -32,7 +35,7 @@ fn unchanged(world: &World, paths: &[&str]) {
         .map(|path| fs::read(world.project.join(path)).unwrap())
         .collect();
     let script: String = paths.iter().map(|path| attacks(path)).collect();
-    let ran = world.run(&[], &format!("{script} true"));
+    let ran = world.run(DIRECT, &format!("{script} true"));
     assert_eq!(ran.ok(), "", "{ran:?}");
     for (path, content) in paths.iter().zip(before) {
         assert_eq!(fs::read(world.project.join(path)).unwrap(), content, "{path}");
@@ -123,7 +126,7 @@ fn m14_m15_m16_hooks_settings_and_the_repository_itself() {
     world.file(".git/hooks/pre-push", "host");
     unchanged(&world, &[".git/config", ".git/hooks/pre-push"]);
     let ran = world.run(
-        &[],
+        DIRECT,
         "echo x > .git/hooks/pre-commit; git config x.y 1; mv .git .git2; mv .git/hooks .git/h; rm -rf .git/hooks; \
          rmdir .git/hooks; ln -sfn /tmp .git; rm -rf .git 2>/dev/null; ls -d .git .git/hooks .git/config",
     );
@@ -136,7 +139,7 @@ fn m14_hooks_that_were_not_there_are_told() {
     let world = World::with_repository();
     fs::remove_dir_all(world.project.join(".git/hooks")).unwrap();
     let ran = world.run(
-        &[],
+        DIRECT,
         "mkdir .git/hooks && echo x > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit",
     );
     assert_eq!(
@@ -152,12 +155,12 @@ fn m14_hooks_that_were_not_there_are_told() {
 #[test]
 fn m17_a_commondir_is_told() {
     let world = World::with_repository();
-    let ran = world.run(&[], "echo ../evil > .git/commondir; echo x > .git/config.worktree; mkdir -p .git/info; echo x > .git/info/attributes");
+    let ran = world.run(DIRECT, "echo ../evil > .git/commondir; echo x > .git/config.worktree; mkdir -p .git/info; echo x > .git/info/attributes");
     let wanted = [".git/commondir", ".git/config.worktree", ".git/info/attributes"];
     assert_eq!(told(&world), wanted.map(|path| pair(path, "appeared")));
     assert!(ran.err.contains(".git/commondir"), "{ran:?}");
     // And the next run doesn't start on it.
-    let ran = world.run(&[], "echo started");
+    let ran = world.run(DIRECT, "echo started");
     assert_eq!((ran.code, ran.out.as_str()), (125, ""), "{ran:?}");
 }
 
@@ -181,7 +184,7 @@ fn m18_all_of_a_repository_that_git_obeys() {
     }
     unchanged(&world, &paths);
     let ran = world.run(
-        &[],
+        DIRECT,
         "mv .git/modules m; mv .git/modules/a m; mv .git/modules/a/b m; mv .git/info i; mv .git/objects/info i; \
          mv .git/modules/lib m; ls -d .git/modules/lib/hooks .git/modules/a/b/c .git/info .git/objects/info",
     );
@@ -428,7 +431,7 @@ fn a_protected_file_that_the_host_replaces_stays_protected() {
     let world = World::with_repository();
     world.file(".envrc", "host");
     world.file(".husky/pre-commit", "host");
-    let mut shell = Shell::start(&world, &[]);
+    let mut shell = Shell::start(&world, DIRECT);
     shell.ask("echo x > .git/config").refused("Read-only");
     for round in 0..3 {
         // Git, like every editor, writes a new file and renames it over the old one.
@@ -503,8 +506,8 @@ fn c30_two_runs_at_once_do_not_weaken_each_other() {
         shell.ask("mv .vscode v").refused("busy");
         shell.ask("rm -f .bashrc .env").refused("busy");
     };
-    let mut first = Shell::start(&world, &[]);
-    let mut second = Shell::start(&world, &[]);
+    let mut first = Shell::start(&world, DIRECT);
+    let mut second = Shell::start(&world, DIRECT);
     check(&mut first);
     check(&mut second);
     // What appears is masked in both.
@@ -513,7 +516,7 @@ fn c30_two_runs_at_once_do_not_weaken_each_other() {
     second.until_refused("cat n/.env", "Permission denied");
     first.end().ok();
     check(&mut second);
-    let mut third = Shell::start(&world, &[]);
+    let mut third = Shell::start(&world, DIRECT);
     second.end().ok();
     check(&mut third);
     third.end().ok();

@@ -267,7 +267,12 @@ fn mandatory_protections_come_last() {
         "for f in .git/config .bashrc .mcp.json .vscode/tasks.json .idea/x .claude/commands/x sub/.zshrc .git/hooks/pre-commit; do \
          echo evil >> $f && echo WROTE $f; done; echo x > ok",
     );
-    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
+    // Git's are the run's own.
+    let config = fs::read(world.project.join(".git/config")).unwrap();
+    let own = "WROTE .git/config\nWROTE .git/hooks/pre-commit\n";
+    assert_eq!((ran.code, ran.out.as_str()), (0, own), "{ran:?}");
+    assert!(!String::from_utf8_lossy(&config).contains("evil"));
+    assert!(!world.project.join(".git/hooks/pre-commit").exists());
     // Though nothing else can be written there.
     let ran = both(
         &world,

@@ -191,6 +191,13 @@ pub(super) fn explain(event: &Event) -> Explanation {
             change,
             runs_when,
         } => trust(path, *change, runs_when),
+        Event::PutAway { path, to, why } => Explanation::notes([
+            format!("{} was made by the run: {why}", path.display()),
+            "git enters a repository in the project by itself where a commit or the index has it as a submodule, and starts what \
+             is set there"
+                .into(),
+            format!("it lies in {}; move it back if you know what it says", to.display()),
+        ]),
         Event::Masked { path } => Explanation::notes([
             format!(
                 "{} looks like a secret, and appeared or was replaced during the run: since then it can't be read inside",
@@ -457,6 +464,11 @@ mod tests {
                 path: ".bashrc".into(),
                 change: TrustChange::Appeared,
                 runs_when: "you open a shell".into(),
+            },
+            Event::PutAway {
+                path: "vendor/.git".into(),
+                to: "/a/vendor/.git".into(),
+                why: "its hooks lead elsewhere".into(),
             },
             Event::Masked {
                 path: "/p/.env".into(),

@@ -21,7 +21,12 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     }
     let mut answer = Answer::new("a path", judged);
     let on_host = matches!(asked.seen, Seen::Host(_));
-    let foreseen_now = asked.foreseen.as_ref().filter(|_| !asked.there && on_host);
+    // Nothing in the run's own git directory is the host's.
+    let is_apart = asked.rule.is_some_and(|rule| rule.place == Place::Git);
+    let foreseen_now = asked
+        .foreseen
+        .as_ref()
+        .filter(|_| !asked.there && on_host && !is_apart);
     let writable = answer
         .judged
         .iter()
@@ -29,7 +34,7 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     let looked_after = asked.foreseen.as_ref().map(|(foreseen, _)| foreseen);
     answer.notes.extend(
         looked_after
-            .filter(|foreseen| writable && (foreseen_now.is_some() || foreseen.may_come()))
+            .filter(|foreseen| writable && !is_apart && (foreseen_now.is_some() || foreseen.may_come()))
             .and_then(told),
     );
     if asked.rule.is_some_and(|rule| rule.place == Place::Cache) {

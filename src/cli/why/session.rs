@@ -92,6 +92,7 @@ fn process(event: &Event) -> Option<i32> {
         | Event::Visit { .. }
         | Event::CredentialUsed { .. }
         | Event::TrustChange { .. }
+        | Event::PutAway { .. }
         | Event::Masked { .. }
         | Event::Protected { .. }
         | Event::StateNotKept { .. }

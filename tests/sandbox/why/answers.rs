@@ -22,7 +22,11 @@ fn names_that_are_not_there_yet() {
         ("node_modules/x/.env", "left-out"),
         ("main.rs", "free"),
     ] {
-        let answer = why(&world, &["--hide", "**/*.sqlite"], world.project.join(path));
+        let answer = why(
+            &world,
+            &["--git-mode", "direct", "--hide", "**/*.sqlite"],
+            world.project.join(path),
+        );
         let expected = if path == ".git/hooks/pre-commit" && world.project.join(".git/hooks").exists() {
             // The directory is there, so the name can't even be made.
             assert!(!allowed(&answer, "write"), "{answer:#}");
@@ -36,7 +40,7 @@ fn names_that_are_not_there_yet() {
         // It appears, and is what was said.
         world.file(path, "API_TOKEN=abcdefghijklmnop\n");
         let ran = world.run(
-            &["--hide", "**/*.sqlite"],
+            &["--git-mode", "direct", "--hide", "**/*.sqlite"],
             &format!(
                 "cat {path} >/dev/null 2>&1 && echo -n r; (echo >> {path}) 2>/dev/null && echo -n w; true"
             ),
@@ -60,7 +64,11 @@ fn the_exit_status_is_about_reading_or_writing() {
     };
     assert_eq!(code(&["./README"]), 0);
     assert_eq!(code(&[".git/config"]), 0);
-    assert_eq!(code(&["--for", "write", ".git/config"]), 1);
+    assert_eq!(
+        code(&["--for", "write", "--git-mode", "direct", ".git/config"]),
+        1
+    );
+    assert_eq!(code(&["--for", "write", ".git/config"]), 0, "the run's own");
     assert_eq!(code(&["--for", "write", "./README"]), 0);
     assert_eq!(code(&["/etc/new"]), 0);
     assert_eq!(code(&[]), 125);

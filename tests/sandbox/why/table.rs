@@ -268,6 +268,10 @@ fn every_row_is_true() {
         (world.project.join(".env"), "a secret"),
         (
             world.project.join(".git/config"),
+            "the run's own git directory: branches, index and stash come back to yours, each looked at first",
+        ),
+        (
+            world.project.join(".vscode/tasks.json"),
             "run or trusted by the host later",
         ),
         (world.project.join("a/db.sqlite"), "found by a pattern"),
@@ -545,5 +549,16 @@ fn a_linked_work_tree() {
     paths.push(main.join("README"));
     agree(&world, &[], &paths);
     let answer = why(&world, &[], main.join(".git/config.worktree"));
+    // It is the run's own, whose configuration the host's git doesn't read.
+    assert_eq!(
+        answer["path"]["if_it_appears"],
+        serde_json::Value::Null,
+        "{answer:#}"
+    );
+    let answer = why(
+        &world,
+        &["--git-mode", "direct"],
+        main.join(".git/config.worktree"),
+    );
     assert_eq!(answer["path"]["if_it_appears"], "protected", "{answer:#}");
 }
