@@ -22,6 +22,8 @@ pub(in super::super) trait Sink: Send {
 pub(in super::super) struct Packets<S> {
     source: S,
     held: Vec<u8>,
+    /// What is read into: who waits may stop to wait, and then none of it counts.
+    coming: Vec<u8>,
     at: usize,
     ended: bool,
 }
@@ -43,6 +45,7 @@ impl<S: Source> Packets<S> {
         Self {
             source,
             held: Vec::new(),
+            coming: Vec::new(),
             at: 0,
             ended: false,
         }
@@ -91,14 +94,11 @@ impl<S: Source> Packets<S> {
         }
         self.held.drain(..self.at);
         self.at = 0;
-        let before = self.held.len();
-        self.held.resize(before + READ_BYTES, 0);
-        let read = self
-            .source
-            .read(self.held.get_mut(before..).unwrap_or_default())
-            .await;
-        self.held.truncate(before + *read.as_ref().unwrap_or(&0));
-        self.ended = read? == 0;
+        self.coming.resize(READ_BYTES, 0);
+        let count = self.source.read(&mut self.coming).await?;
+        self.held
+            .extend_from_slice(self.coming.get(..count).unwrap_or_default());
+        self.ended = count == 0;
         Ok(!self.ended)
     }
 }
@@ -145,6 +145,26 @@ pub(super) mod tests {
             }
             assert_eq!(rest, b"PACKxyz");
         }
+    }
+
+    /// Gives nothing the first time.
+    struct Late<'a>(Slowly<'a>, bool);
+
+    impl Source for Late<'_> {
+        async fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if !std::mem::replace(&mut self.1, true) {
+                std::future::pending::<()>().await;
+            }
+            self.0.read(into).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_to_wait_for_bytes_has_none() {
+        let mut packets = Packets::new(Late(Slowly(b"0000", 9), false));
+        let second = std::time::Duration::from_secs(1);
+        assert!(tokio::time::timeout(second, packets.bytes()).await.is_err());
+        assert_eq!(packets.next().await.unwrap(), Some(Packet::Flush));
     }
 
     #[tokio::test]
