@@ -11,6 +11,7 @@ pub mod flags;
 pub mod import;
 mod isolated;
 pub mod log;
+mod masked;
 pub mod plan;
 pub mod ports;
 mod prepare;

@@ -214,7 +214,7 @@ pub(super) fn prepare(args: &RunArgs, beginning: Beginning) -> Result<Prepared, 
         origin: forbidden.origin,
     });
     let policy = merged.policy;
-    let looked = look(project, &policy)?;
+    let looked = look(project, &policy, &places)?;
     let mut needs = looked.needs(&ambient.home);
     let isolated = super::isolated::settle(&looked.project, &policy, &ambient, &places, &mut needs);
     let links = match (&args.flags.config, &args.flags.srt_settings) {

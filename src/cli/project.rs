@@ -1,8 +1,11 @@
 //! The project as a run needs it: found, walked once, and put into the plan's words.
 
+use super::masked;
+use crate::config::Places;
 use crate::facts::{
-    Foreseen, Found, KeptName, Matcher, NameJudge, NewKind, Project, ProjectError, Purpose, RepositoryKind,
-    UserPattern, Walk, WalkError, identity_of, obeyed, real, walk_project, walk_without,
+    Foreseen, Found, KeptName, Known, Matcher, NameJudge, NewKind, Project, ProjectError, Purpose,
+    RepositoryKind, UserPattern, Walk, WalkError, add_strayed, identity_of, obeyed, real, walk_project,
+    walk_without,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
@@ -23,6 +26,8 @@ pub(super) struct Looked {
     plain: Option<Matcher>,
     /// What was found: the project's own walks, and one for each directory that a rule grants.
     pub(super) walks: Vec<Walk>,
+    /// What earlier runs masked.
+    known: Vec<Known>,
     /// How many are the project's own.
     own: usize,
     /// Where each pattern of the user's was written, in the matcher's order.
@@ -32,7 +37,7 @@ pub(super) struct Looked {
 }
 
 /// Walks the project, with the user's patterns in it.
-pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure> {
+pub(super) fn look(project: Project, policy: &Policy, places: &Places) -> Result<Looked, Failure> {
     let mut patterns = Vec::new();
     let mut origins = Vec::new();
     let walked = policy.paths.iter().filter(|rule| is_walked(rule, &project.root));
@@ -71,8 +76,12 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
         };
         walks.push(walk_without(&root, &project.root, plain, Purpose::Protect).map_err(walk_failure)?);
     }
+    let known = masked::known(&places.masked(), &walks)
+        .map_err(|error| masked_failure("read", &places.masked(), &error))?;
+    add_strayed(&known, &mut walks).map_err(walk_failure)?;
     let mut looked = Looked {
         project,
+        known,
         matcher,
         plain,
         walks,
@@ -101,6 +110,12 @@ pub(super) fn look(project: Project, policy: &Policy) -> Result<Looked, Failure>
     Ok(looked)
 }
 
+fn masked_failure(done: &str, store: &Path, error: &std::io::Error) -> Failure {
+    let text = format!("what runs masked can't be {done} in {}: {error}", store.display());
+    Failure::new(FailureKind::Machine, text)
+        .hint("nothing was started: a secret that is moved about inside could be seen by a later run")
+}
+
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
 fn is_walked(rule: &PathRule, root: &Path) -> bool {
     let walked = is_glob(&rule.path) || rule.access == Access::Hide;
@@ -108,6 +123,12 @@ fn is_walked(rule: &PathRule, root: &Path) -> bool {
 }
 
 impl Looked {
+    /// Keeps what is masked, for the next runs.
+    pub(super) fn remember_masks(&self, places: &Places) -> Result<(), Failure> {
+        masked::keep(&places.masked(), &self.walks, &self.known)
+            .map_err(|error| masked_failure("kept", &places.masked(), &error))
+    }
+
     /// What the plan does with it.
     pub(super) fn needs(&self, home: &Path) -> ProjectNeeds {
         let mut needs = ProjectNeeds {
@@ -355,6 +376,9 @@ pub(super) fn project_failure(error: ProjectError) -> Failure {
 fn walk_failure(error: WalkError) -> Failure {
     let hint = match &error {
         WalkError::Call { .. } => "make the directory readable, or give `--project DIR` a part without it",
+        WalkError::Restless { .. } => {
+            "wait until what changes it is done (another run, a checkout, an installation), and start again"
+        }
         WalkError::TooDeep { .. }
         | WalkError::TooManyMasks { .. }
         | WalkError::TooManyProtected { .. }

@@ -83,6 +83,7 @@ pub fn execute(args: &RunArgs, stage: Result<Stage, LaunchError>) -> Result<Exit
         Failure::new(FailureKind::Machine, error)
             .hint("nothing was started: other runs would not know what this one writes")
     })?);
+    prepared.looked.remember_masks(&prepared.places)?;
     let (ssh, broker) = (ssh(&prepared, &written), broker(&prepared, &written));
     let git_apart = match &prepared.isolated {
         Some((layout, git)) => {
@@ -417,6 +418,9 @@ fn run_failure(error: RunError) -> Failure {
         RunError::Launch(error) => launch_failure(error),
         RunError::Unsettled(_) => Failure::new(FailureKind::Machine, error).hint(
             "wait until what changes it is done (another run, a checkout, an installation), and start again",
+        ),
+        RunError::Unwatched(_) => Failure::new(FailureKind::Machine, error).hint(
+            "other programs of yours hold all that the kernel gives one user (fs.inotify.max_user_instances), or there are no descriptors left",
         ),
         RunError::Directory { .. } | RunError::Limits(_) | RunError::Session(_) | RunError::Descriptor(_) => {
             Failure::new(FailureKind::Machine, error)

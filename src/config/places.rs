@@ -72,6 +72,12 @@ impl Places {
         self.state.join("aca/written")
     }
 
+    /// What runs masked.
+    #[must_use]
+    pub fn masked(&self) -> PathBuf {
+        self.state.join("aca/masked")
+    }
+
     /// What is locked while agents' state is merged: beside the sessions, which are there by then.
     #[must_use]
     pub fn state_lock(&self) -> PathBuf {

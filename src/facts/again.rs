@@ -1,6 +1,7 @@
 //! Looking again at parts of a tree that was walked before: the watcher's half of the walk, and the cheap answer to
 //! whether a second walk is needed.
 
+use super::Identity;
 use super::beneath::{changed_ns, open_directory, open_root, status};
 use super::found::{Found, Listed, Walk};
 use super::matcher::Matcher;
@@ -33,11 +34,10 @@ impl Walk {
     /// nothing that was found has changed. One look at an inode for each, instead of a list of every name.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let whole = u64::try_from(self.directories.len()) == Ok(self.directory_count) && !self.truncated;
         let Ok(root) = open_root(&self.root) else {
             return false;
         };
-        whole
+        self.is_whole()
             && self
                 .directories
                 .iter()
@@ -71,6 +71,22 @@ impl Found {
             && found_kind(now) == self.kind
             && self.changed_ns <= begun_ns.saturating_sub(margin_ns(self.changed_ns))
     }
+}
+
+/// Whether what lies at absolute paths has been there since `begun_ns`: it is what it was, and no directory above it has
+/// changed since, up to `root`.
+pub(crate) fn is_settled(root: &Path, path: &Path, was: Identity, begun_ns: i64) -> bool {
+    let still = |directory: &Path| {
+        status(CWD, directory).is_ok_and(|now| {
+            let changed = changed_ns(&now);
+            changed <= begun_ns.saturating_sub(margin_ns(changed))
+        })
+    };
+    let mut above = path
+        .ancestors()
+        .skip(1)
+        .take_while(|above| above.starts_with(root));
+    above.all(still) && status(CWD, path).is_ok_and(|now| identity(&now) == was)
 }
 
 /// How long before the walk a change must have been.

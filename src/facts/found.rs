@@ -190,12 +190,28 @@ pub struct Walk {
     pub mounts: Vec<PathBuf>,
     /// A list reached its bound, or the walk did; what is missing is unknown.
     pub truncated: bool,
+    /// Which of the masks lie where it didn't look, or have a name that no pattern finds.
+    #[serde(default)]
+    pub strayed: Vec<Identity>,
 }
 
 /// Most directories that [`Walk::directories`] holds: each costs the watcher about a kilobyte of the kernel's memory.
 pub const DIRECTORIES_KEPT: usize = 16_384;
 
 impl Walk {
+    /// What is masked: secrets, and what the user hides.
+    pub fn hidden(&self) -> impl Iterator<Item = &Found> {
+        let user = self.user.iter().filter(|user| user.access == Access::Hide);
+        self.masks.iter().chain(user.map(|user| &user.found))
+    }
+
+    /// Whether the kept directories are all that masks may lie in, and no list reached its bound.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let kept = u64::try_from(self.directories.len()) == Ok(self.directory_count);
+        kept && !self.truncated && self.strayed.is_empty()
+    }
+
     /// The directories that hold a masked name, without repetition.
     #[must_use]
     pub fn mask_parents(&self) -> Vec<PathBuf> {

@@ -27,13 +27,15 @@ mod project;
 mod refusal;
 mod ssh;
 mod ssh_config;
+mod strayed;
 mod tools;
 mod walk;
 mod walk_shared;
 mod walker;
 
-pub(crate) use again::{look_again, look_at};
+pub(crate) use again::{is_settled, look_again, look_at};
 pub use ambient::{Ambient, AmbientError, git_protocol};
+pub(crate) use beneath::now_ns;
 pub use certificates::Certificates;
 pub use foresee::Foreseen;
 pub use found::{
@@ -54,6 +56,7 @@ pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use ssh::{SshClient, SshClientError, ssh_client};
 pub use ssh_config::SshConfigError;
+pub use strayed::{Known, add_strayed, masked};
 pub use tools::{Tools, credential_tools, is_written_inside};
 pub use walk::{DEPTH_MAX, MASKS_MAX, Purpose, WalkError, walk, walk_project, walk_without};
 

@@ -61,6 +61,12 @@ pub enum WalkError {
         /// The one too many.
         path: PathBuf,
     },
+    /// Directories come and go.
+    #[error("{} doesn't come to rest: a secret that was moved in it can't be looked for", path.display())]
+    Restless {
+        /// Where.
+        path: PathBuf,
+    },
     /// Too many names.
     #[error("more than {NAMES_MAX} files: is this one project?")]
     TooManyNames,

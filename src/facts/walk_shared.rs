@@ -116,6 +116,7 @@ impl Walker<'_> {
             skipped,
             mounts,
             truncated,
+            strayed: _,
         } = other;
         own.masks.extend(masks);
         own.protected.extend(protected);

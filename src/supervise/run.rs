@@ -107,6 +107,11 @@ pub enum RunError {
     /// The project changed all the time while it was looked at.
     #[error("the project doesn't come to rest: what covers its secrets can't be put in place for certain")]
     Unsettled(#[source] std::io::Error),
+    /// The project changed, and there is no watch.
+    #[error(
+        "the project changed since it was looked at, and can't be watched: what covers its secrets can't be put in place for certain"
+    )]
+    Unwatched(#[source] std::io::Error),
     /// A descriptor could not be copied.
     #[error("cannot copy a descriptor")]
     Descriptor(#[source] std::io::Error),
@@ -232,12 +237,14 @@ impl Run<'_> {
         if self.upstream.has_password() {
             crate::broker::guard();
         }
-        let mut watch = self.watch(&standing);
         // The program's start waits for the listener's answer: until then nothing of it runs.
-        if let Some(Err(error)) = watch.as_mut().map(Watch::settle) {
-            standing.end();
-            return Err(RunError::Unsettled(error));
-        }
+        let mut watch = match self.settled(&standing) {
+            Ok(watch) => watch,
+            Err(error) => {
+                standing.end();
+                return Err(error);
+            }
+        };
         let (mut network, listeners) = self.network(&mut standing, published);
         let offering = match (desktop, &network) {
             (Some(desktop), Some(network)) if self.ports_locked.publish.is_none() => {
@@ -336,14 +343,24 @@ impl Run<'_> {
             .ok()
     }
 
-    fn watch(&self, standing: &Standing) -> Option<Watch> {
+    /// The watch, once all that was found is covered where it is. Without a watch only what can't have changed is: who uses
+    /// up what it needs, from inside of another run, must not get at what that one moves about.
+    fn settled(&self, standing: &Standing) -> Result<Option<Watch>, RunError> {
         let watch = standing.mounts.try_clone().and_then(|mounts| {
             let (watched, events) = (Arc::clone(&self.watched), Arc::clone(&self.events));
             Ok(Watch::new(watched, mounts, events)?)
         });
-        watch
-            .map_err(|error| self.events.emit(super::watch::lost(&error)))
-            .ok()
+        match watch {
+            Ok(mut watch) => {
+                watch.settle().map_err(RunError::Unsettled)?;
+                Ok(Some(watch))
+            }
+            Err(error) if self.watched.is_current() => {
+                self.events.emit(super::watch::lost(&error));
+                Ok(None)
+            }
+            Err(error) => Err(RunError::Unwatched(error)),
+        }
     }
 
     /// What the host runs later is compared with what it was, once nobody inside can change it any more.

@@ -21,6 +21,7 @@ mod jobs;
 mod led;
 mod leftovers;
 mod lifecycle;
+mod moved;
 mod own;
 mod process;
 mod protect;

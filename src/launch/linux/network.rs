@@ -227,15 +227,18 @@ fn udp(address: SocketAddr) -> Result<OwnedFd, StageError> {
     Ok(socket)
 }
 
-/// Lowers the number of inotify watches of the own user namespace to half of what the user has. They count outside as
-/// well, so a program could use all of them up, and the watch for secrets that appear would get none.
+/// Lowers the numbers of inotify instances and watches of the own user namespace to half of what the user has. They count
+/// outside as well, so a program could use all of them up, and the watch for secrets that appear would get none.
 pub(super) fn share_watches() {
-    let Ok(all) = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches") else {
-        return;
-    };
-    // Where that can't be set (a container's `/proc/sys`), the log says so when they run out.
-    if let Ok(all) = all.trim().parse::<u64>() {
-        std::fs::write("/proc/sys/user/max_inotify_watches", (all / 2).to_string()).ok();
+    for (user, own) in [
+        ("max_user_instances", "max_inotify_instances"),
+        ("max_user_watches", "max_inotify_watches"),
+    ] {
+        let all = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{user}"));
+        // Where that can't be set (a container's `/proc/sys`), the log says so when they run out.
+        if let Some(all) = all.ok().and_then(|all| all.trim().parse::<u64>().ok()) {
+            std::fs::write(format!("/proc/sys/user/{own}"), (all / 2).to_string()).ok();
+        }
     }
 }
 

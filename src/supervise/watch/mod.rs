@@ -22,8 +22,8 @@ mod table;
 use super::event::{Emit, Event};
 use super::session::Source;
 use crate::facts::{
-    DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, look_again, look_at,
-    real,
+    DIRECTORIES_KEPT, Found, Identity, Matcher, Project, Walk, WalkError, identity_of, is_settled,
+    look_again, look_at, now_ns, real,
 };
 use crate::launch::linux::remask::{Guard, guard};
 use crate::policy::Access;
@@ -75,6 +75,11 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Whether another walk would certainly find the same.
+    pub(super) fn is_current(&self) -> bool {
+        self.walks.iter().all(Walk::is_current)
+    }
+
     /// The table for one of the walks.
     pub(super) fn matcher(&self, walk: usize) -> &Matcher {
         let plain = self.plain.as_ref().filter(|_| walk >= self.own);
@@ -127,7 +132,7 @@ impl Watch {
     /// # Errors
     /// When the project doesn't come to rest, or can't be watched.
     pub(super) fn settle(&mut self) -> std::io::Result<()> {
-        let moved = |waiting: &Waiting| !waiting.watched.walks.iter().all(Walk::is_current);
+        let moved = |waiting: &Waiting| !waiting.watched.is_current();
         if !self.waiting.as_ref().is_some_and(moved) {
             return Ok(());
         }
@@ -212,6 +217,8 @@ struct Watcher {
     guards: BTreeMap<PathBuf, Guard>,
     /// Which inode was covered at a path.
     covered: HashMap<PathBuf, Identity>,
+    /// Where secrets were seen last, by another path than the walk's perhaps.
+    moved: HashMap<Identity, PathBuf>,
     /// Files that become secrets when they get another content.
     undecided: BTreeSet<PathBuf>,
     /// To be covered next.
@@ -261,6 +268,7 @@ impl Watcher {
             events,
             stop,
             covered,
+            moved: HashMap::new(),
             undecided: BTreeSet::new(),
             wanted: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -288,10 +296,46 @@ impl Watcher {
                     // However it ends, it is looked at once more.
                     poll(&mut [PollFd::new(&self.table, PollFlags::IN)], patience.as_ref()).ok();
                 }
-                Happened::Nothing => return true,
+                Happened::Nothing if self.is_certain() => return true,
+                // What isn't watched went elsewhere, or may have.
+                Happened::Nothing => {
+                    self.look_everywhere();
+                    self.cover();
+                    let patience = Timespec::try_from(PATIENCE).ok();
+                    poll(&mut [PollFd::new(&self.table, PollFlags::IN)], patience.as_ref()).ok();
+                }
             }
         }
         false
+    }
+
+    /// Whether all secrets are covered where they are. Where all that they may lie in is watched, no event says so; else
+    /// no directory that leads to one may have changed since it was covered.
+    fn is_certain(&mut self) -> bool {
+        let watched = Arc::clone(&self.watched);
+        let begun = now_ns();
+        let mut places = Vec::new();
+        for walk in watched.walks.iter().filter(|walk| !walk.is_whole()) {
+            for (path, _, identity) in walk.hidden().filter_map(|found| found.mountable()) {
+                let path = walk.root.join(path);
+                // What a rule opens has none.
+                if let Some(guard @ (Guard::Mask | Guard::Hollow)) = self.guards.get(&path) {
+                    let path = self.moved.get(&identity).cloned().unwrap_or(path);
+                    places.push((*guard, &walk.root, path, identity));
+                }
+            }
+        }
+        let wanted: Vec<(Guard, PathBuf)> = places
+            .iter()
+            .map(|(guard, _, path, _)| (*guard, path.clone()))
+            .collect();
+        if wanted.is_empty() {
+            return true;
+        }
+        guard(self.mounts.as_fd(), &wanted).is_ok()
+            && places
+                .iter()
+                .all(|(_, root, path, identity)| is_settled(root, path, *identity, begun))
     }
 
     fn run(&mut self) {
@@ -562,10 +606,11 @@ impl Watcher {
     }
 
     fn want_mask(&mut self, root: &Path, found: &Found) {
-        let Some((path, _, _)) = found.mountable() else {
+        let Some((path, _, identity)) = found.mountable() else {
             return;
         };
         let path = root.join(path);
+        self.moved.insert(identity, path.clone());
         if self.watched.opened.contains(&path) {
             return;
         }
