@@ -44,7 +44,12 @@ pub fn execute(args: &LeftArgs) -> Result<ExitCode, Failure> {
                 .hint("end it first: what is put back now it could change again"),
         );
     }
-    let mut report = compare(&snapshot)?;
+    let looked = compare(&snapshot);
+    if looked.is_err() && !runs && !kept.told {
+        // What a submodule's place has is found without the walk.
+        put_away_repositories(&snapshot, &mut Vec::new(), &places.quarantine(), &|_| {});
+    }
+    let mut report = looked?;
     if !runs && !kept.told {
         put_away_repositories(&snapshot, &mut report.changes, &places.quarantine(), &|_| {});
     }
@@ -113,9 +118,11 @@ pub(super) fn warn_of_cut_off(store: &Store, project: &Path, ambient: &Ambient, 
             continue;
         }
         let report = store.load(&kept).map_err(machine).and_then(|before| {
-            let mut report = compare(&before)?;
-            put_away_repositories(&before, &mut report.changes, away, &|_| {});
-            Ok(report)
+            let mut looked = compare(&before);
+            let mut none = Vec::new();
+            let changes = looked.as_mut().map_or(&mut none, |report| &mut report.changes);
+            put_away_repositories(&before, changes, away, &|_| {});
+            looked
         });
         if report.is_ok_and(|report| report.changes.is_empty() && !report.cut) {
             store.forget(&kept).ok();

@@ -2,6 +2,8 @@
 
 use super::masked;
 use crate::config::Places;
+use crate::exit_gate::snapshot::submodules;
+use crate::facts::beneath::open_without_links;
 use crate::facts::{
     Foreseen, Found, KeptName, Known, Matcher, NameJudge, NewKind, Project, ProjectError, Purpose,
     RepositoryKind, UserPattern, Walk, WalkError, add_strayed, identity_of, obeyed, real, walk_project,
@@ -148,6 +150,7 @@ impl Looked {
         for walk in &self.walks {
             self.add(walk, &mut needs);
         }
+        self.add_submodules(&mut needs);
         let roots: Vec<&Path> = self.walks.iter().map(|walk| walk.root.as_path()).collect();
         for (path, kind) in obeyed(home, &roots) {
             let why = "what your home links to it is run or obeyed";
@@ -361,6 +364,50 @@ impl Looked {
         needs
             .skipped
             .extend(walk.skipped.iter().map(|skipped| walk.root.join(&skipped.path)));
+    }
+}
+
+impl Looked {
+    /// Git outside enters what is made at the place of a submodule that isn't got, at once; and what is there.
+    fn add_submodules(&self, needs: &mut ProjectNeeds) {
+        let is_shown = |path: &Path| {
+            let hidden = self.project.neighbours.iter().any(|tree| path.starts_with(tree));
+            !hidden && self.walks.iter().any(|walk| path.starts_with(&walk.root))
+        };
+        let why = "git outside enters that submodule by itself";
+        let mut keep = |path: &Path, kind| {
+            needs.protect.push(Kept {
+                path: path.to_owned(),
+                kind,
+                why: why.into(),
+                place: Place::Protected(format!("when {why}")),
+                origin: Origin::BuiltIn("a submodule of the index".into()),
+            });
+        };
+        let absent = submodules(&self.project, true);
+        for path in absent.iter().filter_map(|dot_git| dot_git.parent()) {
+            if is_shown(path) && open_without_links(path).is_ok() {
+                keep(path, Kind::Directory);
+            }
+        }
+        // What the walk found is kept by what it found there.
+        let found: HashSet<PathBuf> = self
+            .walks
+            .iter()
+            .flat_map(|walk| walk.repositories.iter().map(|one| walk.root.join(&one.path)))
+            .collect();
+        for path in submodules(&self.project, false) {
+            if found.contains(&path) || !is_shown(&path) {
+                continue;
+            }
+            let kind = std::fs::symlink_metadata(&path).map(|metadata| metadata.file_type());
+            match kind {
+                Ok(kind) if kind.is_dir() => keep(&path, Kind::Directory),
+                Ok(kind) if kind.is_file() => keep(&path, Kind::File),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        needs.absent.extend(absent);
     }
 }
 

@@ -1,12 +1,14 @@
 //! Puts away repositories that a run made and that git outside would obey by a mere look at the project.
 
+use crate::exit_gate::entered::{Look, entered};
 use crate::exit_gate::mend::{MendError, put_away, set_aside};
 use crate::exit_gate::nested::obeyed;
 use crate::exit_gate::snapshot::Snapshot;
 use crate::supervise::{Change, Event, TrustChange};
 use crate::ui::{self, sanitize};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Files that have git obey another place than it did, or run something by a look.
 const LEADING: [&str; 3] = ["commondir", "config.worktree", "hooks/post-index-change"];
@@ -28,12 +30,8 @@ pub(super) fn put_away_repositories(
         _ => None,
     };
     let mut gone = Vec::new();
-    for change in changes.iter() {
-        let Some(why) = what_is_obeyed(change, trusted) else {
-            continue;
-        };
-        let (root, below) = (&change.root, change.below());
-        let shown = change.path.display().to_string();
+    let mut put = |root: &Path, below: &Path, path: &Path, why: String| {
+        let shown = path.display().to_string();
         let put = match put_away(root, below, &away) {
             Err(MendError::OtherFileSystem { .. }) => {
                 set_aside(root, below, &format!("aca-{}", before.session))
@@ -48,9 +46,9 @@ pub(super) fn put_away_repositories(
                     sanitize::line(&to.to_string_lossy()),
                     sanitize::line_within(&why, WHY_MAX),
                 ));
-                gone.push(change.root.join(below));
+                gone.push(root.join(below));
                 tell(Event::PutAway {
-                    path: change.path.clone(),
+                    path: path.to_owned(),
                     to,
                     why,
                 });
@@ -60,6 +58,21 @@ pub(super) fn put_away_repositories(
                 sanitize::line(&shown),
                 sanitize::line_within(&why, WHY_MAX),
             )),
+        }
+    };
+    // Wherever they lie, and whether or not the walk could look there.
+    let known: BTreeSet<&Path> = before.submodules.iter().map(PathBuf::as_path).collect();
+    let is_known = |path: &Path| known.contains(path);
+    for one in entered(&before.project, trusted, &is_known) {
+        let at = one.at();
+        if let (Look::Obeyed(why), false) = (one.look, is_known(&at)) {
+            let shown = at.strip_prefix(&before.project.root).unwrap_or(&at);
+            put(&one.tree, &one.path, shown, why);
+        }
+    }
+    for change in changes.iter() {
+        if let Some(why) = what_is_obeyed(change, trusted) {
+            put(&change.root, change.below(), &change.path, why);
         }
     }
     changes.retain(|change| {

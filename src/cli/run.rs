@@ -214,7 +214,7 @@ fn ssh(prepared: &Prepared, written: &WrittenInside) -> Result<Ssh, String> {
 
 /// What doesn't stay of what changed: what is as it was, and repositories that git outside would obey by a look.
 fn mend(gate: &Store, before: &Kept, changes: &mut Vec<Change>, away: &Path, log: &Log) {
-    // Only read where there is something to compare: it isn't held in memory meanwhile.
+    // It isn't held in memory while the run goes on.
     if let Ok(snapshot) = gate.load(before) {
         snapshot.leave_out_same(changes);
         put_away_repositories(&snapshot, changes, away, &|event| log.emit(event));

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -154,7 +154,16 @@ pub fn put_away(root: &Path, path: &Path, to: &Path) -> Result<PathBuf, MendErro
         if number > 0 {
             free.push(format!(".{number}"));
         }
-        match renameat_with(&directory, name, &away, &free, RenameFlags::NOREPLACE) {
+        let rename = || renameat_with(&directory, name, &away, &free, RenameFlags::NOREPLACE);
+        let renamed = rename().or_else(|errno| {
+            if errno != Errno::ACCESS {
+                return Err(errno);
+            }
+            // Its modes were set so that it stays: they are the user's to set.
+            widen(&directory, name)?;
+            rename()
+        });
+        match renamed {
             Ok(()) => return Ok(place.join(free)),
             Err(Errno::EXIST) => {}
             Err(Errno::XDEV) => {
@@ -182,13 +191,33 @@ pub fn set_aside(root: &Path, path: &Path, end: &str) -> Result<PathBuf, MendErr
     let (directory, name) = parent(root, path)?;
     let mut aside = name.to_owned();
     aside.push(format!(".{end}"));
-    match renameat_with(&directory, name, &directory, &aside, RenameFlags::NOREPLACE) {
+    let rename = || renameat_with(&directory, name, &directory, &aside, RenameFlags::NOREPLACE);
+    let renamed = rename().or_else(|_| widen(&directory, name).and_then(|()| rename()));
+    match renamed {
         Ok(()) => Ok(root.join(path).with_file_name(aside)),
         Err(errno) => Err(MendError::Call {
             call: "rename",
             path: path.to_owned(),
             source: errno.into(),
         }),
+    }
+}
+
+/// Lets a name be taken out of a directory: both have to be writable, where what has the name is a directory itself
+/// (rename(2)).
+fn widen(directory: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    let wider = |opened: &OwnedFd| {
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(opened)?.st_mode & 0o7777);
+        // Such a descriptor has no chmod of its own; its name in /proc leads to it alone.
+        let own = format!("/proc/self/fd/{}", opened.as_raw_fd());
+        rustix::fs::chmod(own, mode | Mode::RWXU)
+    };
+    wider(directory)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(directory, name, flags, Mode::empty()) {
+        Ok(opened) => wider(&opened),
+        Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -237,9 +266,7 @@ pub(super) fn parent<'a>(root: &Path, path: &'a Path) -> Result<(OwnedFd, &'a Os
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let inner = openat2(&directory, inner, flags, Mode::empty(), resolve).map_err(failed)?;
-    open_directory(&inner, c".")
-        .map(|inner| (inner, name))
-        .map_err(failed)
+    Ok((inner, name))
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@
 //! so that commits of the user's are no longer in it, and files whose changes git was told not to show.
 //!
 //! A repository that a run made, and that would have git outside start something by a mere look, is put away at once
-//! ([`nested`]).
+//! ([`nested`]); of submodules that holds wherever they lie ([`entered`]).
 //!
 //! The snapshot is there before the program is, and goes when nothing changed or the user has looked. So whoever kills
 //! the supervisor gains nothing: the next run in the project says that a look is due.
 
 mod branches;
+pub mod entered;
 pub mod mend;
 pub mod nested;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! How a project was before a run, kept where no sandbox sees it until what changed was looked at.
 
 use super::branches::Branches;
+use super::entered::{Entered, Look, entered};
 use crate::audit::SessionId;
 use crate::facts::beneath::{open_root, read_below};
 use crate::facts::{Found, FoundKind, Project, Walk};
@@ -18,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Version of the stored form.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Largest file of which a copy is kept, and bytes and number of all copies: enough for a project's scripts.
 const COPY_BYTES_MAX: usize = 64 << 10;
 const COPIES_BYTES_MAX: usize = 4 << 20;
@@ -45,8 +46,10 @@ pub struct Snapshot {
     /// Where the host's own git directory is written.
     branches: Option<Branches>,
     /// The run worked on a git directory of its own: nothing inside could write the host's.
-    #[serde(default)]
     pub apart: bool,
+    /// Submodules' `.git` that were there, absolute.
+    #[serde(with = "path_text::list")]
+    pub submodules: Vec<PathBuf>,
 }
 
 /// A file as it was.
@@ -88,6 +91,7 @@ impl Snapshot {
             own,
             copies,
             apart: !writes_git,
+            submodules: submodules(project, false),
             branches: project
                 .git
                 .as_ref()
@@ -124,6 +128,15 @@ impl Snapshot {
             !copied.is_some_and(is_there)
         });
     }
+}
+
+/// The `.git` of submodules, as they are before anything runs: those that are there, or those that aren't.
+#[must_use]
+pub fn submodules(project: &Project, absent: bool) -> Vec<PathBuf> {
+    let own = project.git.as_ref().map(|git| git.common_dir.as_path());
+    let mut found = entered(project, own, &|_| true);
+    found.retain(|one| (one.look == Look::Absent) == absent);
+    found.iter().map(Entered::at).collect()
 }
 
 fn is_there(copied: &Copied) -> bool {

@@ -35,7 +35,12 @@ impl Walker<'_> {
             FoundKind::Directory => {
                 let directory = match open_directory(name.parent, name.name) {
                     Ok(directory) => directory,
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                    // Git reads the files in it all the same, if it may only be passed through.
+                    Err(Errno::ACCESS) => {
+                        self.add_repository(RepositoryKind::Directory, path, Vec::new());
+                        return Ok(());
+                    }
                     Err(errno) => return Err(call("openat", &path, errno)),
                 };
                 let length = self.path.len();

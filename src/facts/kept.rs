@@ -174,8 +174,12 @@ impl NameJudge<'_> {
     fn meant_here(&self, path: &Path, kind: NewKind) -> Option<(PathBuf, String, Option<RunsWhen>)> {
         let exact = self.names.exact.iter().find(|exact| path.starts_with(exact));
         if let Some(exact) = exact {
-            let why = "git would obey it".to_owned();
-            return Some((exact.clone(), why, Some(RunsWhen::RunGit)));
+            let why = if exact.file_name() == Some(OsStr::new(".git")) {
+                "git outside enters that submodule by itself"
+            } else {
+                "git would obey it"
+            };
+            return Some((exact.clone(), why.to_owned(), Some(RunsWhen::RunGit)));
         }
         let (root, relative) = self.rooted(path)?;
         let stand = self.stand(root, relative, kind);

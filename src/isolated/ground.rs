@@ -65,7 +65,7 @@ pub(super) fn names(tree: &Path, git_dir: &Path) -> bool {
 }
 
 /// The work tree that a linked one's directory on the host names (gitrepository-layout(5), `worktrees/<id>/gitdir`).
-pub(super) fn linked_tree(directory: &Path) -> Option<PathBuf> {
+pub(crate) fn linked_tree(directory: &Path) -> Option<PathBuf> {
     let text = read_file(CWD, directory.join("gitdir"), POINTER_BYTES_MAX).ok()?;
     tree_of(directory, &text)
 }

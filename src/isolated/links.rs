@@ -4,7 +4,7 @@
 use super::ground::linked_tree;
 use super::layout::{Layout, main_tree};
 use super::part::{Around, PartState};
-use crate::exit_gate::nested::obeyed;
+use crate::exit_gate::entered::{Look, entered_from};
 use crate::facts::beneath::read_file;
 use crate::facts::git_config::{CONFIG_BYTES_MAX, settings};
 use crate::git::index::{Entry, Mode};
@@ -27,24 +27,26 @@ pub(super) fn refused(
     now: &[Entry],
 ) -> Option<String> {
     let known = paths(now);
-    let mut new = paths(entries)
-        .into_iter()
-        .filter(|path| !known.contains(path))
-        .peekable();
-    new.peek()?;
+    let new = paths(entries).into_iter().filter(|path| !known.contains(path));
+    let new: Vec<PathBuf> = new.map(|path| OsStr::from_bytes(path).into()).collect();
+    new.first()?;
     if !around.last {
         return Some("it has a new submodule: that comes at the end of the run".into());
+    }
+    if around.place.has_others() {
+        return Some("it has a new submodule, and another run here could still change that".into());
     }
     let Some(tree) = tree() else {
         return Some("it has a new submodule, and where its work tree lies isn't known".into());
     };
-    new.find_map(|path| {
-        let path = Path::new(OsStr::from_bytes(path));
-        let why = obeyed(&tree, &path.join(".git"), Some(around.place.about.layout.at()))?;
-        Some(format!(
+    let trusted = Some(around.place.about.layout.at());
+    let found = entered_from(&tree, new, trusted, &|_| false);
+    found.into_iter().find_map(|one| match one.look {
+        Look::Absent | Look::Plain => None,
+        Look::Obeyed(why) => Some(format!(
             "git outside would obey the submodule {}: {why}",
-            path.display()
-        ))
+            one.path.parent().unwrap_or(&one.path).display()
+        )),
     })
 }
 

@@ -38,6 +38,7 @@ mod staged;
 mod tree;
 
 pub use ground::Ground;
+pub(crate) use ground::linked_tree;
 pub use host::HostGit;
 pub use import::{Import, News, Progress};
 pub use layout::{Layout, Unfit};

@@ -217,6 +217,23 @@ impl Place {
         found
     }
 
+    /// Whether another session of the same repository goes on.
+    pub(super) fn has_others(&self) -> bool {
+        let names = self.directory.parent().map(fs::read_dir);
+        let mut others = names
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| *path != self.directory);
+        others.any(|path| {
+            let about = fs::read(path.join(ABOUT)).ok();
+            let about = about.and_then(|text| serde_json::from_slice::<About>(&text).ok());
+            let is_same = about.is_some_and(|about| about.layout.host == self.about.layout.host);
+            is_same && matches!(lock(&path), Ok(None))
+        })
+    }
+
     /// The private git directory.
     #[must_use]
     pub fn git(&self) -> PathBuf {

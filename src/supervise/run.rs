@@ -371,6 +371,8 @@ impl Run<'_> {
                 self.events.emit(Event::Degraded {
                     lost: vec![format!("the report of files that run later: {error}")],
                 });
+                // What a submodule's place has is found without the walk.
+                (self.mend)(&mut Vec::new());
                 return (Vec::new(), false);
             }
         };
@@ -384,9 +386,8 @@ impl Run<'_> {
             path.starts_with(apart) || tree.is_some_and(|tree| leads_into(tree, apart))
         };
         changes.retain(|change| !apart.is_some_and(|apart| is_known(change, apart)));
-        if !changes.is_empty() {
-            (self.mend)(&mut changes);
-        }
+        // With no change as well: not all is walked.
+        (self.mend)(&mut changes);
         if cut {
             self.events.emit(Event::Degraded {
                 lost: vec![

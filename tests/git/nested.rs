@@ -182,3 +182,164 @@ fn g88_what_a_killed_run_made_is_put_away() {
         assert!(!Path::new(&ran).exists(), "{next}");
     }
 }
+
+/// A submodule of the user's that isn't got, at a path.
+fn with_empty_submodule(at: &str) -> World {
+    let world = World::with_repository();
+    let lib = world.directory(world.outside.join("lib"));
+    world.git(&lib, &["init", "-q", "-b", "main"]);
+    world.git(&lib, &["commit", "-q", "--allow-empty", "-m", "lib"]);
+    let head = world.git(&lib, &["rev-parse", "HEAD"]);
+    let entry = format!("160000,{},{at}", head.trim());
+    world.git(&world.project, &["update-index", "--add", "--cacheinfo", &entry]);
+    world.git(&world.project, &["commit", "-q", "-m", "with a submodule"]);
+    world.directory(at);
+    world
+}
+
+/// Puts a repository that runs a program there.
+fn plant(world: &World, at: &str) -> String {
+    format!(
+        "printf '#!/bin/sh\\necho ran >> {}\\n' > program; chmod +x program; git init -q {at}; \
+         git -C {at} commit -q --allow-empty -m x; git -C {at} config core.fsmonitor $PWD/program",
+        world.home.join("ran").display()
+    )
+}
+
+/// Git outside enters a submodule's place while the run goes on: nothing can be made there, under whatever name it was made.
+#[test]
+fn a_submodule_that_is_not_there_is_not_made_inside() {
+    for at in ["sub", "node_modules/deep/sub"] {
+        for mode in ["isolated", "direct"] {
+            let world = with_empty_submodule(at);
+            let made = plant(&world, "elsewhere");
+            let top = at.split('/').next().unwrap();
+            let script = format!(
+                "{made}; set +e; git init -q {at}; mv elsewhere/.git {at}/.git; mkdir -p {at}/.git; ln -s ../elsewhere/.git {at}/.git; \
+                 ln -s $PWD/elsewhere/.git {at}/.git; echo 'gitdir: ../elsewhere/.git' > {at}/.git; rmdir {at}; \
+                 mv elsewhere {at}; mv -T elsewhere {at}; rm -rf {top}; mkdir -p x/$(dirname {at}); \
+                 cp -r elsewhere x/{at}; mv x/{top} {top}; python3 - <<'END'\n\
+import os\ntry: os.rename('elsewhere', '{at}')\nexcept OSError as error: print(error)\nEND\n\
+                 git status --short > /dev/null; exit 0"
+            );
+            let told = world.run(&["--git-mode", mode], &script);
+            told.ok();
+            let made = fs::symlink_metadata(world.project.join(at).join(".git"));
+            assert!(made.is_err(), "{mode} {at}: {told:?}");
+            looked_at(&world);
+            assert!(!world.home.join("ran").exists(), "{mode} {at}: {told:?}");
+            // Where the directory isn't there, names have to be held.
+            let gone = with_empty_submodule(at);
+            fs::remove_dir_all(gone.project.join(top)).unwrap();
+            let made = plant(&gone, "elsewhere");
+            let script = format!(
+                "{made}; set +e; mkdir -p $(dirname {at}); mv elsewhere {at}; git init -q {at}; mkdir -p {at}/.git; exit 0"
+            );
+            let told = gone.run(&["--git-mode", mode, "--hold-names"], &script);
+            let made = fs::symlink_metadata(gone.project.join(at).join(".git"));
+            assert!(made.is_err(), "{mode} {at}: {told:?}");
+            // Where it may be written it is looked at in the end.
+            let bare = with_empty_submodule(at);
+            let script = plant(&bare, at);
+            bare.run(&["--git-mode", mode, "--write", at], &script).ok();
+            assert!(!bare.project.join(at).join(".git").exists(), "{mode} {at}");
+        }
+    }
+}
+
+/// Modes, directories of packages and submodules in submodules don't keep one from being found.
+#[test]
+fn a_submodule_is_found_wherever_it_lies() {
+    let ways = [
+        ("sub", "chmod 111 sub/.git"),
+        ("sub", "chmod 300 sub"),
+        ("sub", "chmod 555 sub"),
+        ("sub", "chmod 111 sub/.git sub"),
+        ("node_modules/sub", ":"),
+        ("d/sub", "chmod 111 d"),
+    ];
+    for (at, way) in ways {
+        let world = with_empty_submodule(at);
+        let script = format!("{}; {way}", plant(&world, at));
+        let told = world.run(&["--write", at], &script);
+        told.ok();
+        assert!(told.err.contains(".git was put away, to "), "{way}: {told:?}");
+        looked_at(&world);
+        assert!(!world.home.join("ran").exists(), "{way}: {told:?}");
+    }
+    // In one that is plain itself, where the walk doesn't look.
+    let world = World::with_repository();
+    let script = format!(
+        "S=node_modules/sub; mkdir node_modules; git init -q $S; {}; \
+         git -C $S update-index --add --cacheinfo 160000,$(git -C $S/deep rev-parse HEAD),deep; git -C $S commit -q -m deep; \
+         git update-index --add --cacheinfo 160000,$(git -C $S rev-parse HEAD),$S; git commit -q -m outer",
+        plant(&world, "$S/deep")
+    );
+    let told = world.run(&[], &script);
+    told.ok();
+    looked_at(&world);
+    assert!(!world.home.join("ran").exists(), "{told:?}");
+}
+
+/// What the user has stays, however it is set.
+#[test]
+fn a_submodule_of_the_users_stays() {
+    for mode in ["isolated", "direct"] {
+        let world = with_empty_submodule("sub");
+        let sub = world.project.join("sub");
+        world.git(&sub, &["init", "-q", "-b", "main"]);
+        world.git(&sub, &["commit", "-q", "--allow-empty", "-m", "mine"]);
+        world.git(&sub, &["config", "core.editor", "mine"]);
+        let told = world.run(&["--git-mode", mode], "echo x > sub/file");
+        told.ok();
+        assert!(!told.err.contains("put away"), "{mode}: {told:?}");
+        assert_eq!(world.git(&sub, &["config", "core.editor"]).trim(), "mine");
+    }
+}
+
+/// What is plain at the end of one run could be changed by another one that goes on: it doesn't come before.
+#[test]
+fn a_new_submodule_does_not_come_while_another_run_goes_on() {
+    let world = World::with_repository();
+    let script = "touch ready; until test -e done; do sleep 0.05; done";
+    let mut other = world.aca(&["run", "--", "sh", "-c", script]).spawn().unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !world.project.join("ready").exists() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let make = |at: &str| {
+        format!(
+            "git init -q {at}; git -C {at} commit -q --allow-empty -m x; \
+             git update-index --add --cacheinfo 160000,$(git -C {at} rev-parse HEAD),{at}; git commit -q -m {at}"
+        )
+    };
+    world.run(&[], &make("one")).ok();
+    let staged = || world.git(&world.project, &["ls-files", "--stage"]);
+    let meanwhile = staged();
+    world.file("done", "");
+    assert!(other.wait().unwrap().success());
+    assert!(!meanwhile.contains("160000"), "{meanwhile}");
+    world.run(&[], &make("two")).ok();
+    assert!(staged().contains("160000"), "{}", staged());
+}
+
+/// One that is there isn't changed where the walk doesn't look.
+#[test]
+fn a_submodule_among_packages_is_kept() {
+    for at in ["sub", "node_modules/sub"] {
+        let world = with_empty_submodule(at);
+        let sub = world.project.join(at);
+        world.git(&sub, &["init", "-q", "-b", "main"]);
+        world.git(&sub, &["commit", "-q", "--allow-empty", "-m", "mine"]);
+        let way = format!(
+            "printf '#!/bin/sh\\necho ran >> {}\\n' > program; chmod +x program; git -C {at} config core.fsmonitor $PWD/program; \
+             mkdir {at}/.git/hooks; cp program {at}/.git/hooks/post-index-change; mv {at}/.git x; mv {at} y; true",
+            world.home.join("ran").display()
+        );
+        let told = world.run(&[], &way);
+        told.ok();
+        looked_at(&world);
+        assert!(!world.home.join("ran").exists(), "{at}: {told:?}");
+        assert!(sub.join(".git").is_dir(), "{at}: {told:?}");
+    }
+}

@@ -21,12 +21,12 @@ const LIST_BYTES: usize = 8 << 10;
 /// can mean more than it did: it was judged when it was made, unless that was where other names may be made. What marks
 /// such a place may be gone by now.
 pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) -> Result<(), Answer> {
-    if judge.is_left_out(new) {
+    if judge.is_left_out(new) && !leads_to_exact(judge, new) {
         return Ok(());
     }
     let opened = |opened: &PathBuf| opened.starts_with(old) || old.starts_with(opened);
     let everything = judge.may_be_left_out(old) || judge.names.opened.iter().any(opened);
-    if !everything && !judge.goes_on(new) {
+    if !everything && !judge.goes_on(new) && !leads_to_exact(judge, new) {
         return Ok(());
     }
     let mut look = Look {
@@ -40,6 +40,11 @@ pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) 
         Ok(Some((path, kept))) => Err(Answer::Refused(path, kept)),
         Err(errno) => Err(Answer::Fails(errno)),
     }
+}
+
+/// Whether a single path lies in a directory: that counts wherever it is.
+fn leads_to_exact(judge: &NameJudge<'_>, path: &Path) -> bool {
+    judge.names.exact.iter().any(|exact| exact.starts_with(path))
 }
 
 struct Look<'a> {
@@ -81,7 +86,8 @@ impl Look<'_> {
                 return Ok(Some((below, kept)));
             }
             let goes_on = self.everything || self.judge.goes_on(&below);
-            if kind == NewKind::Directory && goes_on && !self.judge.is_left_out(&below) {
+            let looked = (goes_on && !self.judge.is_left_out(&below)) || leads_to_exact(self.judge, &below);
+            if kind == NewKind::Directory && looked {
                 directories.push((name.to_owned(), below));
             }
         }
