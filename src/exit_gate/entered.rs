@@ -110,8 +110,8 @@ pub fn entered_from(
             count += 1;
             let inner = match &look {
                 Look::Obeyed(_) if !is_known => Some(Vec::new()),
-                _ if count > REPOSITORIES_MAX => None,
-                _ => inner(tree, &path, &mut room),
+                Look::Absent | Look::Plain | Look::Obeyed(_) if count > REPOSITORIES_MAX => None,
+                Look::Absent | Look::Plain | Look::Obeyed(_) => inner(tree, &path, &mut room),
             };
             match inner {
                 Some(inner) => waiting.extend(inner.into_iter().map(|inner| link.join(inner))),
@@ -134,7 +134,7 @@ fn look_at(tree: &Path, path: &Path, trusted: Option<&Path>) -> Look {
         Err(MendError::Directory { source, .. }) => {
             !matches!(source, Errno::NOENT | Errno::LOOP | Errno::NOTDIR)
         }
-        Err(_) => true,
+        Err(MendError::NoName(_) | MendError::OtherFileSystem { .. } | MendError::Call { .. }) => true,
     };
     match is_there.then(|| obeyed(tree, path, trusted)) {
         None => Look::Absent,
