@@ -704,6 +704,8 @@ mod tests {
                             to reach it from the host: aca ports add 3000
         09:08:07  DENIED    #0 [7] system call mount: EPERM, 3 times
         09:08:07  trust     .git/hooks/pre-commit\u{202e} appeared; it takes effect when you commit
+        09:08:07  put away  vendor/.git, to /home/u/away/vendor/.git
+                            git outside would have obeyed it by a mere look: its configuration sets core.fsmonitor to `x`
         09:08:07  masked    /work/p/.env
         09:08:07  state     .claude.json was not kept: mcpServers is the host's
         09:08:07  dropped   5 events of kind process_start are missing here
