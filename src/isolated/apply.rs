@@ -5,6 +5,7 @@ use super::host::{HostGit, Input};
 use super::import::{News, ids, not_brought};
 use super::index_lock::IndexLock;
 use super::kept::coming_back;
+use super::part::Around;
 use super::place::{HeadText, State};
 use super::read::Opened;
 use crate::facts::git_config::settings;
@@ -25,6 +26,27 @@ pub(super) struct Work<'a> {
     pub(super) news: &'a mut Vec<News>,
     pub(super) failed: bool,
     pub(super) again: bool,
+}
+
+impl<'a> Work<'a> {
+    /// `host_dir` is the git directory on the host, `host_work` where in it a work tree's own files are.
+    pub(super) fn new(
+        around: &Around<'a>,
+        (host_dir, host_work): (&'a Path, &'a Path),
+        named: &'a dyn Fn(&str) -> String,
+        news: &'a mut Vec<News>,
+    ) -> Self {
+        Self {
+            git: around.git,
+            host_dir,
+            host_work,
+            session: around.place.session(),
+            named,
+            news,
+            failed: false,
+            again: false,
+        }
+    }
 }
 
 impl Work<'_> {

@@ -337,16 +337,7 @@ impl PartState {
             return unreadable("the refs outside", news);
         };
         let stash = inside.stash();
-        let mut work = Work {
-            git: around.git,
-            host_dir: &host_dir,
-            host_work: &host_dir,
-            session: around.place.session(),
-            named,
-            news: &mut *news,
-            failed: false,
-            again: false,
-        };
+        let mut work = Work::new(around, (&host_dir, &host_dir), named, &mut *news);
         if stash.is_none() {
             work.fail("stash", "it can't be read as git writes it");
         }
@@ -540,16 +531,7 @@ impl PartState {
             again |= done.progress == Progress::Again;
         }
         if !held.later.is_empty() || !gone_later.is_empty() {
-            let mut work = Work {
-                git: around.git,
-                host_dir: &host_dir,
-                host_work: &host_dir,
-                session: around.place.session(),
-                named,
-                news: &mut *news,
-                failed: false,
-                again: false,
-            };
+            let mut work = Work::new(around, (&host_dir, &host_dir), named, &mut *news);
             let out = checked_out(self);
             for (name, id) in gone_later {
                 if !out.contains(&name) {
@@ -570,16 +552,7 @@ impl PartState {
         }
         let config = inside.config();
         if config != self.config_done {
-            let mut work = Work {
-                git: around.git,
-                host_dir: &host_dir,
-                host_work: &host_dir,
-                session: around.place.session(),
-                named,
-                news: &mut *news,
-                failed: false,
-                again: false,
-            };
+            let mut work = Work::new(around, (&host_dir, &host_dir), named, &mut *news);
             let before = around.place.config(number).unwrap_or_default();
             let is_users = |branch: &RefName| self.start.contains_key(branch);
             work.config(&before, config.as_deref().unwrap_or_default(), &host, &is_users);

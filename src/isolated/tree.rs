@@ -44,16 +44,7 @@ impl PartState {
                 format!("{prefix}: {what}")
             }
         };
-        let mut work = Work {
-            git: around.git,
-            host_dir: &host_dir,
-            host_work: &host_work,
-            session: around.place.session(),
-            named: &named,
-            news,
-            failed: false,
-            again: false,
-        };
+        let mut work = Work::new(around, (&host_dir, &host_work), &named, news);
         let is_whole = |group: Option<usize>| group.is_none_or(|group| rested.fetched.is_whole(group));
         let head_is_same = match &side.head {
             Some(Head::Branch(name)) => rested.host_refs.get(name) == rested.refs.get(name),
