@@ -1,6 +1,6 @@
 //! Puts away repositories that a run made and that git outside would obey by a mere look at the project.
 
-use crate::exit_gate::entered::{Look, entered};
+use crate::exit_gate::entered::{Look, entered, unread};
 use crate::exit_gate::mend::{MendError, put_away, set_aside};
 use crate::exit_gate::nested::obeyed;
 use crate::exit_gate::snapshot::Snapshot;
@@ -60,6 +60,18 @@ pub(super) fn put_away_repositories(
             )),
         }
     };
+    // What an index has as submodules isn't known where the run made it one that can't be read: git makes it anew.
+    let unread = if before.apart {
+        Vec::new()
+    } else {
+        unread(&before.project)
+    };
+    for index in unread.iter().filter(|index| !before.unread.contains(index)) {
+        if let Some(directory) = index.parent() {
+            let why = "the run left the index in a form in which its submodules can't be looked at; `git reset` makes it anew";
+            put(directory, Path::new("index"), index, why.into());
+        }
+    }
     // Wherever they lie, and whether or not the walk could look there.
     let known: BTreeSet<&Path> = before.submodules.iter().map(PathBuf::as_path).collect();
     let is_known = |path: &Path| known.contains(path);

@@ -77,6 +77,23 @@ pub fn entered(project: &Project, trusted: Option<&Path>, known: &dyn Fn(&Path) 
     all
 }
 
+/// Indexes of a project's work trees that are there and can't be read. What such a one has as submodules isn't known, and git
+/// may read it all the same: it takes forms that aren't read here (a split one), and doesn't look at its checksum.
+#[must_use]
+pub fn unread(project: &Project) -> Vec<PathBuf> {
+    let Some(git) = &project.git else {
+        return Vec::new();
+    };
+    let indexes = trees(git, &project.root)
+        .into_iter()
+        .map(|(_, directory)| directory.join("index"));
+    let is_unread = |index: &PathBuf| match read_file(CWD, index.clone(), INDEX_BYTES_MAX) {
+        Ok(bytes) => links(&bytes).is_none(),
+        Err(errno) => errno != Errno::NOENT,
+    };
+    indexes.filter(is_unread).collect()
+}
+
 /// Each work tree, and where its index is.
 fn trees(git: &GitLayout, root: &Path) -> Vec<(PathBuf, PathBuf)> {
     let mut trees = vec![(root.to_owned(), git.git_dir.clone())];

@@ -1,7 +1,7 @@
 //! How a project was before a run, kept where no sandbox sees it until what changed was looked at.
 
 use super::branches::Branches;
-use super::entered::{Entered, Look, entered};
+use super::entered::{Entered, Look, entered, unread};
 use crate::audit::SessionId;
 use crate::facts::beneath::{open_root, read_below};
 use crate::facts::{Found, FoundKind, Project, Walk};
@@ -19,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Version of the stored form.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Largest file of which a copy is kept, and bytes and number of all copies: enough for a project's scripts.
 const COPY_BYTES_MAX: usize = 64 << 10;
 const COPIES_BYTES_MAX: usize = 4 << 20;
@@ -50,6 +50,9 @@ pub struct Snapshot {
     /// Submodules' `.git` that were there, absolute.
     #[serde(with = "path_text::list")]
     pub submodules: Vec<PathBuf>,
+    /// Indexes that couldn't be read before either.
+    #[serde(with = "path_text::list")]
+    pub unread: Vec<PathBuf>,
 }
 
 /// A file as it was.
@@ -92,6 +95,7 @@ impl Snapshot {
             copies,
             apart: !writes_git,
             submodules: submodules(project, false),
+            unread: if writes_git { unread(project) } else { Vec::new() },
             branches: project
                 .git
                 .as_ref()

@@ -343,3 +343,26 @@ fn a_submodule_among_packages_is_kept() {
         assert!(sub.join(".git").is_dir(), "{at}: {told:?}");
     }
 }
+
+/// Git reads indexes that aren't read here: what such a one has as submodules isn't known, so it doesn't stay.
+#[test]
+fn an_index_that_hides_its_submodules_is_put_away() {
+    let world = World::with_repository();
+    let ran = world.home.join("ran");
+    let make = MAKE.replace("sub", "node_modules/x").replace("cd ..", "cd ../..");
+    let script = format!(
+        "RAN='{}'; mkdir node_modules; {make}\ngit -C node_modules/x config core.fsmonitor \"$evil\"; git update-index --split-index",
+        ran.display()
+    );
+    let told = world.run(&["--git-mode", "direct"], &script);
+    assert_eq!(told.code, 0, "{told:?}");
+    fs::remove_file(&ran).ok();
+    looked_at(&world);
+    assert!(!ran.exists(), "{told:?}");
+    assert!(told.err.contains(".git/index was put away, to "), "{told:?}");
+    // One that was so before is the user's.
+    let world = World::with_repository();
+    world.git(&world.project, &["update-index", "--split-index"]);
+    let told = world.run(&["--git-mode", "direct"], "echo x > new; git add new");
+    assert!(!told.err.contains("put away"), "{told:?}");
+}
