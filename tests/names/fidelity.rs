@@ -104,6 +104,30 @@ fn threads_and_many_processes() {
     same(&World::new(), &format!("python3 -c '{script}'"));
 }
 
+/// What one thread makes, removes and replaces while another makes names in it: each call succeeds or says what is there, as
+/// package managers count on that unpack with many threads.
+#[test]
+fn directories_and_links_that_come_and_go() {
+    if !support::has("python3") {
+        return support::skip("directories_and_links_that_come_and_go", "there is no python3");
+    }
+    let script = "import os,threading\n\
+        seen=[set(),set(),set(),set()]\n\
+        def tried(n,call):\n try:\n  call()\n except OSError as e: seen[n].add(e.strerror)\n\
+        on=[True]\n\
+        def comes():\n while on[0]:\n  os.mkdir(\"d\"); os.rename(\"t\",\"l\"); os.symlink(\"f\",\"t\"); os.unlink(\"l\")\n\
+        \x20 while True:\n   for x in os.listdir(\"d\"): os.unlink(\"d/\"+x) if not os.path.isdir(\"d/\"+x) else os.rmdir(\"d/\"+x)\n\
+        \x20  try: os.rmdir(\"d\"); break\n   except OSError: pass\n\
+        os.symlink(\"f\",\"t\"); here=os.getcwd(); thread=threading.Thread(target=comes); thread.start()\n\
+        for i in range(8000):\n\
+        \x20tried(0,lambda: os.mkdir(\"d/x\")); tried(1,lambda: os.close(os.open(here+\"/d/y\",os.O_CREAT|os.O_WRONLY)))\n\
+        \x20tried(2,lambda: os.close(os.open(\"l\",os.O_CREAT|os.O_WRONLY))); tried(3,lambda: os.rename(\"f\",\"d/f\"))\n\
+        on[0]=False; thread.join()\n\
+        known={\"No such file or directory\",\"File exists\"}\n\
+        print([sorted(one-known) for one in seen], \"No such file or directory\" in seen[0])";
+    same(&World::new(), &format!("python3 -c '{script}'"));
+}
+
 #[test]
 fn git_tar_and_editors() {
     same(

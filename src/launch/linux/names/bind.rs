@@ -8,7 +8,7 @@
 
 use super::Answer;
 use super::arguments::{Address, Named};
-use super::make::{Made, Maker, kernel};
+use super::make::{Made, Maker};
 use super::place::{self, Place};
 use super::turn::Turn;
 use crate::facts::NewKind;
@@ -49,8 +49,7 @@ impl Maker<'_> {
             directory: CWD.as_raw_fd(),
             path: address,
         };
-        let place =
-            place::find_text(self.world, self.caller, here, text, ResolveFlags::empty()).map_err(kernel)?;
+        let place = place::find_text(self.world, self.caller, here, text, ResolveFlags::empty())?;
         if !place.is_held(self.world) {
             return Ok(Answer::Kernel);
         }
@@ -93,7 +92,7 @@ impl Maker<'_> {
             let straight = openat2(&start, parent, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
             let real = straight
                 .ok()
-                .and_then(|parent| place::real_path(self.world, parent.as_fd()));
+                .and_then(|parent| place::real_path(self.world, parent.as_fd()).ok());
             if real.as_ref() == Some(&place.real) {
                 rustix::process::fchdir(&start)?;
                 return by(text);

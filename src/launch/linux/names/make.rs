@@ -95,11 +95,6 @@ pub(super) struct Maker<'a> {
 /// The answer either way: an error is one that was found before the end.
 pub(super) type Made = Result<Answer, Answer>;
 
-/// What can't be placed is left to the kernel.
-pub(super) fn kernel<E>(_: E) -> Answer {
-    Answer::Kernel
-}
-
 fn done(result: Result<(), Errno>) -> Made {
     result.map(|()| Answer::Done).map_err(Answer::Fails)
 }
@@ -120,7 +115,7 @@ impl Maker<'_> {
     /// The place of a name that is made there and nowhere else; the kernel has the others.
     fn held(&mut self, named: Named) -> Result<Place, Answer> {
         self.turn(Turn::Shared);
-        let place = self.find(named).map_err(kernel)?;
+        let place = self.find(named)?;
         if place.is_held(self.world) {
             Ok(place)
         } else {
@@ -187,9 +182,11 @@ impl Maker<'_> {
             u64::from_ne_bytes(*resolve),
         );
         let creates = flags & u64::from(OFlags::CREATE.bits()) != 0;
+        // What it doesn't know it refuses before it looks for anything.
+        let known = |flags: u32| flags & !(OPEN_FLAGS | OFlags::LARGEFILE).bits() == 0;
         match (u32::try_from(flags), u32::try_from(mode)) {
             (Ok(flags), Ok(mode))
-                if creates && resolve & !RESOLVE_FLAGS.bits() == 0 && mode & !0o7777 == 0 =>
+                if creates && known(flags) && resolve & !RESOLVE_FLAGS.bits() == 0 && mode & !0o7777 == 0 =>
             {
                 self.open(at, flags, mode, ResolveFlags::from_bits_retain(resolve))
             }
@@ -204,7 +201,7 @@ impl Maker<'_> {
             return Ok(Answer::Kernel);
         }
         self.turn(Turn::Shared);
-        let mut place = place::find(self.world, self.caller, at, resolve).map_err(kernel)?;
+        let mut place = place::find(self.world, self.caller, at, resolve)?;
         let stays = flags.intersects(OFlags::EXCL | OFlags::NOFOLLOW);
         for _ in 0..LINKS_MAX {
             if place.last.ends_with(b"/") {
@@ -231,12 +228,12 @@ impl Maker<'_> {
                     });
                 }
                 Opened::Link if stays => return Ok(Answer::Fails(Errno::LOOP)),
-                Opened::Link => {
-                    let Ok(Some(link)) = place::link(&place) else {
-                        return Ok(Answer::Kernel);
-                    };
-                    place = self.follow(&place, &link, resolve)?;
-                }
+                Opened::Link => match place::link(&place) {
+                    Ok(Some(link)) => place = self.follow(&place, &link, resolve)?,
+                    // Something else by now: once more.
+                    Ok(None) | Err(Errno::NOENT) => {}
+                    Err(_) => return Ok(Answer::Kernel),
+                },
             }
         }
         Ok(Answer::Fails(Errno::LOOP))
@@ -251,7 +248,7 @@ impl Maker<'_> {
         if leaves && !resolve.difference(ResolveFlags::NO_MAGICLINKS).is_empty() {
             return Err(Answer::Kernel);
         }
-        place::follow(self.world, place, link, resolve).map_err(kernel)
+        Ok(place::follow(self.world, place, link, resolve)?)
     }
 
     /// Opens a name in a held directory. What isn't a regular file is the kernel's to open: it may wait for somebody, or
@@ -366,7 +363,7 @@ impl Maker<'_> {
             Err(NoPlace::Descriptor(number)) if flags.contains(AtFlags::SYMLINK_FOLLOW) => {
                 return self.link_descriptor(number, &to);
             }
-            Err(_) => return Ok(Answer::Kernel),
+            Err(none) => return Ok(none.into()),
         };
         if flags.contains(AtFlags::SYMLINK_FOLLOW) {
             for count in 0.. {
@@ -374,8 +371,7 @@ impl Maker<'_> {
                     Ok(Some(_)) if count == LINKS_MAX => return Ok(Answer::Fails(Errno::LOOP)),
                     Ok(Some(_)) if source.real.starts_with("/proc") => return Ok(Answer::Kernel),
                     Ok(Some(link)) => {
-                        source = place::follow(self.world, &source, &link, ResolveFlags::empty())
-                            .map_err(kernel)?;
+                        source = place::follow(self.world, &source, &link, ResolveFlags::empty())?;
                     }
                     _ => break,
                 }
@@ -454,8 +450,8 @@ impl Maker<'_> {
 
     /// Both places of a move, of which one is held.
     fn both(&self, from: Named, to: Named) -> Result<Both, Answer> {
-        let from = self.find(from).map_err(kernel)?;
-        let to = self.find(to).map_err(kernel)?;
+        let from = self.find(from)?;
+        let to = self.find(to)?;
         if !from.is_held(self.world) && !to.is_held(self.world) {
             return Err(Answer::Kernel);
         }

@@ -1,14 +1,14 @@
 //! Where a name would be made: the directory by descriptor, its real path, the last name.
 
-use super::World;
 use super::arguments::Named;
 use super::caller::Caller;
+use super::{Answer, World};
 use crate::facts::joined;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use rustix::io::Errno;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// What the kernel adds to the path of a directory that is gone (proc_pid_fd(5)).
@@ -32,6 +32,18 @@ pub(super) enum NoPlace {
     Kernel,
     /// It is a descriptor of the caller's own, by its path in `/proc` (proc_pid_fd(5)).
     Descriptor(i32),
+    /// The call fails with it. Left to the kernel, it would be refused for another reason where another thread of the
+    /// program makes what lacks in between.
+    Fails(Errno),
+}
+
+impl From<NoPlace> for Answer {
+    fn from(none: NoPlace) -> Self {
+        match none {
+            NoPlace::Kernel | NoPlace::Descriptor(_) => Self::Kernel,
+            NoPlace::Fails(errno) => Self::Fails(errno),
+        }
+    }
 }
 
 impl Place {
@@ -93,7 +105,7 @@ pub(super) fn find_text(
         Start::Root => from(world, world.root.as_fd(), path, resolve),
         // A name alone, as most programs give it: the directory is the one that they stand in.
         Start::At(parent) if !path.contains(&b'/') && !matches!(path, b"" | b"." | b"..") => {
-            let real = real_path(world, parent.as_fd()).ok_or(NoPlace::Kernel)?;
+            let real = real_path(world, parent.as_fd())?;
             let last = path.to_vec();
             Ok(Place { parent, real, last })
         }
@@ -194,8 +206,14 @@ fn from(world: &World, start: BorrowedFd<'_>, path: &[u8], resolve: ResolveFlags
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // A magic link would lead where this thread's descriptors do.
     let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
-    let parent = openat2(start, parent, flags, Mode::empty(), resolve).map_err(|_| NoPlace::Kernel)?;
-    let real = real_path(world, parent.as_fd()).ok_or(NoPlace::Kernel)?;
+    let parent = match openat2(start, parent, flags, Mode::empty(), resolve) {
+        Ok(parent) => parent,
+        Err(errno @ (Errno::NOENT | Errno::NOTDIR)) if begins_held(world, start, path) => {
+            return Err(NoPlace::Fails(errno));
+        }
+        Err(_) => return Err(NoPlace::Kernel),
+    };
+    let real = real_path(world, parent.as_fd())?;
     let mut last = last.to_vec();
     if slash {
         last.push(b'/');
@@ -203,18 +221,34 @@ fn from(world: &World, start: BorrowedFd<'_>, path: &[u8], resolve: ResolveFlags
     Ok(Place { parent, real, last })
 }
 
-/// Where a directory is; `None` when it is gone, or the path is longer than the kernel tells.
-pub(super) fn real_path(world: &World, directory: BorrowedFd<'_>) -> Option<PathBuf> {
+/// Whether a path sets out in what is held: it leads to the same for the caller, unless a link in there names something of
+/// `/proc`.
+fn begins_held(world: &World, start: BorrowedFd<'_>, path: &[u8]) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    if path.is_absolute() {
+        return is_held(world, path);
+    }
+    real_path(world, start).is_ok_and(|start| is_held(world, &start))
+}
+
+/// Where a directory is. In one that is gone nothing can be made; of a path that is longer than the kernel tells nothing
+/// is known.
+pub(super) fn real_path(world: &World, directory: BorrowedFd<'_>) -> Result<PathBuf, NoPlace> {
     let number = directory.as_raw_fd().to_string();
-    let text = readlinkat(world.own.as_fd(), number.as_str(), Vec::with_capacity(256)).ok()?;
-    let text = text.into_bytes();
+    let text = readlinkat(world.own.as_fd(), number.as_str(), Vec::with_capacity(256));
+    let text = text.map_err(|_| NoPlace::Kernel)?.into_bytes();
     if !text.starts_with(b"/") {
-        return None;
+        return Err(NoPlace::Kernel);
     }
-    if text.ends_with(GONE) && rustix::fs::fstat(directory).ok()?.st_nlink == 0 {
-        return None;
+    if text.ends_with(GONE)
+        && rustix::fs::fstat(directory)
+            .map_err(|_| NoPlace::Kernel)?
+            .st_nlink
+            == 0
+    {
+        return Err(NoPlace::Fails(Errno::NOENT));
     }
-    Some(OsString::from_vec(text).into())
+    Ok(OsString::from_vec(text).into())
 }
 
 /// What a link holds; `None` for what is no link.
