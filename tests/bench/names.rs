@@ -1,9 +1,10 @@
 //! What it costs to hold names, which is the default: the same work, that makes many, in no sandbox, in one, and in one that
-//! holds them, in turns.
+//! holds them, in turns. `npm` and `cargo` are what people wait for; the rows before them do nothing but make names, and are
+//! what it costs at worst.
 //!
 //! `cargo bench --bench names [WORK]`. Figures are medians of rounds, of whole runs with their start; ratios are medians of
-//! the rounds' own ratios. Started as root it drops to an ordinary user, who may not reach a compiler of root's. It judges
-//! nothing: a shared machine is no place for a timed test.
+//! the rounds' own ratios. Packages are got from their registries once, before anything is timed. Started as root it drops to
+//! an ordinary user, who may not reach a compiler of root's. It judges nothing: a shared machine is no place for a timed test.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -19,23 +20,36 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use world::{World, milliseconds, ratio};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const FILES: usize = 20_000;
 const FILES_A_DIRECTORY: usize = 50;
 
 /// A kind of work: what it is called, what it needs, and the script, which is run in `work` beside what was prepared.
-const TABLE: [(&str, &str, &str); 5] = [
+const TABLE: [(&str, &str, &str); 6] = [
     // Nothing that is made: what the filter costs by itself.
     ("read", "tar", "tar tf ../files.tar | wc -l"),
     ("tar", "tar", "tar xf ../files.tar"),
     ("node", "node", "node ../unpack.js"),
     ("git", "git", "git clone -q --no-local ../repository clone"),
     (
+        "npm",
+        "npm",
+        "cp ../npm/package.json ../npm/package-lock.json . && npm ci --offline --no-audit --no-fund --cache $PWD/../npm/cache",
+    ),
+    (
         "cargo",
         "cargo",
-        "export PATH=$PWD/../toolchain/bin:$PATH; cargo init -q --lib --vcs none one && cd one && for i in 1 2 3 4 5 6 7 8; do mkdir -p examples; echo 'fn main() {}' > examples/e$i.rs; done && cargo build -q --offline --examples",
+        "export PATH=$PWD/../toolchain/bin:$PATH && cp -r ../rust/. . && cargo build -q --offline",
     ),
 ];
+
+/// Some 450 packages of 10,000 files.
+const NPM: &str = "mkdir npm && cd npm && npm init -y && npm install --no-audit --no-fund --cache $PWD/cache \
+                   typescript eslint jest webpack express react @babel/core prettier && rm -r node_modules";
+/// Some 30 crates, beside what builds them.
+const RUST: &str = "cargo init -q --lib --vcs none --name one rust && cd rust && \
+                    cargo add -q serde --features derive && cargo add -q serde_json regex toml clap@4 && mkdir .cargo && \
+                    cargo vendor > .cargo/config.toml";
 
 /// As package managers unpack: a directory, a file made beside its name, written, closed, and renamed, several at a time.
 const UNPACK: &str = r#"
@@ -72,11 +86,21 @@ fn main() {
         if only.is_some_and(|only| only != name) {
             continue;
         }
-        if needs == "cargo" {
-            link_toolchain(&world);
-        }
-        if !has(&world, needs) {
-            println!("| {name} | the user has no {needs} | | | | |");
+        let is_there = match needs {
+            "npm" => has(&world, needs) && is_got(world.command("project", &["sh", "-c", NPM])),
+            "cargo" => {
+                link_toolchain(&world);
+                // By who runs the bench: it is whose registry is at hand.
+                let mut command = Command::new("sh");
+                command.args(["-c", RUST]).current_dir(world.root.join("project"));
+                let is_got = is_got(command);
+                world.give(&world.root.join("project/rust"));
+                has(&world, needs) && is_got
+            }
+            _ => has(&world, needs),
+        };
+        if !is_there {
+            println!("| {name} | the user has no {needs}, or no packages | | | | |");
             continue;
         }
         let times = measure(&world, script);
@@ -117,6 +141,15 @@ fn link_toolchain(world: &World) {
         // On another file system there is none, and it is said that the user has none.
         let _status = Command::new("cp").args(["-al", &from]).arg(&place).status();
     }
+}
+
+/// Runs what gets packages; what it says goes by if it was well.
+fn is_got(mut command: Command) -> bool {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    if !output.status.success() {
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    output.status.success()
 }
 
 fn has(world: &World, program: &str) -> bool {
