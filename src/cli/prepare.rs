@@ -361,6 +361,10 @@ const SETTINGS_TOLD: usize = 100;
 fn plan_failure(error: PlanError) -> Failure {
     let hint = match &error {
         PlanError::NothingThere { .. } => "make it first, or take the rule away",
+        PlanError::NamesElsewhere { .. } => {
+            "names are made freely where the project isn't, such as in `/tmp`; name a directory in it"
+        }
+        PlanError::NamesLink { .. } => "name the place that it leads to, if that is what you mean",
         PlanError::LeadsOut { .. } => "name the place that it leads to, if that is what you mean",
         PlanError::OwnLink { .. } => {
             "keep aca's configuration and state out of what can be written inside: see XDG_CONFIG_HOME, XDG_STATE_HOME and XDG_DATA_HOME"

@@ -6,13 +6,15 @@ use crate::exit_gate::snapshot::submodules;
 use crate::facts::beneath::open_without_links;
 use crate::facts::{
     Foreseen, Found, KeptName, Known, Matcher, NameJudge, NewKind, Project, ProjectError, Purpose,
-    RepositoryKind, UserPattern, Walk, WalkError, add_strayed, identity_of, obeyed, real, walk_project,
-    walk_without,
+    RepositoryKind, UserPattern, Walk, WalkError, add_strayed, identity_of, leads_to, links_on_the_way,
+    obeyed, real, walk_project, walk_without,
 };
 use crate::failure::{Failure, FailureKind};
 use crate::launch::linux::remask::Guard;
-use crate::plan::{Entry, Kept, Kind, Plan, ProjectNeeds};
-use crate::policy::{Access, NameAlias, NewNames, Origin, PathPattern, PathRule, Place, Policy, is_glob};
+use crate::plan::{Entry, Kept, Kind, OpenedIn, Plan, ProjectNeeds};
+use crate::policy::{
+    Access, NameAlias, NamesIn, NewNames, Origin, PathPattern, PathRule, Place, Policy, is_glob,
+};
 use crate::presets;
 use crate::supervise::watch::Watched;
 use std::collections::HashSet;
@@ -36,6 +38,8 @@ pub(super) struct Looked {
     origins: Vec<Origin>,
     /// Paths that aren't there and that a rule makes writable, where they couldn't be made without.
     openable: Vec<PathBuf>,
+    /// Where names may be made.
+    open_in: Vec<OpenedIn>,
 }
 
 /// Walks the project, with the user's patterns in it.
@@ -90,6 +94,7 @@ pub(super) fn look(project: Project, policy: &Policy, places: &Places) -> Result
         own,
         origins,
         openable: Vec::new(),
+        open_in: policy.open_names_in.iter().map(opened_in).collect(),
     };
     let anywhere = NewNames {
         roots: looked.walks.iter().map(|walk| walk.root.clone()).collect(),
@@ -118,6 +123,15 @@ fn masked_failure(done: &str, store: &Path, error: &std::io::Error) -> Failure {
         .hint("nothing was started: a secret that is moved about inside could be seen by a later run")
 }
 
+/// Where a directory really is that names are opened in.
+fn opened_in(rule: &NamesIn) -> OpenedIn {
+    OpenedIn {
+        rule: rule.clone(),
+        real: leads_to(&rule.path),
+        links: links_on_the_way(&rule.path),
+    }
+}
+
 /// Globs in the project, and paths in it that are hidden: those are masked when they appear, too.
 fn is_walked(rule: &PathRule, root: &Path) -> bool {
     let walked = is_glob(&rule.path) || rule.access == Access::Hide;
@@ -138,6 +152,7 @@ impl Looked {
             extra_writable: self.project.extra_writable.clone(),
             ignored: self.matcher.ignored(),
             openable: self.openable.clone(),
+            open_in: self.open_in.clone(),
             granted: self
                 .walks
                 .get(self.own..)

@@ -159,6 +159,9 @@ pub enum Problem {
     /// A glob where one path is meant.
     #[error("`{0}`: a pattern can be hidden or read, not written: write the paths out")]
     GlobWrite(String),
+    /// A glob where a directory is meant.
+    #[error("`{0}`: names can't be opened by a pattern: write the directories out")]
+    GlobNames(String),
     /// A glob outside of the project.
     #[error("`{}` is a pattern outside of the project, where none is searched: write the paths out", .0.display())]
     GlobOutside(PathBuf),
@@ -282,6 +285,7 @@ impl Problem {
             | Self::Port(_)
             | Self::Path(_)
             | Self::GlobWrite(_)
+            | Self::GlobNames(_)
             | Self::Ref(_)
             | Self::PathPattern(_)
             | Self::GlobOutside(_) => Vec::new(),

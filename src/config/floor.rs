@@ -150,6 +150,18 @@ impl Floor {
             let (word, most_word) = (asked.value.to_string(), most.value.to_string());
             return beyond("files.open_names", word, most_word, &asked.origin, &most.origin);
         }
+        if let (Some(asked), Some(most)) = (settings.open_names_in.first(), &self.open_names)
+            && !most.value
+        {
+            let word = asked.value.to_string();
+            return beyond(
+                "files.open_names_in",
+                word,
+                "none".into(),
+                &asked.origin,
+                &most.origin,
+            );
+        }
         for grant in &settings.grants {
             if let Some(problem) = self.forbids(grant.value) {
                 return Some((grant.origin.clone(), problem));

@@ -67,6 +67,8 @@ pub struct Settings {
     pub home: Option<Located<Home>>,
     /// `[files] open_names`.
     pub open_names: Option<Located<bool>>,
+    /// `[files] open_names_in`, as written.
+    pub open_names_in: Vec<Located<WrittenPath>>,
     /// `[commands] deny`.
     pub deny_commands: Vec<Located<CommandPattern>>,
     /// `grants`.

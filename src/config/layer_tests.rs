@@ -33,7 +33,7 @@ fn merged(layers: &Layers) -> Result<Merged, ConfigError> {
 fn faults_of_floors_and_locks() {
     let all_locked = "lock = ['network.allow', 'environment', 'files.read', 'files.write', 'files.hide']\n\
                       files.hide = ['secret', '**/*.key']";
-    let cases: [(&str, &str, &[&str], &str); 18] = [
+    let cases: [(&str, &str, &[&str], &str); 19] = [
         (
             "floor.network = 'dev'",
             "network.preset = 'open'",
@@ -48,6 +48,12 @@ fn faults_of_floors_and_locks() {
         ),
         ("floor.home = 'private'", "files.home = 'host'", &[], "the home"),
         ("floor.open_names = false", "", &["--open-names"], "names"),
+        (
+            "floor.open_names = false",
+            "files.open_names_in = ['vendor']",
+            &[],
+            "names in a directory",
+        ),
         (
             "floor.grants = []",
             "grants = ['fuse']",

@@ -16,8 +16,8 @@ use crate::{
     agents::{self, AgentDefinition},
     policy::{
         Capture, CommandRule, CredentialRule, Dns, EnvironmentPolicy, GitMode, GitPolicy, GitRule, Grant,
-        Home, HostOptions, HostPattern, HostPortRule, HostRule, NetworkPolicy, NetworkPreset, Origin,
-        OwnSandbox, Policy, PublishRule, PushRule, Requirement, ResolveOverride, Sni, Unlisted,
+        Home, HostOptions, HostPattern, HostPortRule, HostRule, NamesIn, NetworkPolicy, NetworkPreset,
+        Origin, OwnSandbox, Policy, PublishRule, PushRule, Requirement, ResolveOverride, Sni, Unlisted,
         UpstreamProxy,
     },
     presets,
@@ -182,6 +182,7 @@ struct Merging<'a> {
     git_mode: Located<GitMode>,
     home: Located<Home>,
     open_names: Located<bool>,
+    open_names_in: Vec<NamesIn>,
     grants: Vec<Located<Grant>>,
     limits: WrittenLimits,
     environment: Vec<Located<EnvironmentEntry>>,
@@ -220,6 +221,7 @@ impl<'a> Merging<'a> {
                 .open_names
                 .clone()
                 .unwrap_or_else(|| default(true)),
+            open_names_in: Vec::new(),
             grants: Vec::new(),
             limits: WrittenLimits::default(),
             environment: Vec::new(),
@@ -256,6 +258,7 @@ impl<'a> Merging<'a> {
         self.rules.add(layer, self.bases, |key| {
             locked(lock, floor, key).filter(|_| layer.kind != FileKind::Administrator)
         })?;
+        self.open_names_in(layer)?;
         self.take(layer.settings);
         if let Some(asked) = &layer.settings.own_sandbox
             && asked.value == OwnSandbox::Keep
@@ -287,6 +290,22 @@ impl<'a> Merging<'a> {
                 bases: self.bases,
             },
         )
+    }
+
+    /// Adds the directories in which a trusted layer lets names be made.
+    fn open_names_in(&mut self, layer: &Layer<'_>) -> Result<(), ConfigError> {
+        for written in &layer.settings.open_names_in {
+            if written.value.is_glob() {
+                let problem = Problem::GlobNames(written.value.to_string());
+                return Err(layer.fault(&written.origin, problem));
+            }
+            let path = written.value.resolve(self.bases, layer.start());
+            if !self.open_names_in.iter().any(|known| known.path == path) {
+                let origin = written.origin.clone();
+                self.open_names_in.push(NamesIn { path, origin });
+            }
+        }
+        Ok(())
     }
 
     /// Keys of which a lock forbids every use.
@@ -529,6 +548,7 @@ impl<'a> Merging<'a> {
                 git_mode: chosen.git_mode.value,
                 hold_names: !chosen.open_names.value,
                 network: self.network(chosen.preset.value)?,
+                open_names_in: self.open_names_in,
                 git: GitPolicy {
                     rules: self.repositories,
                     pushes: self.pushes,

@@ -51,6 +51,7 @@ impl Settings {
             hide,
             home,
             open_names,
+            open_names_in,
             deny_commands,
             grants,
             limits,
@@ -88,6 +89,7 @@ impl Settings {
         all.each("files.hide", hide, |path| text(path));
         all.each("files.home", home, |home| text(value::home_word(*home)));
         all.each("files.open_names", open_names, bool::to_string);
+        all.each("files.open_names_in", open_names_in, |path| text(path));
         all.each("commands.deny", deny_commands, |command| text(command));
         all.each("grants", grants, |grant| text(grant.word()));
         all.limits(limits);

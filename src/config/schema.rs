@@ -336,6 +336,7 @@ impl Reader<'_> {
             "hide" => settings.hide = self.list("hide", item, path)?,
             "home" => settings.home = Some(self.word("home", item, value::home)?),
             "open_names" => settings.open_names = Some(self.switch("open_names", item)?),
+            "open_names_in" => settings.open_names_in = self.list("open_names_in", item, path)?,
             _ => return Err(self.unknown_key(key, table, FILES)),
         }
         Ok(())

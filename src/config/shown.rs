@@ -101,6 +101,13 @@ impl Merged {
         if !chosen.open_names.value {
             push("files.open_names", "false".into(), &chosen.open_names.origin);
         }
+        for opened in &policy.open_names_in {
+            push(
+                "files.open_names_in",
+                text(&opened.path.display()),
+                &opened.origin,
+            );
+        }
         for rule in &policy.commands {
             push("commands.deny", text(&rule.pattern), &rule.origin);
         }

@@ -225,6 +225,11 @@ pub(super) const FILES: &[Key] = &[
         Form::Switch,
         "Whether names may be made in the project that the host would run or trust (the default); where not, `write` opens single ones",
     ),
+    key(
+        "open_names_in",
+        Form::Paths,
+        "Directories of the project in which such names may be made all the same, such as one for copies of other projects",
+    ),
 ];
 pub(super) const COMMANDS: &[Key] = &[key(
     "deny",

@@ -5,7 +5,7 @@
 
 use super::matcher::{Class, Matcher, Scope, State, fits};
 use crate::policy::NewNames;
-use crate::presets::{RunsWhen, TreeRule};
+use crate::presets::{NewNameRule, RunsWhen, TreeRule};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -181,6 +181,9 @@ impl NameJudge<'_> {
             };
             return Some((exact.clone(), why.to_owned(), Some(RunsWhen::RunGit)));
         }
+        if self.names.opens_in(path, kind == NewKind::Directory) {
+            return None;
+        }
         let (root, relative) = self.rooted(path)?;
         let stand = self.stand(root, relative, kind);
         if let Some((length, row)) = stand.row {
@@ -284,9 +287,11 @@ impl NameJudge<'_> {
             let Some(row) = self.matcher.row(entry) else {
                 continue;
             };
-            let meant = fits(row.kind, directory) || last == Some(NewKind::Link);
+            let link = last == Some(NewKind::Link);
+            let meant = fits(row.kind, directory) || link;
+            let held = row.new_names == NewNameRule::Held || link;
             match entry.class {
-                Class::Protected if meant && way.row.is_none() && !way.in_git => {
+                Class::Protected if meant && held && way.row.is_none() && !way.in_git => {
                     way.row = Some((way.length, index));
                 }
                 Class::Skip if directory => way.skips.push((way.length, index)),
@@ -399,8 +404,12 @@ mod tests {
             for path in &row.matches {
                 for place in ["/p", "/p/a/b"] {
                     let path = format!("{place}/{path}");
-                    assert!(judged(&path, kind, &names), "{path}");
                     assert!(judged(&path, NewKind::Link, &names), "{path}");
+                    if row.new_names == NewNameRule::Told {
+                        assert!(!judged(&path, kind, &names), "{path}");
+                        continue;
+                    }
+                    assert!(judged(&path, kind, &names), "{path}");
                     assert!(
                         judged(&path.to_uppercase().replace("/P", "/p"), kind, &names)
                             || path.contains("/a/"),
@@ -464,6 +473,10 @@ mod tests {
             NewNames {
                 aliases: vec![alias],
                 opened: vec!["/p/.vscode/tasks.json".into()],
+                ..names()
+            },
+            NewNames {
+                open_in: vec!["/p/a".into(), "/p/.idea/real".into()],
                 ..names()
             },
         ];
@@ -553,10 +566,75 @@ mod tests {
             ("/p/.git/config.lock", file, false),
             ("/p/a/.git", directory, false),
             ("/p/.idea/.git/x", file, true),
+            ("/p/.gitmodules", file, false),
+            ("/p/a/.GitModules", file, false),
+            ("/p/.gitmodules", link, true),
+            ("/p/a/.gitmodules", link, true),
+            ("/p/.idea/.gitmodules", file, true),
+            ("/p/.gitattributes", file, true),
+            ("/p/a/.lfsconfig", file, true),
+            ("/p/.gitconfig", file, true),
             ("/elsewhere/.envrc", file, false),
         ] {
             assert_eq!(judged(path, kind, &names), expected, "{path} {kind:?}");
         }
+    }
+
+    /// Beneath it the table doesn't count; single paths do, and so does what a link makes of a place in there elsewhere.
+    #[test]
+    fn a_directory_that_is_opened_opens_what_lies_in_it() {
+        let names = NewNames {
+            exact: vec!["/p/vendor/lib/.git/commondir".into(), "/p/vendor/sub/.git".into()],
+            open_in: vec!["/p/vendor".into(), "/p/a/.idea".into(), "/p/.fleet/x/new".into()],
+            aliases: vec![
+                NameAlias {
+                    link: "/p/.claude".into(),
+                    target: "/p/vendor/claude".into(),
+                },
+                NameAlias {
+                    link: "/p/vendor/.zed".into(),
+                    target: "/p/zed".into(),
+                },
+            ],
+            ..names()
+        };
+        let (file, directory, link) = (NewKind::File, NewKind::Directory, NewKind::Link);
+        for (path, kind, expected) in [
+            ("/p/vendor/.envrc", file, false),
+            ("/p/vendor/lib/.github/workflows/x.yml", file, false),
+            ("/p/vendor/lib/.idea", directory, false),
+            ("/p/vendor/lib/.vscode", link, false),
+            ("/p/vendor/lib/.envrc", link, false),
+            ("/p/.envrc", file, true),
+            ("/p/vendored/.envrc", file, true),
+            ("/p/a/vendor/.envrc", file, true),
+            ("/p/vendor/lib/.git/commondir", file, true),
+            ("/p/vendor/lib/.git/commondir", link, true),
+            ("/p/vendor/sub/.git", directory, true),
+            ("/p/vendor/sub/.git/config", file, true),
+            // On the way to it, and itself.
+            ("/p/a/.idea", directory, false),
+            ("/p/a/.idea", file, false),
+            ("/p/a/.idea", link, true),
+            ("/p/a/.idea/x", file, false),
+            ("/p/.fleet", directory, false),
+            ("/p/.fleet/x", directory, false),
+            ("/p/.fleet/x/new", directory, false),
+            ("/p/.fleet/x/new", file, true),
+            ("/p/.fleet/y", file, true),
+            ("/p/.fleet/x", link, true),
+            // By another name.
+            ("/p/vendor/claude/settings.json", file, true),
+            ("/p/vendor/claude/notes.md", file, false),
+            ("/p/zed/tasks.json", file, false),
+        ] {
+            assert_eq!(judged(path, kind, &names), expected, "{path} {kind:?}");
+        }
+        let whole = NewNames {
+            open_in: vec!["/p".into()],
+            ..self::names()
+        };
+        assert!(!judged("/p/.envrc", file, &whole) && judged("/p/.git/commondir", file, &whole));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use kept::{KeptName, NameJudge, NewKind, Ways, joined};
 pub use machine::{Cgroup, Machine, Terminal, machine, terminal};
 pub use matcher::{Matcher, UserPattern};
 pub use obeyed::obeyed;
-pub use paths::{Identity, Kind, PathFact, Paths, identity_of, links_on_the_way, real};
+pub use paths::{Identity, Kind, PathFact, Paths, identity_of, leads_to, links_on_the_way, real};
 pub use project::{Project, ProjectError, is_no_tool};
 pub use refusal::{Refusal, apparmor_profile};
 pub use ssh::{SshClient, SshClientError, ssh_client};

@@ -162,7 +162,7 @@ pub fn links_on_the_way(path: &Path) -> Vec<PathBuf> {
 
 /// Where a path leads, though nothing need be there (yet): [`real`] tells that of what is there alone.
 #[must_use]
-pub(super) fn leads_to(path: &Path) -> PathBuf {
+pub fn leads_to(path: &Path) -> PathBuf {
     way(path).1
 }
 

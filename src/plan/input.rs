@@ -1,7 +1,7 @@
 //! What a plan is made from, besides policy and facts: the data files and the agent's needs, already read.
 
 use crate::facts::{Kind, PathFact};
-use crate::policy::{NameAlias, Origin, OwnSandbox, Place};
+use crate::policy::{NameAlias, NamesIn, Origin, OwnSandbox, Place};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -137,10 +137,23 @@ pub struct ProjectNeeds {
     pub aliases: Vec<NameAlias>,
     /// What isn't there and can't be made unless a rule names it: such a rule may name what isn't there.
     pub openable: Vec<PathBuf>,
+    /// Directories in which a rule of the user's lets such names be made.
+    pub open_in: Vec<OpenedIn>,
     /// The private git directory, where that is worked on.
     pub private_git: Option<PrivateGit>,
     /// Why there is none though it is wanted, and what would help.
     pub no_private_git: Option<(String, String)>,
+}
+
+/// A directory of [`NamesIn`], and where it really is; it need not be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedIn {
+    /// As the rule has it.
+    pub rule: NamesIn,
+    /// The path without links.
+    pub real: PathBuf,
+    /// The links on the way, each without links above it.
+    pub links: Vec<PathBuf>,
 }
 
 /// A private git directory at the place of the project's.

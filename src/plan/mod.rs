@@ -20,7 +20,7 @@ pub use certificates::{Form, looks_into_tls};
 pub use effective::Seen;
 pub use guarantee::{Degraded, Mechanism};
 pub use input::{
-    AgentNeeds, Cache, Extras, Kept, OwnSandboxPlan, PrivateGit, ProjectNeeds, Shown, StateCopy,
+    AgentNeeds, Cache, Extras, Kept, OpenedIn, OwnSandboxPlan, PrivateGit, ProjectNeeds, Shown, StateCopy,
 };
 pub use show::Shown as ShownPlan;
 pub use view::{Closed, Entry, View};
@@ -130,6 +130,24 @@ pub enum PlanError {
     )]
     LeadsOut {
         /// The path.
+        path: PathBuf,
+        /// What it leads to.
+        real: PathBuf,
+        /// The rule.
+        origin: Origin,
+    },
+    /// Names are opened where none are held.
+    #[error("{origin}: {path} is neither in the project nor in a directory that a rule makes writable")]
+    NamesElsewhere {
+        /// The directory.
+        path: PathBuf,
+        /// The rule.
+        origin: Origin,
+    },
+    /// Names are opened in what a link leads to that could be another one by now.
+    #[error("{origin}: {path} leads to {real}, by a link that anything that ran in there could have made")]
+    NamesLink {
+        /// The directory, as written.
         path: PathBuf,
         /// What it leads to.
         real: PathBuf,
@@ -254,7 +272,7 @@ pub fn plan(
             .collect(),
     };
     let view = View { entries };
-    let names = names::new_names(&policy, facts, needs, &view);
+    let names = names::new_names(&policy, facts, needs, &view)?;
     let (enforced, mut degraded) = guarantee::guarantees(&policy, facts, &network, nested_for);
     for required in &policy.required {
         if let Some(lost) = degraded

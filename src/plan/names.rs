@@ -1,21 +1,25 @@
 //! Where new names are looked after, and what is open there.
 
-use super::{ProjectNeeds, View};
+use super::{PlanError, ProjectNeeds, View};
 use crate::facts::Facts;
 use crate::policy::{Access, Grant, NewNames, PathRule, Policy};
 use std::path::PathBuf;
 
 /// `None` where nobody asked for it, where nothing is writable that is looked after, and where Landlock can't keep the kernel
 /// from making names: the guarantees say so.
+///
+/// # Errors
+/// Where a rule opens names in a directory that it can't mean.
 pub(super) fn new_names(
     policy: &Policy,
     facts: &Facts,
     needs: &ProjectNeeds,
     view: &View,
-) -> Option<NewNames> {
+) -> Result<Option<NewNames>, PlanError> {
+    let open_in = opened_in(needs)?;
     let nested = policy.grants.contains(&Grant::NestedUserns);
     if !policy.hold_names || nested || facts.machine.landlock_abi == 0 {
-        return None;
+        return Ok(None);
     }
     let rules = policy.paths.as_slice();
     let writable = view.writable();
@@ -32,7 +36,7 @@ pub(super) fn new_names(
     };
     let held: Vec<PathBuf> = writable.into_iter().filter(part).collect();
     if held.is_empty() {
-        return None;
+        return Ok(None);
     }
     let opened = rules
         .iter()
@@ -43,15 +47,37 @@ pub(super) fn new_names(
         })
         // Who opens all of it means what is there.
         .filter(|path| !needs.roots().any(|root| root.starts_with(path)));
-    Some(NewNames {
+    Ok(Some(NewNames {
         roots: if roots.is_empty() {
             vec![needs.root.clone()]
         } else {
             roots
         },
         opened: opened.collect(),
+        open_in,
         exact: needs.absent.clone(),
         aliases: needs.aliases.clone(),
         held,
-    })
+    }))
+}
+
+/// Whoever ran in the project before could have made a link of a directory's name, and so chosen what is opened: none counts
+/// that lies where programs inside write.
+fn opened_in(needs: &ProjectNeeds) -> Result<Vec<PathBuf>, PlanError> {
+    let lies_in = |path: &PathBuf| needs.roots().any(|root| path.starts_with(root));
+    needs
+        .open_in
+        .iter()
+        .map(|opened| {
+            let (path, origin) = (opened.rule.path.clone(), opened.rule.origin.clone());
+            if opened.links.iter().any(lies_in) {
+                let real = opened.real.clone();
+                return Err(PlanError::NamesLink { path, real, origin });
+            }
+            if !lies_in(&opened.real) {
+                return Err(PlanError::NamesElsewhere { path, origin });
+            }
+            Ok(opened.real.clone())
+        })
+        .collect()
 }

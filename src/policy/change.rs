@@ -25,6 +25,8 @@ pub enum Change {
     Read(PathBuf),
     /// Let a path be written.
     Write(PathBuf),
+    /// Let names be made in a directory that the host would run or trust.
+    NamesIn(PathBuf),
 }
 
 impl Change {
@@ -38,6 +40,12 @@ impl Change {
     #[must_use]
     pub fn write(path: &Path) -> Option<Self> {
         nameable(path).map(Self::Write)
+    }
+
+    /// To let names be made in a directory; `None` for one that a rule can't name.
+    #[must_use]
+    pub fn names_in(directory: &Path) -> Option<Self> {
+        (!is_glob(directory)).then(|| Self::NamesIn(directory.to_owned()))
     }
 
     /// As words of the command line of `aca run`.
@@ -62,6 +70,7 @@ impl Change {
             Self::Push(target) => vec!["--git-push".into(), target.to_string().into()],
             Self::Read(path) => vec!["--read".into(), path.clone().into()],
             Self::Write(path) => vec!["--write".into(), path.clone().into()],
+            Self::NamesIn(path) => vec!["--open-names-in".into(), path.clone().into()],
         }
     }
 
@@ -105,6 +114,7 @@ impl Change {
             ),
             Self::Read(path) => format!("[files]\nread = [{}]", toml_string(path.to_str()?)),
             Self::Write(path) => format!("[files]\nwrite = [{}]", toml_string(path.to_str()?)),
+            Self::NamesIn(path) => format!("[files]\nopen_names_in = [{}]", toml_string(path.to_str()?)),
         })
     }
 }

@@ -39,7 +39,7 @@ pub use git_mode::GitMode;
 pub use guarantee::{Guarantee, Requirement};
 pub use host::{Host, HostPattern, HostPatternError, HostRule};
 pub use name::{Name, NameError};
-pub use new_names::{NameAlias, NewNames};
+pub use new_names::{NameAlias, NamesIn, NewNames};
 pub use options::{Dns, HostOptions, Sni};
 pub use path::{Access, PathRule, Place};
 pub(crate) use path::{is_glob, lossy_path};
@@ -70,6 +70,9 @@ pub struct Policy {
     /// Whether names that the host would run or trust are kept from being made in the project.
     #[serde(default)]
     pub hold_names: bool,
+    /// Where they may be made all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_names_in: Vec<NamesIn>,
     /// Rules on the command that is started.
     pub commands: Vec<CommandRule>,
     /// Which names and addresses may be reached.

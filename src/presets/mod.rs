@@ -10,7 +10,7 @@ mod tree;
 pub use calls::{RefusedCall, refused_calls};
 pub use home_path::{HomePath, HomePathError};
 pub use tokens::{Body, Token, tokens};
-pub use tree::{CONTENT_BYTES_MAX, RuleKind, RunsWhen, TreeRule, TreeRules, tree_rules};
+pub use tree::{CONTENT_BYTES_MAX, NewNameRule, RuleKind, RunsWhen, TreeRule, TreeRules, tree_rules};
 
 use crate::policy::{HostPattern, NetworkPreset};
 use serde::Deserialize;

@@ -30,6 +30,9 @@ pub struct TreeRule {
     /// When the host would run it.
     #[serde(default)]
     pub runs_when: Option<RunsWhen>,
+    /// What becomes of it where names are held and it isn't there.
+    #[serde(default)]
+    pub new_names: NewNameRule,
     /// Counts only with an execute bit.
     #[serde(default)]
     pub executable: bool,
@@ -58,6 +61,17 @@ pub enum RuleKind {
     /// Either.
     #[default]
     Any,
+}
+
+/// What becomes of a protected name that isn't there, where names are held.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NewNameRule {
+    /// It can't be made.
+    #[default]
+    Held,
+    /// A plain file may be made, which is told after the run; a link can't, whatever it leads to.
+    Told,
 }
 
 /// When the host would run or trust a file. The order is that of the report.

@@ -10,4 +10,6 @@ mod attacks;
 #[cfg(test)]
 mod fidelity;
 #[cfg(test)]
+mod opened;
+#[cfg(test)]
 mod rules;

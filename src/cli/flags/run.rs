@@ -110,6 +110,10 @@ pub struct RunFlags {
     /// Let such names be made (the default)
     #[arg(long, conflicts_with = "hold_names")]
     pub open_names: bool,
+    /// Let such names be made in a directory of the project, such as one for copies of other projects; they are told after
+    /// the run
+    #[arg(long, value_name = "DIR", value_parser = written_path())]
+    pub open_names_in: Vec<WrittenPath>,
     /// Grant a kernel facility: nested-userns, io-uring, fuse
     #[arg(long, value_name = "NAME", value_parser = value::grant)]
     pub grant: Vec<Grant>,
@@ -236,6 +240,11 @@ impl RunFlags {
                 }),
                 (false, false) => None,
             },
+            open_names_in: self
+                .open_names_in
+                .iter()
+                .map(|path| flagged("--open-names-in", path, path.clone()))
+                .collect(),
             deny_commands: Vec::new(),
             grants: self
                 .grant

@@ -6,6 +6,7 @@ mod git;
 mod host;
 mod inside;
 mod miss;
+mod names;
 mod path;
 pub mod push;
 mod report;
@@ -138,6 +139,7 @@ impl Question {
         args.flags.git_push.extend(more.flags.git_push);
         args.flags.read.extend(more.flags.read);
         args.flags.write.extend(more.flags.write);
+        args.flags.open_names_in.extend(more.flags.open_names_in);
         args.flags.host_port.extend(more.flags.host_port);
         args.flags.net = more.flags.net.or(args.flags.net);
         Self::of_run(args).ok()

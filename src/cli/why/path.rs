@@ -1,7 +1,7 @@
 //! Paths: what the view has there, what the policy says of it, and what the file's own permissions do.
 
 use super::report::{Answer, Judged, PathFacts};
-use super::{Question, inside, miss};
+use super::{Question, inside, miss, names};
 use crate::facts::{Foreseen, NewKind};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::Seen;
@@ -40,6 +40,10 @@ pub(super) fn answer(question: &Question, path: &Path, wanted: Access) -> Result
     if asked.rule.is_some_and(|rule| rule.place == Place::Cache) {
         let note = "kept between runs in aca's own data directory; the host's own directory is neither seen nor changed";
         answer.notes.push(note.into());
+    }
+    if !asked.there && !exists(&asked.path) && on_host && asked.held_name().is_some() {
+        let project = &question.prepared.looked.project.root;
+        answer.notes.extend(names::note(&asked.path, project, &[]));
     }
     answer.path = Some(PathFacts {
         exists: asked.there,

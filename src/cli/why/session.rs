@@ -1,6 +1,7 @@
 //! Events of a session: the newest denial, or the one with a number.
 
 use super::explain::{Explanation, explain};
+use super::names;
 use super::report::Answer;
 use crate::audit::{open, read};
 use crate::cli::flags::WhyArgs;
@@ -12,6 +13,7 @@ use crate::supervise::{Event, Record};
 use crate::ui;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// The word for the newest session.
 const LAST: &str = "last";
@@ -41,7 +43,7 @@ pub(super) fn answer(args: &WhyArgs, session: &str) -> Result<Answer, Failure> {
     let found =
         find(read::lines(file, &id), number).map_err(|error| Failure::new(FailureKind::Machine, error))?;
     match (found, number) {
-        (Some((record, process)), _) => told(id.as_str(), &record, process.as_deref()),
+        (Some(found), _) => told(id.as_str(), &found),
         (None, Some(number)) => Err(usage(format!("session {id} has no event numbered {number}"))),
         (None, None) => {
             let mut answer = Answer::new("a session", Vec::new());
@@ -52,18 +54,39 @@ pub(super) fn answer(args: &WhyArgs, session: &str) -> Result<Answer, Failure> {
     }
 }
 
-/// The record, and what the process that it names was started as.
+/// An event, and what the rest of the session says of it.
+struct Told {
+    record: Record,
+    /// What the process that it names was started as.
+    process: Option<String>,
+    project: PathBuf,
+    /// Names that couldn't be made, as far as the bound goes.
+    refused: Vec<PathBuf>,
+}
+
+/// Most names that are compared.
+const REFUSED_MAX: usize = 1000;
+
 fn find(
     entries: impl Iterator<Item = std::io::Result<read::Entry>>,
     number: Option<u64>,
-) -> std::io::Result<Option<(Record, Option<String>)>> {
+) -> std::io::Result<Option<Told>> {
     let mut programs: HashMap<i32, String> = HashMap::new();
     let mut found = None;
+    let (mut root, mut refused) = (PathBuf::new(), Vec::new());
     for entry in entries {
         // A line that is none of ours explains nothing; `aca log` tells of it.
         let Some(record) = entry?.record else { continue };
         if let Event::ProcessStart { pid, path, argv } = &record.event {
             programs.insert(*pid, format!("{path}: {}", argv.join(" ")));
+        }
+        if let Event::SessionStart { project, .. } = &record.event {
+            root.clone_from(project);
+        }
+        if let Event::NameRefused { path, .. } = &record.event
+            && refused.len() < REFUSED_MAX
+        {
+            refused.push(path.clone());
         }
         let wanted = number.map_or_else(|| record.event.is_denial(), |number| record.seq == number);
         if wanted {
@@ -71,7 +94,12 @@ fn find(
             found = Some((record, process));
         }
     }
-    Ok(found)
+    Ok(found.map(|(record, process)| Told {
+        record,
+        process,
+        project: root,
+        refused,
+    }))
 }
 
 fn process(event: &Event) -> Option<i32> {
@@ -106,7 +134,8 @@ fn process(event: &Event) -> Option<i32> {
     }
 }
 
-fn told(session: &str, record: &Record, process: Option<&str>) -> Result<Answer, Failure> {
+fn told(session: &str, found: &Told) -> Result<Answer, Failure> {
+    let Told { record, process, .. } = found;
     let Explanation { judged, notes } = explain(&record.event);
     let mut answer = Answer::new("an event", judged.into_iter().collect());
     answer.allowed = !record.event.is_denial();
@@ -115,10 +144,17 @@ fn told(session: &str, record: &Record, process: Option<&str>) -> Result<Answer,
     answer
         .notes
         .extend(lines.lines().map(|line| format!("logged: {}", line.trim())));
-    answer
-        .notes
-        .extend(process.map(|process| format!("the process was started as {process}")));
+    answer.notes.extend(
+        process
+            .iter()
+            .map(|process| format!("the process was started as {process}")),
+    );
     answer.notes.extend(notes);
+    if let Event::NameRefused { path, .. } = &record.event {
+        answer
+            .notes
+            .extend(names::note(path, &found.project, &found.refused));
+    }
     answer.event =
         Some(serde_json::to_value(record).map_err(|error| Failure::new(FailureKind::Internal, error))?);
     Ok(answer)

@@ -25,7 +25,8 @@ pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) 
         return Ok(());
     }
     let opened = |opened: &PathBuf| opened.starts_with(old) || old.starts_with(opened);
-    let everything = judge.may_be_left_out(old) || judge.names.opened.iter().any(opened);
+    let everything =
+        judge.may_be_left_out(old) || judge.names.opened.iter().chain(&judge.names.open_in).any(opened);
     if !everything && !judge.goes_on(new) && !leads_to_exact(judge, new) {
         return Ok(());
     }
