@@ -225,17 +225,42 @@ impl Listener {
         result == 0
     }
 
-    /// Puts a copy of `descriptor` into the caller, and answers its call with the number (Linux 5.14). The inner error is
-    /// the caller's, such as `EMFILE` at its own limit: it waits still, for another answer.
+    /// Puts `descriptor` into the caller, and answers its call with the number (Linux 5.14). The inner error is the
+    /// caller's, such as `EMFILE` at its own limit: it waits still, for another answer, and the descriptor is given back.
+    ///
+    /// When the caller goes on it is the only one that has it: what ends with the last descriptor, such as a flock(2) or
+    /// `ETXTBSY`, ends with the caller's own.
     ///
     /// # Errors
     /// `ENOENT` when the caller is gone, and what stands in the caller's way.
-    pub fn give(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<()> {
+    pub fn give(
+        &self,
+        id: u64,
+        descriptor: OwnedFd,
+        close_on_exec: bool,
+    ) -> Result<(), (io::Error, OwnedFd)> {
+        let inside = match self.add(id, descriptor.as_fd(), close_on_exec) {
+            Ok(inside) => inside,
+            Err(error) => return Err((error, descriptor)),
+        };
+        drop(descriptor);
+        // Nothing is left to do where the caller is gone.
+        let _is_there = self.answer(libc::seccomp_notif_resp {
+            id,
+            val: inside.into(),
+            error: 0,
+            flags: 0,
+        });
+        Ok(())
+    }
+
+    /// Puts a copy of `descriptor` into the caller, which waits on; gives the number there.
+    fn add(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<RawFd> {
         let number = u32::try_from(descriptor.as_raw_fd()).map_err(io::Error::other)?;
         let close = if close_on_exec { libc::O_CLOEXEC } else { 0 };
         let mut given = libc::seccomp_notif_addfd {
             id,
-            flags: u32::try_from(libc::SECCOMP_ADDFD_FLAG_SEND).map_err(io::Error::other)?,
+            flags: 0,
             srcfd: number,
             newfd: 0,
             newfd_flags: u32::try_from(close).map_err(io::Error::other)?,
@@ -251,7 +276,7 @@ impl Listener {
                 )
             };
             if result >= 0 {
-                return Ok(());
+                return Ok(result);
             }
             let error = io::Error::last_os_error();
             if error.raw_os_error() != Some(libc::EINTR) {

@@ -128,6 +128,51 @@ fn directories_and_links_that_come_and_go() {
     same(&World::new(), &format!("python3 -c '{script}'"));
 }
 
+/// What a program opens is its own alone once it has it: a lock ends when it closes it, and a program that was written can
+/// be started.
+#[test]
+fn what_ends_with_the_last_descriptor() {
+    if !support::has("python3") {
+        return support::skip("what_ends_with_the_last_descriptor", "there is no python3");
+    }
+    let script = "import os,fcntl,subprocess\n\
+        kept=0\n\
+        for i in range(300):\n\
+        \x20f=os.open(\"lock\",os.O_CREAT|os.O_RDWR); fcntl.flock(f,fcntl.LOCK_EX|fcntl.LOCK_NB); os.close(f)\n\
+        \x20g=os.open(\"lock\",os.O_RDWR)\n\
+        \x20try: fcntl.flock(g,fcntl.LOCK_EX|fcntl.LOCK_NB)\n\
+        \x20except OSError: kept+=1\n\
+        \x20os.close(g)\n\
+        for i in range(30):\n\
+        \x20f=os.open(f\"run{i}\",os.O_CREAT|os.O_WRONLY,0o755); os.write(f,b\"#!/bin/sh\\n\"); os.close(f); subprocess.run(f\"./run{i}\",check=True)\n\
+        print(kept)";
+    same(&World::new(), &format!("python3 -c '{script}'"));
+}
+
+/// A program that waits at a pipe for its other end has it, and no other before.
+#[test]
+fn a_pipe_that_somebody_waits_at() {
+    if !support::has("python3") {
+        return support::skip("a_pipe_that_somebody_waits_at", "there is no python3");
+    }
+    let script = "import os,threading\n\
+        def end(flags,got):\n f=os.open(\"p\",flags)\n got.append(os.write(f,b\"x\") if flags&os.O_WRONLY else os.read(f,9)); os.close(f)\n\
+        os.mkfifo(\"p\")\n\
+        def waits(thread):\n\
+        \x20try: state=open(f\"/proc/self/task/{thread.native_id}/stat\").read().rsplit(\")\",1)[1].split()[0]\n\
+        \x20except OSError: return True\n\
+        \x20return state==\"S\"\n\
+        for i in range(40):\n\
+        \x20first,second=(os.O_RDONLY,os.O_WRONLY|os.O_CREAT|os.O_TRUNC) if i%2 else (os.O_WRONLY,os.O_RDONLY|os.O_CREAT)\n\
+        \x20got=[]; one=threading.Thread(target=end,args=(first,got),daemon=True); one.start()\n\
+        \x20while not waits(one): pass\n\
+        \x20two=threading.Thread(target=end,args=(second,got),daemon=True); two.start(); two.join(9); one.join(9)\n\
+        \x20if sorted(map(str,got))!=[\"1\",\"b\x27x\x27\"]: print(i,got); os._exit(1)\n\
+        print(\"all\")";
+    let script = script.replace('\'', "'\"'\"'");
+    same(&World::new(), &format!("python3 -c '{script}'"));
+}
+
 #[test]
 fn git_tar_and_editors() {
     same(

@@ -282,17 +282,19 @@ impl Maker<'_> {
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
             Err(errno) => return Err(Answer::Fails(errno)),
         }
+        // A pipe that is opened for a moment lets go of who waits at its other end.
+        match status(place).map(|status| FileType::from_raw_mode(status.st_mode)) {
+            Ok(FileType::RegularFile) | Err(_) => {}
+            Ok(FileType::Symlink) => return Ok(Opened::Link),
+            Ok(_) => return Err(Answer::Kernel),
+        }
+        // Who has a lease on it is waited for by the caller alone (fcntl(2)).
         let file = match open(flags | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(file) => file,
             Err(Errno::LOOP) => return Ok(Opened::Link),
             Err(Errno::NXIO | Errno::AGAIN) => return Err(Answer::Kernel),
             Err(errno) => return Err(Answer::Fails(errno)),
         };
-        let regular =
-            fstat(&file).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile);
-        if !regular {
-            return Err(Answer::Kernel);
-        }
         if !flags.contains(OFlags::NONBLOCK) {
             fcntl_setfl(&file, flags & !OFlags::NONBLOCK).map_err(Answer::Fails)?;
         }

@@ -231,7 +231,7 @@ impl Broker {
                 file,
                 close_on_exec,
                 made,
-            } => self.give(call.id, &file, close_on_exec, made.as_ref()),
+            } => self.give(call.id, file, close_on_exec, made.as_ref()),
             Answer::Refused(path, kept) => {
                 // First told: afterwards the caller may be gone, and nobody could say which it was.
                 self.tell(call, path, kept);
@@ -243,22 +243,16 @@ impl Broker {
         }
     }
 
-    fn give(
-        &self,
-        id: u64,
-        file: &OwnedFd,
-        close_on_exec: bool,
-        made: Option<&Place>,
-    ) -> std::io::Result<()> {
-        match self.listener.give(id, file.as_fd(), close_on_exec) {
+    fn give(&self, id: u64, file: OwnedFd, close_on_exec: bool, made: Option<&Place>) -> std::io::Result<()> {
+        match self.listener.give(id, file, close_on_exec) {
             Ok(()) => Ok(()),
             // At the caller's own limit, mostly.
-            Err(error) => match error.raw_os_error() {
+            Err((error, file)) => match error.raw_os_error() {
                 Some(libc::ENOENT) => Ok(()),
                 Some(errno) => {
                     // The kernel makes no file when it has no number for it, and who waits for one makes it anew.
                     if let Some(place) = made {
-                        make::take_back(place, file);
+                        make::take_back(place, &file);
                     }
                     self.listener.refuse(id, errno).map(drop)
                 }
