@@ -275,6 +275,65 @@ static void races(int rounds) {
     printf("made %s\n", made > rounds / 50 ? "many" : "few");
 }
 
+/* A directory has the name while it is looked whether there is one, and none has it while it is replaced. */
+static void *flip_target(void *_) {
+    (void)_;
+    while (!over) {
+        mkdir(".envrc", 0755);
+        for (volatile int wait = 0; wait < 2000; wait++);
+        rmdir(".envrc");
+    }
+    return NULL;
+}
+
+static void taken(int rounds) {
+    pthread_t other;
+    struct stat status;
+    int made = 0;
+    pthread_create(&other, NULL, flip_target, NULL);
+    for (int round = 0; round < rounds; round++) {
+        spare();
+        if (syscall(SYS_renameat2, AT_FDCWD, "spare", AT_FDCWD, "free", 1) == 0) made++;
+        unlink("free");
+        spare();
+        syscall(SYS_renameat2, AT_FDCWD, "spare", AT_FDCWD, ".envrc", 1);
+        if (lstat(".envrc", &status) == 0 && S_ISREG(status.st_mode)) {
+            printf("MADE in a race of what is there\n");
+            unlink(".envrc");
+            break;
+        }
+    }
+    over = 1; pthread_join(other, NULL);
+    printf("made %s\n", made > rounds / 50 ? "many" : "few");
+}
+
+/* One run puts now a file and now a link at a name, the other gives what is there a name that a file may have. */
+static void swapper(void) {
+    mkdir("prepared", 0755);
+    closed(open("prepared/pre-commit", O_CREAT | O_WRONLY, 0755));
+    while (access("stop", F_OK) != 0) {
+        symlink("prepared", "b"); rename("b", "s");
+        closed(open("a", O_CREAT | O_WRONLY, 0644)); rename("a", "s");
+    }
+}
+
+static void namer(int rounds) {
+    struct stat status;
+    int made = 0;
+    while (access("s", F_OK) != 0) usleep(100);
+    for (int round = 0; round < rounds; round++) {
+        if (link("s", ".husky") == 0) made++;
+        if (lstat(".husky", &status) == 0 && S_ISLNK(status.st_mode)) {
+            printf("MADE a link in a race of two runs\n");
+            break;
+        }
+        unlink(".husky");
+    }
+    unlink(".husky");
+    printf("made %s\n", made > rounds / 50 ? "many" : "few");
+    close(open("stop", O_CREAT | O_WRONLY, 0644));
+}
+
 /* One run moves a directory, another makes names in it. */
 static void mover(void) {
     mkdir("d1", 0755);
@@ -314,6 +373,18 @@ int main(int count, char **words) {
     }
     if (count > 2 && strcmp(words[1], "maker") == 0) {
         maker(atoi(words[2]));
+        return 0;
+    }
+    if (count > 1 && strcmp(words[1], "swapper") == 0) {
+        swapper();
+        return 0;
+    }
+    if (count > 2 && strcmp(words[1], "namer") == 0) {
+        namer(atoi(words[2]));
+        return 0;
+    }
+    if (count > 2 && strcmp(words[1], "taken") == 0) {
+        taken(atoi(words[2]));
         return 0;
     }
     if (count > 2 && strcmp(words[1], "race") == 0) {

@@ -154,19 +154,46 @@ fn the_races_are_won_where_names_are_open() {
     }
 }
 
+/// A move that replaces nothing is judged though something is there: that may be taken away meanwhile.
+#[test]
+fn what_is_there_stands_in_for_no_judgment() {
+    let world = world();
+    if attacker(&world).is_none() {
+        return;
+    }
+    let ran = world.run(&["--hold-names"], "timeout 100 ./attacker taken 20000");
+    assert_eq!(ran.out, "made many\n", "{ran:?}");
+    let ran = world.run(&["--open-names"], "timeout 100 ./attacker taken 1000000");
+    assert!(ran.out.contains("MADE"), "{ran:?}");
+}
+
 /// Two runs in one project: what one of them moves, the other has no name half made in.
 #[test]
 fn no_race_of_two_runs_makes_one() {
-    let Some((made, moved)) = two_runs(&["--hold-names"], 40_000) else {
+    let Some((made, moved)) = two_runs(&["--hold-names"], "mover", "maker 40000") else {
         return;
     };
     assert_eq!(made.out, "made many\n", "{made:?}");
     assert_eq!(moved.out, "", "{moved:?}");
 }
 
+/// What one of them puts in another's place keeps its kind until it has its other name.
+#[test]
+fn no_race_of_two_runs_makes_a_link() {
+    let Some((made, swapped)) = two_runs(&["--hold-names"], "swapper", "namer 20000") else {
+        return;
+    };
+    assert_eq!(made.out, "made many\n", "{made:?}");
+    assert_eq!(swapped.out, "", "{swapped:?}");
+    let Some((made, _)) = two_runs(&["--open-names"], "swapper", "namer 1000000") else {
+        return;
+    };
+    assert!(made.out.contains("MADE"), "{made:?}");
+}
+
 #[test]
 fn the_race_of_two_runs_is_won_where_names_are_open() {
-    let Some((made, moved)) = two_runs(&["--open-names"], 1_000_000) else {
+    let Some((made, moved)) = two_runs(&["--open-names"], "mover", "maker 1000000") else {
         return;
     };
     assert!(
@@ -175,7 +202,7 @@ fn the_race_of_two_runs_is_won_where_names_are_open() {
     );
 }
 
-fn two_runs(flags: &[&str], rounds: u32) -> Option<(Ran, Ran)> {
+fn two_runs(flags: &[&str], one: &str, other: &str) -> Option<(Ran, Ran)> {
     let world = world();
     attacker(&world)?;
     let words = |script: &str| -> Vec<String> {
@@ -195,8 +222,8 @@ fn two_runs(flags: &[&str], rounds: u32) -> Option<(Ran, Ran)> {
             .stderr(Stdio::piped());
         command.spawn().unwrap()
     };
-    let moving = start("timeout 100 ./attacker mover");
-    let making = start(&format!("timeout 100 ./attacker maker {rounds}"));
+    let moving = start(&format!("timeout 100 ./attacker {one}"));
+    let making = start(&format!("timeout 100 ./attacker {other}"));
     let made = Ran::from_output(&making.wait_with_output().unwrap());
     let moved = Ran::from_output(&moving.wait_with_output().unwrap());
     Some((made, moved))

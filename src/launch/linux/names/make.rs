@@ -78,7 +78,7 @@ pub(super) fn answer(
             length,
         } => maker.bind(socket, address, length),
     };
-    maker.turn(Turn::Not);
+    maker.turn_ends();
     made.unwrap_or_else(|answer| answer)
 }
 
@@ -100,11 +100,18 @@ fn done(result: Result<(), Errno>) -> Made {
 }
 
 impl Maker<'_> {
-    /// Waits for a turn: before a directory is found, and until the name is made.
+    /// Waits for a turn: before a directory is found, and until the name is made. Who has more already keeps it.
     pub(super) fn turn(&mut self, turn: Turn) {
-        if self.turn != turn {
+        if self.turn < turn {
             self.world.turns.take(turn);
             self.turn = turn;
+        }
+    }
+
+    fn turn_ends(&mut self) {
+        if self.turn != Turn::Not {
+            self.world.turns.take(Turn::Not);
+            self.turn = Turn::Not;
         }
     }
 
@@ -350,6 +357,8 @@ impl Maker<'_> {
     }
 
     fn link(&mut self, from: Named, to: Named, flags: u32) -> Made {
+        // What another run puts there meanwhile may be of another kind.
+        self.turn(Turn::Alone);
         let to = self.held(to)?;
         let flags = AtFlags::from_bits_retain(flags);
         if !(flags & !(AtFlags::SYMLINK_FOLLOW | AtFlags::EMPTY_PATH)).is_empty() {
@@ -419,26 +428,29 @@ impl Maker<'_> {
         if !(flags & !(one | other)).is_empty() || (flags.intersects(one) && flags.intersects(other)) {
             return Ok(Answer::Kernel);
         }
-        self.turn(Turn::Shared);
-        let mut found = self.both(from, to)?;
-        let moves = |status: &Stat| FileType::from_raw_mode(status.st_mode) == FileType::Directory;
-        let exchanged = found.target.filter(|_| flags.contains(RenameFlags::EXCHANGE));
-        if moves(&found.source) || exchanged.as_ref().is_some_and(moves) {
-            self.turn(Turn::Alone);
-            // Others had a turn meanwhile.
-            found = self.both(from, to)?;
-        }
+        // A directory is looked through and moved as it was then, and what is something else is of the same kind still.
+        self.turn(Turn::Alone);
         let Both {
             from,
             to,
             source,
             target,
-        } = found;
-        if !(flags.contains(RenameFlags::NOREPLACE) && target.is_some()) {
-            self.permit_move(&from, &to, source.st_mode)?;
-            if let Some(target) = target.filter(|_| flags.contains(RenameFlags::EXCHANGE)) {
-                self.permit_move(&to, &from, target.st_mode)?;
+        } = self.both(from, to)?;
+        let mut permitted = self.permit_move(&from, &to, source.st_mode);
+        if let Some(target) = target.filter(|_| flags.contains(RenameFlags::EXCHANGE)) {
+            permitted = permitted.and_then(|()| self.permit_move(&to, &from, target.st_mode));
+        }
+        if flags.contains(RenameFlags::WHITEOUT)
+            && let Some(kept) = self.judge(&from, NewKind::File)
+        {
+            permitted = permitted.and(Err(Answer::Refused(from.path(), kept)));
+        }
+        match permitted {
+            // Not left to the call: what is there may be taken away meanwhile.
+            Err(_) if flags.contains(RenameFlags::NOREPLACE) && target.is_some() => {
+                return Err(Answer::Fails(Errno::EXIST));
             }
+            other => other?,
         }
         self.go()?;
         done(renameat_with(

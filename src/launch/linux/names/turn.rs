@@ -2,9 +2,9 @@
 //!
 //! Each run has a thread of its own that makes names, and one of them may give a directory another name while another judges
 //! a name in it. So all of them hold one lock (flock(2) on a file of aca's own that no sandbox sees): shared from before the
-//! directory is found until the name is made, exclusively while a directory is looked through and moved. It ends with the
-//! process that holds it. One lock for all the user's runs: projects may lie in one another, and directories are moved
-//! seldom.
+//! directory is found until the name is made, exclusively while what is there gets another name: it is judged by its kind,
+//! and a directory by what it holds. It ends with the process that holds it. One lock for all the user's runs: projects may
+//! lie in one another.
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
