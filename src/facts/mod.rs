@@ -17,6 +17,7 @@ pub(crate) mod git_pointer;
 mod git_walk;
 mod identity;
 mod kept;
+mod link_way;
 mod machine;
 mod matcher;
 mod notes;

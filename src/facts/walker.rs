@@ -2,6 +2,7 @@
 
 use super::beneath::{changed_ns, now_ns, open_directory, open_root, open_without_links, read_file, status};
 use super::found::{Alias, Found, FoundKind, RepositoryKind, Target, UserFound, Walk};
+use super::link_way::way_of;
 use super::matcher::{Class, Entry, Matcher, Scope, State, Step, fits};
 use super::notes::{BareMarks, found_kind, identity, push_reported};
 use super::object::has_blob;
@@ -516,6 +517,7 @@ impl<'a> Walker<'a> {
     /// at as if it were there.
     fn alias(&mut self, name: &Name<'_>, step: &Step) -> Result<(), WalkError> {
         let states = self.matcher.definite_states(&step.below);
+        self.note_way(name, step);
         let Some(target) = name
             .target
             .as_ref()
@@ -549,6 +551,31 @@ impl<'a> Walker<'a> {
         self.roaming = roaming;
         self.path = path;
         walked
+    }
+
+    /// A link that is protected, or may hold what is: what can be made on its way would stand for it.
+    fn note_way(&mut self, name: &Name<'_>, step: &Step) {
+        let protects = |entry: Option<&Entry>| entry.is_some_and(|entry| entry.class == Class::Protected);
+        let complete = step
+            .complete
+            .iter()
+            .any(|index| protects(self.matcher.entry(*index)));
+        let below = step
+            .below
+            .iter()
+            .any(|state| protects(self.matcher.entry_of(*state)));
+        if !complete && !below {
+            return;
+        }
+        let link = self.path_of(name.name.to_bytes());
+        for target in way_of(&self.walk.root, &link) {
+            if self.walk.aliases.len() < MASKS_MAX {
+                self.walk.aliases.push(Alias {
+                    link: link.clone(),
+                    target,
+                });
+            }
+        }
     }
 
     /// Opens what a link was seen to lead to; `None` when it changed meanwhile.

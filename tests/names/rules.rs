@@ -137,6 +137,103 @@ fn what_lies_behind_a_link_counts_by_both_names() {
     world.run(&["--hold-names"], "echo x > real/notes").ok();
 }
 
+/// What a protected link leads to may not be there, or lie behind other links and in directories that can be replaced: none
+/// of that comes to be what it stands for.
+#[test]
+fn what_a_link_will_lead_to_can_not_be_made() {
+    let link = |world: &World, text: &str, at: &str| {
+        std::os::unix::fs::symlink(text, world.project.join(at)).unwrap();
+    };
+    let made = |script: &str| {
+        let world = World::new();
+        world.directory("conf/vscode");
+        world.directory("sub");
+        world.file("old/notes", "x");
+        link(&world, "conf/vscode", ".vscode");
+        link(&world, "real", ".claude");
+        link(&world, "env/dev", ".envrc");
+        link(&world, "../one", "sub/.vscode");
+        link(&world, "old", "one");
+        link(&world, "hooks", ".husky");
+        world
+            .run(
+                &["--hold-names"],
+                "mkdir -p env other; echo x > env/devel; mv one two; echo x > real.md",
+            )
+            .ok();
+        std::fs::rename(world.project.join("two"), world.project.join("one")).unwrap();
+        std::fs::remove_dir_all(world.project.join("env")).unwrap();
+        let count = |flags: &[&str]| {
+            world.run(flags, script);
+            [
+                ".vscode/tasks.json",
+                ".claude/settings.local.json",
+                ".claude/hooks",
+                ".envrc",
+                "sub/.vscode/tasks.json",
+                ".husky",
+            ]
+            .iter()
+            .filter(|name| world.project.join(name).exists())
+            .count()
+        };
+        (count(&["--hold-names"]), count(&["--open-names"]))
+    };
+    for script in [
+        "mkdir -p new/vscode; echo x > new/vscode/tasks.json; mv conf was; mv new conf",
+        "mkdir -p new/vscode; echo x > new/vscode/tasks.json; mv conf was; ln -s new conf",
+        "mkdir real; echo x > real/settings.local.json",
+        "mkdir real; mkdir real/hooks",
+        "mkdir new; echo x > new/settings.local.json; ln -s new real",
+        "mkdir new; echo x > new/settings.local.json; mv new real",
+        "mkdir env; echo x > env/dev",
+        "mkdir env; echo x > x; mv x env/dev",
+        "mkdir new; echo x > new/dev; ln -s new env",
+        "mkdir new; echo x > new/dev; mv new env",
+        "mkdir -p new/in; echo x > new/dev; ln -s new new/in/env; mv new/in/env env",
+        "mkdir new; echo x > new/tasks.json; rm one; ln -s new one",
+        "mkdir new; echo x > new/tasks.json; ln -s new y; mv -T y one",
+        "mkdir new; echo x > new/tasks.json; rm one; mv new one",
+        "mkdir hooks",
+    ] {
+        assert_eq!(made(script), (0, 1), "{script}");
+    }
+}
+
+/// A link on the way to what git would obey, where the directory isn't there or can be moved.
+#[test]
+fn no_link_stands_in_for_a_directory_of_the_repositorys_own() {
+    let made = |script: &str| {
+        let world = World::with_repository();
+        let made = |flags: &[&str]| {
+            world.run(
+                flags,
+                &format!(
+                    "mkdir -p evil/x; echo '* text' > evil/attributes; ln -s ../evil evil/x/info; {script}"
+                ),
+            );
+            let made = world.project.join(".git/info/attributes").exists();
+            world
+                .command("sh")
+                .args(["-c", "rm -rf .git/info .git/was evil"])
+                .status()
+                .unwrap();
+            made
+        };
+        (
+            made(&["--hold-names", "--git-mode", "direct"]),
+            made(&["--open-names", "--git-mode", "direct"]),
+        )
+    };
+    for script in [
+        "mv .git/info .git/was; ln -s ../evil .git/info",
+        "mv .git/info .git/was; mv evil/x/info .git/info",
+        "mv .git/info .git/was; mv evil .git/info",
+    ] {
+        assert_eq!(made(script), (false, true), "{script}");
+    }
+}
+
 #[test]
 fn packages_and_a_repositorys_own_data_have_names_of_their_own() {
     let world = World::with_repository();

@@ -135,12 +135,16 @@ impl Maker<'_> {
         let World {
             matcher, names, ways, ..
         } = &mut *self.world;
-        NameJudge {
+        let judge = NameJudge {
             matcher: matcher.as_ref()?,
             names,
             is_there: &is_there,
+        };
+        let kept = judge.judge_in(ways, &place.real, place.name(), kind);
+        match kind {
+            NewKind::Link => kept.or_else(|| moved::link_on_the_way(names, &place.path())),
+            NewKind::Directory | NewKind::File => kept,
         }
-        .judge_in(ways, &place.real, place.name(), kind)
     }
 
     /// Refuses what may not be made.

@@ -3,6 +3,7 @@
 use super::Answer;
 use super::place::Place;
 use crate::facts::{KeptName, NameJudge, NewKind, joined};
+use crate::policy::NewNames;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
@@ -21,13 +22,14 @@ const LIST_BYTES: usize = 8 << 10;
 /// can mean more than it did: it was judged when it was made, unless that was where other names may be made. What marks
 /// such a place may be gone by now.
 pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) -> Result<(), Answer> {
-    if judge.is_left_out(new) && !leads_to_exact(judge, new) {
+    let leads_on = leads_on(judge.names, new).is_some();
+    if judge.is_left_out(new) && !leads_on {
         return Ok(());
     }
     let opened = |opened: &PathBuf| opened.starts_with(old) || old.starts_with(opened);
     let everything =
         judge.may_be_left_out(old) || judge.names.opened.iter().chain(&judge.names.open_in).any(opened);
-    if !everything && !judge.goes_on(new) && !leads_to_exact(judge, new) {
+    if !everything && !judge.goes_on(new) && !leads_on {
         return Ok(());
     }
     let mut look = Look {
@@ -43,9 +45,26 @@ pub(super) fn look(judge: &NameJudge<'_>, from: &Place, old: &Path, new: &Path) 
     }
 }
 
-/// Whether a single path lies in a directory: that counts wherever it is.
-fn leads_to_exact(judge: &NameJudge<'_>, path: &Path) -> bool {
-    judge.names.exact.iter().any(|exact| exact.starts_with(path))
+/// A single path that lies beneath another: that counts wherever it is, and so does what a link of the project's leads to.
+fn leads_on<'a>(names: &'a NewNames, path: &Path) -> Option<&'a PathBuf> {
+    let targets = names.aliases.iter().map(|alias| &alias.target);
+    let beneath = |single: &&PathBuf| single.starts_with(path) && single.as_path() != path;
+    names.exact.iter().chain(targets).find(beneath)
+}
+
+/// Why no link may be made on the way to a single path: what it leads to would have that path, whatever it is called. The
+/// judge knows links on the way to what a pattern means.
+pub(super) fn link_on_the_way(names: &NewNames, path: &Path) -> Option<KeptName> {
+    let protected = leads_on(names, path)?;
+    let opens = |rule: &PathBuf| path.starts_with(rule);
+    if names.opened.iter().any(opens) {
+        return None;
+    }
+    Some(KeptName {
+        protected: protected.clone(),
+        why: "what it leads to would count as what lies here".into(),
+        runs_when: None,
+    })
 }
 
 struct Look<'a> {
@@ -83,11 +102,13 @@ impl Look<'_> {
             self.left = self.left.checked_sub(1).ok_or(Errno::ACCESS)?;
             let below = joined(path, name.to_bytes());
             let kind = kind(directory, name, entry.file_type());
-            if let Some(kept) = self.judge.judge(&below, kind) {
+            let on_the_way = || link_on_the_way(self.judge.names, &below).filter(|_| kind == NewKind::Link);
+            if let Some(kept) = self.judge.judge(&below, kind).or_else(on_the_way) {
                 return Ok(Some((below, kept)));
             }
             let goes_on = self.everything || self.judge.goes_on(&below);
-            let looked = (goes_on && !self.judge.is_left_out(&below)) || leads_to_exact(self.judge, &below);
+            let looked =
+                (goes_on && !self.judge.is_left_out(&below)) || leads_on(self.judge.names, &below).is_some();
             if kind == NewKind::Directory && looked {
                 directories.push((name.to_owned(), below));
             }
