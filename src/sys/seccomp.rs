@@ -197,15 +197,15 @@ impl Listener {
         })
     }
 
-    /// Answers a call with success, as 0, without the kernel doing it: it was done on the caller's behalf. `false` when the
+    /// Answers a call with a result, without the kernel doing it: it was done on the caller's behalf. `false` when the
     /// caller is gone.
     ///
     /// # Errors
     /// As the kernel says, other than that the caller is gone.
-    pub fn done(&self, id: u64) -> io::Result<bool> {
+    pub fn done(&self, id: u64, result: i32) -> io::Result<bool> {
         self.answer(libc::seccomp_notif_resp {
             id,
-            val: 0,
+            val: result.into(),
             error: 0,
             flags: 0,
         })
@@ -225,37 +225,13 @@ impl Listener {
         result == 0
     }
 
-    /// Puts `descriptor` into the caller, and answers its call with the number (Linux 5.14). The inner error is the
-    /// caller's, such as `EMFILE` at its own limit: it waits still, for another answer, and the descriptor is given back.
-    ///
-    /// When the caller goes on it is the only one that has it: what ends with the last descriptor, such as a flock(2) or
-    /// `ETXTBSY`, ends with the caller's own.
+    /// Puts a copy of `descriptor` into the caller, and gives the number there (Linux 5.14). The caller waits on, so that
+    /// what ends with the last descriptor, such as a flock(2), ends with the caller's own where the other is closed before
+    /// the answer.
     ///
     /// # Errors
-    /// `ENOENT` when the caller is gone, and what stands in the caller's way.
-    pub fn give(
-        &self,
-        id: u64,
-        descriptor: OwnedFd,
-        close_on_exec: bool,
-    ) -> Result<(), (io::Error, OwnedFd)> {
-        let inside = match self.add(id, descriptor.as_fd(), close_on_exec) {
-            Ok(inside) => inside,
-            Err(error) => return Err((error, descriptor)),
-        };
-        drop(descriptor);
-        // Nothing is left to do where the caller is gone.
-        let _is_there = self.answer(libc::seccomp_notif_resp {
-            id,
-            val: inside.into(),
-            error: 0,
-            flags: 0,
-        });
-        Ok(())
-    }
-
-    /// Puts a copy of `descriptor` into the caller, which waits on; gives the number there.
-    fn add(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<RawFd> {
+    /// `ENOENT` when the caller is gone, and what stands in the caller's way, such as `EMFILE` at its own limit.
+    pub fn add(&self, id: u64, descriptor: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<RawFd> {
         let number = u32::try_from(descriptor.as_raw_fd()).map_err(io::Error::other)?;
         let close = if close_on_exec { libc::O_CLOEXEC } else { 0 };
         let mut given = libc::seccomp_notif_addfd {

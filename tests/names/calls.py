@@ -192,11 +192,17 @@ def limits():
     import resource
     fresh()
     low, high = resource.getrlimit(resource.RLIMIT_NOFILE)
+    full = os.open("full", os.O_CREAT | os.O_RDWR)
+    os.write(full, b"content")
     held = [os.dup(0) for _ in range(8)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, high))
     results = [tried(lambda: os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY)) for name in ("a", "a", "b")]
+    results.append(tried(lambda: os.open("full", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)))
     resource.setrlimit(resource.RLIMIT_NOFILE, (low, high))
-    told("at the limit", [type(result) == str and result for result in results])
+    told("at the limit", [type(result) == str and result for result in results], os.fstat(full).st_size)
+    os.close(held[-1])
+    os.write(os.open("full", os.O_CREAT | os.O_TRUNC | os.O_WRONLY), b"new")
+    told("with a number", os.fstat(full).st_size, os.pread(full, 9, 0))
 
 TOP = os.getcwd()
 os.umask(0o022)

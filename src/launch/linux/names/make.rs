@@ -231,11 +231,12 @@ impl Maker<'_> {
                 continue;
             }
             match self.open_here(&place, flags, mode)? {
-                Opened::File(file, made) => {
+                Opened::File { file, made, empties } => {
                     return Ok(Answer::Opened {
                         file,
                         close_on_exec: flags.contains(OFlags::CLOEXEC),
                         made: made.then_some(place),
+                        empties,
                     });
                 }
                 Opened::Link if stays => return Ok(Answer::Fails(Errno::LOOP)),
@@ -289,18 +290,32 @@ impl Maker<'_> {
         };
         // Most are new, and what is new is a regular file.
         match open(flags | OFlags::EXCL) {
-            Ok(file) => return Ok(Opened::File(file, true)),
+            Ok(file) => {
+                return Ok(Opened::File {
+                    file,
+                    made: true,
+                    empties: false,
+                });
+            }
             Err(Errno::EXIST) if !flags.contains(OFlags::EXCL) => {}
             Err(errno) => return Err(Answer::Fails(errno)),
         }
         // A pipe that is opened for a moment lets go of who waits at its other end.
-        match status(place).map(|status| FileType::from_raw_mode(status.st_mode)) {
+        let there = status(place);
+        match there
+            .as_ref()
+            .map(|status| FileType::from_raw_mode(status.st_mode))
+        {
             Ok(FileType::RegularFile) | Err(_) => {}
             Ok(FileType::Symlink) => return Ok(Opened::Link),
             Ok(_) => return Err(Answer::Kernel),
         }
+        let empties = flags.contains(OFlags::TRUNC)
+            && flags.intersects(OFlags::WRONLY | OFlags::RDWR)
+            && there.is_ok_and(|status| status.st_size > 0);
+        let kept = if empties { flags - OFlags::TRUNC } else { flags };
         // Who has a lease on it is waited for by the caller alone (fcntl(2)).
-        let file = match open(flags | OFlags::NONBLOCK | OFlags::NOCTTY) {
+        let file = match open(kept | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(file) => file,
             Err(Errno::LOOP) => return Ok(Opened::Link),
             Err(Errno::NXIO | Errno::AGAIN) => return Err(Answer::Kernel),
@@ -309,7 +324,11 @@ impl Maker<'_> {
         if !flags.contains(OFlags::NONBLOCK) {
             fcntl_setfl(&file, flags & !OFlags::NONBLOCK).map_err(Answer::Fails)?;
         }
-        Ok(Opened::File(file, false))
+        Ok(Opened::File {
+            file,
+            made: false,
+            empties,
+        })
     }
 
     fn directory(&mut self, at: Named, mode: u32) -> Made {
@@ -517,8 +536,12 @@ struct Both {
 }
 
 enum Opened {
-    /// A file, and whether it is new.
-    File(OwnedFd, bool),
+    /// A file, whether it is new, and whether it has to be emptied.
+    File {
+        file: OwnedFd,
+        made: bool,
+        empties: bool,
+    },
     /// A symbolic link stands there.
     Link,
 }

@@ -42,7 +42,7 @@ use crate::sys::process::exit_now;
 use crate::sys::seccomp::{Listener, Notification};
 use caller::Caller;
 use place::Place;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ftruncate};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -71,6 +71,8 @@ enum Answer {
         close_on_exec: bool,
         /// Where, if it is new.
         made: Option<Place>,
+        /// What it holds is to go.
+        empties: bool,
     },
     /// It fails.
     Fails(Errno),
@@ -225,13 +227,28 @@ impl Broker {
         });
         match answer {
             Answer::Kernel => self.listener.proceed(call.id).map(drop),
-            Answer::Done => self.listener.done(call.id).map(drop),
+            Answer::Done => self.listener.done(call.id, 0).map(drop),
             Answer::Fails(errno) => self.listener.refuse(call.id, errno.raw_os_error()).map(drop),
             Answer::Opened {
                 file,
                 close_on_exec,
                 made,
-            } => self.give(call.id, file, close_on_exec, made.as_ref()),
+                empties,
+            } => {
+                let added = self.listener.add(call.id, file.as_fd(), close_on_exec);
+                let number = match added {
+                    Ok(number) => number,
+                    Err(error) => return self.not_given(call.id, &file, made.as_ref(), error),
+                };
+                // Not before: it stays as it is for a caller that has no number for it.
+                let emptied = if empties { ftruncate(&file, 0) } else { Ok(()) };
+                // From here on it is the caller's alone.
+                drop(file);
+                match emptied {
+                    Ok(()) => self.listener.done(call.id, number).map(drop),
+                    Err(errno) => self.listener.refuse(call.id, errno.raw_os_error()).map(drop),
+                }
+            }
             Answer::Refused(path, kept) => {
                 // First told: afterwards the caller may be gone, and nobody could say which it was.
                 self.tell(call, path, kept);
@@ -243,21 +260,24 @@ impl Broker {
         }
     }
 
-    fn give(&self, id: u64, file: OwnedFd, close_on_exec: bool, made: Option<&Place>) -> std::io::Result<()> {
-        match self.listener.give(id, file, close_on_exec) {
-            Ok(()) => Ok(()),
-            // At the caller's own limit, mostly.
-            Err((error, file)) => match error.raw_os_error() {
-                Some(libc::ENOENT) => Ok(()),
-                Some(errno) => {
-                    // The kernel makes no file when it has no number for it, and who waits for one makes it anew.
-                    if let Some(place) = made {
-                        make::take_back(place, &file);
-                    }
-                    self.listener.refuse(id, errno).map(drop)
+    /// A file couldn't be put into the caller: at its own limit, mostly.
+    fn not_given(
+        &self,
+        id: u64,
+        file: &OwnedFd,
+        made: Option<&Place>,
+        error: std::io::Error,
+    ) -> std::io::Result<()> {
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => Ok(()),
+            Some(errno) => {
+                // The kernel makes no file when it has no number for it, and who waits for one makes it anew.
+                if let Some(place) = made {
+                    make::take_back(place, file);
                 }
-                None => Err(error),
-            },
+                self.listener.refuse(id, errno).map(drop)
+            }
+            None => Err(error),
         }
     }
 
