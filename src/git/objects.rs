@@ -64,58 +64,123 @@ pub fn each(
     spend: Spend,
     visit: &mut dyn FnMut(Object<'_>),
 ) -> Result<(), PackError> {
-    let mut work = Work {
-        by_offset: HashMap::new(),
-        by_name: HashMap::new(),
-        waiting: Vec::new(),
-        held: Rc::default(),
-        total: 0,
-        format,
-        limits,
-        spend,
-    };
+    let mut objects = Objects::new(format, limits, spend);
     for entry in entries {
-        match entry.kind {
-            EntryKind::Whole(_) => {}
-            EntryKind::OffsetDelta(base) => work.by_offset.entry(base).or_default().push(entry),
-            EntryKind::RefDelta(base) => work.by_name.entry(base).or_default().push(entry),
-        }
+        objects.came(pack, entry, visit)?;
     }
-    let mut seen = 0_usize;
-    for entry in entries {
-        let EntryKind::Whole(kind) = entry.kind else {
-            continue;
-        };
-        let content = inflate(pack, entry)?;
-        seen += 1;
-        work.take(entry, kind, content, 0, visit)?;
-        while let Some(waiting) = work.waiting.pop() {
-            let change = inflate(pack, waiting.entry)?;
-            let content = delta::apply(&waiting.base.bytes, &change, limits.object_bytes)
-                .map_err(|_| PackError::Entry(waiting.entry.offset))?;
-            seen += 1;
-            work.take(waiting.entry, waiting.kind, content, waiting.depth, visit)?;
-        }
-    }
-    if seen == entries.len() {
-        Ok(())
-    } else {
-        Err(PackError::Base)
-    }
+    objects.rest(pack, entries, visit)
 }
 
-struct Work<'a> {
-    by_offset: HashMap<u64, Vec<&'a Entry>>,
-    by_name: HashMap<[u8; 32], Vec<&'a Entry>>,
-    waiting: Vec<Waiting<'a>>,
-    held: Rc<Cell<u64>>,
-    total: u64,
+/// The same while a pack comes in: what builds on nothing is shown as soon as it is there, all else at the end.
+#[derive(Debug)]
+pub struct Objects {
     format: ObjectFormat,
     limits: Limits,
     spend: Spend,
+    /// Bytes of those that were shown.
+    total: u64,
+    /// The names of those that build on nothing, in the pack's order.
+    whole: Vec<ObjectId>,
 }
 
-struct Waiting<'a> {
+impl Objects {
+    /// For a pack of which nothing is there.
+    #[must_use]
+    pub const fn new(format: ObjectFormat, limits: Limits, spend: Spend) -> Self {
+        Self {
+            format,
+            limits,
+            spend,
+            total: 0,
+            whole: Vec::new(),
+        }
+    }
+
+    /// Takes the next entry, whose bytes are all there.
+    ///
+    /// # Errors
+    /// As [`each`].
+    pub fn came(
+        &mut self,
+        pack: &(impl ReadAt + ?Sized),
+        entry: &Entry,
+        visit: &mut dyn FnMut(Object<'_>),
+    ) -> Result<(), PackError> {
+        if let EntryKind::Whole(kind) = entry.kind {
+            let content = inflate(pack, entry)?;
+            let id = self.show(entry, kind, &content, visit)?;
+            self.whole.push(id);
+        }
+        Ok(())
+    }
+
+    /// Shows what is left, once all entries came.
+    ///
+    /// # Errors
+    /// As [`each`].
+    pub fn rest(
+        mut self,
+        pack: &(impl ReadAt + ?Sized),
+        entries: &[Entry],
+        visit: &mut dyn FnMut(Object<'_>),
+    ) -> Result<(), PackError> {
+        let mut waits = Waits::of(entries);
+        let mut seen = self.whole.len();
+        let mut whole = std::mem::take(&mut self.whole).into_iter();
+        for entry in entries {
+            let EntryKind::Whole(kind) = entry.kind else {
+                continue;
+            };
+            let id = whole.next().ok_or(PackError::Base)?;
+            // Most bases are read once more; the others are done with.
+            waits.on(entry, &id, kind, 0, self.spend, || inflate(pack, entry))?;
+            while let Some(next) = waits.ready.pop() {
+                let change = inflate(pack, next.entry)?;
+                let content = delta::apply(&next.base.bytes, &change, self.limits.object_bytes)
+                    .map_err(|_| PackError::Entry(next.entry.offset))?;
+                seen += 1;
+                let id = self.show(next.entry, next.kind, &content, visit)?;
+                waits.on(next.entry, &id, next.kind, next.depth, self.spend, || Ok(content))?;
+            }
+        }
+        if seen == entries.len() {
+            Ok(())
+        } else {
+            Err(PackError::Base)
+        }
+    }
+
+    fn show(
+        &mut self,
+        entry: &Entry,
+        kind: ObjectKind,
+        content: &[u8],
+        visit: &mut dyn FnMut(Object<'_>),
+    ) -> Result<ObjectId, PackError> {
+        self.total = self.total.saturating_add(length(content));
+        within(Bound::AllBytes, self.total, self.spend.total_bytes)?;
+        within(Bound::ObjectBytes, length(content), self.limits.object_bytes)?;
+        let id = name(kind, content, self.format);
+        visit(Object {
+            id,
+            kind,
+            offset: entry.offset,
+            content,
+        });
+        Ok(id)
+    }
+}
+
+/// Deltas, and what they wait for.
+struct Waits<'a> {
+    by_offset: HashMap<u64, Vec<&'a Entry>>,
+    by_name: HashMap<[u8; 32], Vec<&'a Entry>>,
+    /// Those whose base is there.
+    ready: Vec<Ready<'a>>,
+    held: Rc<Cell<u64>>,
+}
+
+struct Ready<'a> {
     base: Rc<Held>,
     kind: ObjectKind,
     entry: &'a Entry,
@@ -134,38 +199,48 @@ impl Drop for Held {
     }
 }
 
-impl<'a> Work<'a> {
-    fn take(
+impl<'a> Waits<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let mut waits = Self {
+            by_offset: HashMap::new(),
+            by_name: HashMap::new(),
+            ready: Vec::new(),
+            held: Rc::default(),
+        };
+        for entry in entries {
+            match entry.kind {
+                EntryKind::Whole(_) => {}
+                EntryKind::OffsetDelta(base) => waits.by_offset.entry(base).or_default().push(entry),
+                EntryKind::RefDelta(base) => waits.by_name.entry(base).or_default().push(entry),
+            }
+        }
+        waits
+    }
+
+    /// Makes those ready that build on an object; its content is asked for where there are some.
+    fn on(
         &mut self,
         entry: &Entry,
+        id: &ObjectId,
         kind: ObjectKind,
-        content: Vec<u8>,
         depth: u32,
-        visit: &mut dyn FnMut(Object<'_>),
+        spend: Spend,
+        content: impl FnOnce() -> Result<Vec<u8>, PackError>,
     ) -> Result<(), PackError> {
-        self.total = self.total.saturating_add(length(&content));
-        within(Bound::AllBytes, self.total, self.spend.total_bytes)?;
-        within(Bound::ObjectBytes, length(&content), self.limits.object_bytes)?;
-        let id = name(kind, &content, self.format);
-        visit(Object {
-            id,
-            kind,
-            offset: entry.offset,
-            content: &content,
-        });
-        let mut children: Vec<&'a Entry> = self.by_offset.remove(&entry.offset).unwrap_or_default();
-        children.extend(self.by_name.remove(id.padded()).unwrap_or_default());
-        if children.is_empty() {
+        let mut deltas: Vec<&'a Entry> = self.by_offset.remove(&entry.offset).unwrap_or_default();
+        deltas.extend(self.by_name.remove(id.padded()).unwrap_or_default());
+        if deltas.is_empty() {
             return Ok(());
         }
         within(Bound::Deltas, (depth + 1).into(), DEPTH_MAX.into())?;
+        let content = content()?;
         self.held.set(self.held.get().saturating_add(length(&content)));
         let base = Rc::new(Held {
             bytes: content,
             all: Rc::clone(&self.held),
         });
-        within(Bound::HeldBytes, self.held.get(), self.spend.held_bytes)?;
-        self.waiting.extend(children.into_iter().map(|entry| Waiting {
+        within(Bound::HeldBytes, self.held.get(), spend.held_bytes)?;
+        self.ready.extend(deltas.into_iter().map(|entry| Ready {
             base: Rc::clone(&base),
             kind,
             entry,

@@ -242,6 +242,12 @@ impl PackReader {
         Ok(taken)
     }
 
+    /// The objects that are whole, in their order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// Whether it has ended.
     #[must_use]
     pub const fn is_whole(&self) -> bool {

@@ -3,11 +3,12 @@
 use super::confine::confine;
 use super::parent::Sent;
 use super::store::Stores;
-use crate::git::check::{Answer, Question, Scanner, check};
+use crate::git::check::{Answer, Question, Scanner, check_coming};
 use crate::git::objects::ReadAt;
 use crate::launch::Channel;
 use crate::sys::process::exit_now;
 use rustix::fs::SealFlags;
+use rustix::io::retry_on_intr;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,10 +27,10 @@ pub(super) const SEALS: SealFlags = SealFlags::WRITE
     .union(SealFlags::GROW)
     .union(SealFlags::SEAL);
 
-/// A file that is read by number.
-struct Sealed(OwnedFd);
+/// A file that is read by number, and grows until it is sealed.
+struct Pack(OwnedFd);
 
-impl ReadAt for Sealed {
+impl ReadAt for Pack {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> bool {
         read_at(&self.0, buffer, offset)
     }
@@ -78,14 +79,22 @@ fn answer() -> Result<(), Failed> {
         .ok_or_else(failed)?;
     let mut files = descriptors.into_iter();
     let question = files.next().ok_or_else(failed)?;
-    let pack = files.next();
+    let pack = files.next().map(Pack);
     let question: Question = read_question(&question).ok_or_else(failed)?;
     let scanner = Scanner::new().map_err(|_| failed())?;
-    let pack = pack.map(sealed).transpose()?;
     confine(&stores).map_err(|_| Failed(NOT_CONFINED))?;
     let mut store = Stores::new(stores, question.format, question.limits.object_bytes);
-    let pack = pack.as_ref().map(|(file, length)| (file, *length));
-    let answer: Answer = check(&question, pack, &mut store, &scanner);
+    let mut has_ended = false;
+    let mut grown = || {
+        if has_ended {
+            return None;
+        }
+        // Nothing is said of one that is cut off.
+        let (length, ended) = grown(pack.as_ref()?).unwrap_or_else(|Failed(code)| exit_now(code));
+        has_ended = ended;
+        Some(length)
+    };
+    let answer: Answer = check_coming(&question, pack.as_ref(), &mut grown, &mut store, &scanner);
     let bytes = postcard::to_stdvec(&answer).map_err(|_| failed())?;
     let mut output = io::stdout();
     output.write_all(&bytes).map_err(|_| failed())?;
@@ -101,14 +110,24 @@ fn read_question(file: &OwnedFd) -> Option<Question> {
         .flatten()
 }
 
-/// A pack that could still change would be another when it is sent on.
-fn sealed(file: OwnedFd) -> Result<(Sealed, u64), Failed> {
-    let seals = rustix::fs::fcntl_get_seals(&file).map_err(|_| Failed(FAILED))?;
-    let length = rustix::fs::fstat(&file)
+/// Waits for what standard input says of the pack: how many bytes there are by now; whether that is all is said by its end.
+fn grown(pack: &Pack) -> Result<(u64, bool), Failed> {
+    let mut length = [0; size_of::<u64>()];
+    match retry_on_intr(|| rustix::io::read(io::stdin(), &mut length)) {
+        Ok(0) => Ok((sealed(pack)?, true)),
+        Ok(count) if count == length.len() => Ok((u64::from_le_bytes(length), false)),
+        Ok(_) | Err(_) => Err(Failed(FAILED)),
+    }
+}
+
+/// How long a pack is. One that could still change would be another when it is sent on.
+fn sealed(Pack(file): &Pack) -> Result<u64, Failed> {
+    let seals = rustix::fs::fcntl_get_seals(file).map_err(|_| Failed(FAILED))?;
+    let length = rustix::fs::fstat(file)
         .ok()
         .and_then(|status| u64::try_from(status.st_size).ok());
     match length {
-        Some(length) if seals.contains(SEALS) => Ok((Sealed(file), length)),
+        Some(length) if seals.contains(SEALS) => Ok(length),
         Some(_) | None => Err(Failed(FAILED)),
     }
 }

@@ -6,6 +6,7 @@ use crate::launch::Channel;
 use crate::sys::process::bind_to_caller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
+use rustix::net::SendFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -86,9 +87,12 @@ pub struct Running {
     process: std::process::Child,
     pidfd: OwnedFd,
     output: Option<OwnedFd>,
+    /// Where it hears of the pack, while that grows.
+    pack: Option<Channel>,
 }
 
-/// Starts it for one question. `program` is this program: its own path where `None`.
+/// Starts it for one question. `program` is this program: its own path where `None`. The pack is a memory file that is
+/// only appended to, and is sealed before [`Running::pack_is_whole`].
 ///
 /// The calling thread must be the one that waits: the process is killed when that thread ends.
 ///
@@ -114,7 +118,6 @@ pub fn start(
     let sent = Sent { stores: stores.len() };
     // The first message of a new pair has room.
     ours.send(&sent, &descriptors).map_err(channel)?;
-    drop(ours);
     let mut command = Command::new(program.unwrap_or_else(|| Path::new(OWN_PROGRAM)));
     command
         .arg0(CHECK_WORD)
@@ -135,6 +138,7 @@ pub fn start(
             output: process.stdout.take().map(OwnedFd::from),
             process,
             pidfd,
+            pack: Some(ours),
         }),
         Err(error) => {
             process.kill().ok();
@@ -145,6 +149,21 @@ pub fn start(
 }
 
 impl Running {
+    /// Tells that the pack has so many bytes by now.
+    pub fn pack_grew(&self, bytes: u64) {
+        if let Some(pack) = &self.pack {
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            // Where there is no room it has enough to read; what comes next tells of this too, as does the end. When it is gone
+            // its answer says why.
+            rustix::net::send(pack, &bytes.to_le_bytes(), flags).ok();
+        }
+    }
+
+    /// Tells that nothing follows.
+    pub fn pack_is_whole(&mut self) {
+        self.pack = None;
+    }
+
     /// What the answer comes from. Once.
     #[must_use]
     pub fn take_output(&mut self) -> Option<OwnedFd> {

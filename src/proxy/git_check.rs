@@ -4,14 +4,14 @@ use crate::git::check::{ANSWER_MAX, Findings, Question, read_answer};
 use crate::git::pack::PackError;
 use crate::gitcheck::{CheckError, Running, start};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::timeout;
 
-/// Seconds that it has.
+/// Seconds that it has, once all is there.
 const DEADLINE: u64 = 60;
 /// How often it is looked whether it has ended.
 const LOOK_FIRST: Duration = Duration::from_millis(1);
@@ -51,11 +51,43 @@ pub async fn check_by(
     pack: Option<OwnedFd>,
     stores: Vec<OwnedFd>,
 ) -> Result<Findings, Refused> {
-    let running = start(program, question, pack.as_ref().map(AsFd::as_fd), &stores)?;
-    let bytes = timeout(Duration::from_secs(DEADLINE), said(running))
-        .await
-        .map_err(|_| CheckError::Deadline(DEADLINE))??;
-    Ok(read_answer(&bytes, question).map_err(CheckError::from)??)
+    let looking = Looking::start(program, question, pack.as_ref().map(AsFd::as_fd), &stores)?;
+    looking.findings(question).await
+}
+
+/// A look into a push whose pack may still come in. The process ends with the value.
+pub struct Looking(Running);
+
+impl Looking {
+    /// Starts it; `pack` is a memory file that is only appended to.
+    ///
+    /// # Errors
+    /// [`Refused::Check`].
+    pub fn start(
+        program: Option<&Path>,
+        question: &Question,
+        pack: Option<BorrowedFd<'_>>,
+        stores: &[OwnedFd],
+    ) -> Result<Self, Refused> {
+        Ok(Self(start(program, question, pack, stores)?))
+    }
+
+    /// Tells that the pack has so many bytes by now.
+    pub fn grew(&self, bytes: u64) {
+        self.0.pack_grew(bytes);
+    }
+
+    /// What the push holds, whose pack is whole and has all seals. `question` is the one that it was started with.
+    ///
+    /// # Errors
+    /// As [`check()`].
+    pub async fn findings(mut self, question: &Question) -> Result<Findings, Refused> {
+        self.0.pack_is_whole();
+        let bytes = timeout(Duration::from_secs(DEADLINE), said(self.0))
+            .await
+            .map_err(|_| CheckError::Deadline(DEADLINE))??;
+        Ok(read_answer(&bytes, question).map_err(CheckError::from)??)
+    }
 }
 
 /// All that it says, once it has ended well.

@@ -1,8 +1,9 @@
 //! Secrets that aca holds, looked for without being there.
 //!
-//! The process that reads hostile bytes must not have a secret in its memory. It gets a number for where one may begin and
-//! a hash over all of it, both with a key of the run's own. From those nobody gets a secret of 16 or more random characters
-//! back: the number has 32 bits. A secret of under 16 random characters could be tried out by who took over that process,
+//! The process that reads hostile bytes must not have a secret in its memory. It gets two numbers for where one may begin and
+//! a hash over all of it, with a key of the run's own. From those nobody gets a secret of 16 or more random characters
+//! back: the number over the first 8 bytes, by which nearly every place is passed over with one look, has 16 bits, and the one
+//! over the first 16 has 32. A secret of under 16 random characters could be tried out by who took over that process,
 //! and it has no way out but its answer.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,8 @@ pub const SECRET_MIN: usize = 8;
 const SECRET_MAX: usize = 64 << 10;
 /// Most fingerprints in one question; a secret has six to ten, and no more secrets are held than fit.
 pub const FINGERPRINTS_MAX: usize = 4096;
-/// Bytes of the beginning that the number is over.
+/// Bytes of the beginning that the numbers are over. No secret is shorter than the first of them.
+const FIRST: usize = SECRET_MIN;
 const START: usize = 16;
 
 /// What makes fingerprints mean nothing elsewhere: 16 random bytes.
@@ -28,6 +30,19 @@ impl Key {
     #[must_use]
     pub const fn new(random: [u8; 16]) -> Self {
         Self(random)
+    }
+
+    /// Over the first 8 bytes.
+    const fn first(self, window: [u8; FIRST]) -> u16 {
+        let (words, _) = self.0.as_chunks::<8>();
+        let own = match words {
+            [word, ..] => u64::from_le_bytes(*word),
+            [] => 0,
+        };
+        let [.., low, high] = (u64::from_le_bytes(window) ^ own)
+            .wrapping_mul(MULTIPLIER_SHORT)
+            .to_le_bytes();
+        u16::from_le_bytes([low, high])
     }
 
     /// Over the first 16 bytes, of which those that don't count are zero.
@@ -51,6 +66,9 @@ impl Key {
 /// Odd, with its bits spread: the one of PCG's 128-bit generator.
 const MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 
+/// The one of PCG's 64-bit generator.
+const MULTIPLIER_SHORT: u64 = 0x5851_f42d_4c95_7f2d;
+
 impl fmt::Debug for Key {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str("Key")
@@ -60,7 +78,8 @@ impl fmt::Debug for Key {
 /// One way in which a secret can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Over its beginning.
+    /// Over its first bytes, and over its beginning.
+    first: u16,
     start: u32,
     /// How many bytes it has.
     length: u32,
@@ -89,6 +108,7 @@ impl Fingerprint {
         let length = u32::try_from(text.len()).ok()?;
         let window = text.get(..text.len().min(START))?;
         Some(Self {
+            first: key.first(*text.first_chunk()?),
             start: key.start(padded(window), counted(length)),
             length,
             whole: key.whole(text),
@@ -185,101 +205,57 @@ fn base64(secret: &[u8], before: usize) -> Zeroizing<Vec<u8>> {
 #[derive(Debug)]
 pub struct Search {
     key: Key,
-    /// Beginnings of 16 bytes, and of each number of bytes below.
-    long: Starts,
-    short: Vec<(usize, Starts)>,
-}
-
-#[derive(Debug)]
-struct Starts {
-    /// By their first 16 bits: nearly every place in a file ends here.
+    /// Which numbers over first bytes there are: nearly every place in a file ends here.
     bits: Box<[u64; 1024]>,
+    /// By those numbers.
     sorted: Vec<Fingerprint>,
-}
-
-impl Starts {
-    fn new(mut sorted: Vec<Fingerprint>) -> Self {
-        sorted.sort_unstable();
-        let mut bits = Box::new([0; 1024]);
-        for fingerprint in &sorted {
-            let (word, bit) = place(fingerprint.start);
-            if let Some(word) = bits.get_mut(word) {
-                *word |= 1 << bit;
-            }
-        }
-        Self { bits, sorted }
-    }
-
-    fn with(&self, start: u32) -> impl Iterator<Item = &Fingerprint> {
-        let (word, bit) = place(start);
-        let may_be = self.bits.get(word).is_some_and(|word| word >> bit & 1 == 1);
-        let sorted = if may_be { self.sorted.as_slice() } else { &[] };
-        let from = sorted.partition_point(|fingerprint| fingerprint.start < start);
-        sorted
-            .get(from..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(move |fingerprint| fingerprint.start == start)
-    }
-}
-
-fn place(start: u32) -> (usize, u32) {
-    let [low, high, ..] = start.to_le_bytes();
-    let first = u16::from_le_bytes([low, high]);
-    (usize::from(first >> 6), u32::from(first & 63))
 }
 
 impl Search {
     /// For fingerprints made with `key`.
     #[must_use]
     pub fn new(fingerprints: &[Fingerprint], key: Key) -> Self {
-        let of = |least: u32, most: u32| -> Vec<Fingerprint> {
-            fingerprints
-                .iter()
-                .filter(|fingerprint| (least..=most).contains(&fingerprint.length))
-                .copied()
-                .collect()
-        };
-        let short = (8_u32..16)
-            .zip(8_usize..16)
-            .filter_map(|(length, bytes)| {
-                let some = of(length, length);
-                (!some.is_empty()).then(|| (bytes, Starts::new(some)))
-            })
-            .collect();
-        Self {
-            key,
-            long: Starts::new(of(16, u32::MAX)),
-            short,
+        let mut sorted = fingerprints.to_vec();
+        sorted.sort_unstable();
+        let mut bits = Box::new([0; 1024]);
+        for fingerprint in &sorted {
+            if let Some(word) = bits.get_mut(usize::from(fingerprint.first >> 6)) {
+                *word |= 1 << (fingerprint.first & 63);
+            }
         }
+        Self { key, bits, sorted }
     }
 
     /// Whether one of them is in `bytes`.
     #[must_use]
     pub fn finds(&self, bytes: &[u8]) -> bool {
-        let long = !self.long.sorted.is_empty()
-            && bytes.windows(START).enumerate().any(|(at, window)| {
-                let Some(first) = window.first_chunk::<START>() else {
-                    return false;
-                };
-                self.is_at(&self.long, u128::from_le_bytes(*first), 16, bytes, at)
-            });
-        long || self.short.iter().any(|(length, starts)| {
-            let counted = u32::try_from(*length).unwrap_or_default();
-            bytes
-                .windows(*length)
-                .enumerate()
-                .any(|(at, window)| self.is_at(starts, padded(window), counted, bytes, at))
-        })
+        let may_be = |first: u16| {
+            let word = self.bits.get(usize::from(first >> 6));
+            word.is_some_and(|word| word >> (first & 63) & 1 == 1)
+        };
+        !self.sorted.is_empty()
+            && bytes.windows(FIRST).enumerate().any(|(at, window)| {
+                let first = window.first_chunk().map(|window| self.key.first(*window));
+                first.is_some_and(|first| may_be(first) && self.is_at(first, bytes, at))
+            })
     }
 
-    fn is_at(&self, starts: &Starts, window: u128, counted: u32, bytes: &[u8], at: usize) -> bool {
-        starts.with(self.key.start(window, counted)).any(|fingerprint| {
-            usize::try_from(fingerprint.length)
-                .ok()
-                .and_then(|length| bytes.get(at..at.checked_add(length)?))
-                .is_some_and(|whole| self.key.whole(whole) == fingerprint.whole)
-        })
+    /// Whether one that begins so stands there.
+    fn is_at(&self, first: u16, bytes: &[u8], at: usize) -> bool {
+        let from = self
+            .sorted
+            .partition_point(|fingerprint| fingerprint.first < first);
+        let all = self.sorted.get(from..).unwrap_or_default().iter();
+        all.take_while(|fingerprint| fingerprint.first == first)
+            .any(|fingerprint| {
+                let length = usize::try_from(fingerprint.length).ok();
+                let whole = length.and_then(|length| bytes.get(at..at.checked_add(length)?));
+                whole.is_some_and(|whole| {
+                    let window = whole.get(..whole.len().min(START)).unwrap_or_default();
+                    self.key.start(padded(window), counted(fingerprint.length)) == fingerprint.start
+                        && self.key.whole(whole) == fingerprint.whole
+                })
+            })
     }
 }
 

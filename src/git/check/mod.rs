@@ -21,4 +21,4 @@ pub use fingerprint::{FINGERPRINTS_MAX, Fingerprint, Key, SECRET_MIN, Search};
 pub use question::{Asked, Question, standard_limits};
 pub use scan::Scanner;
 pub use source::Store;
-pub use work::{PackBytes, check};
+pub use work::{PackBytes, check, check_coming};

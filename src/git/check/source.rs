@@ -1,6 +1,6 @@
 //! The objects that a push is judged by: those of its pack, and those that the repository has that it was made in.
 //!
-//! Neither is believed. What the pack has is named by its own content ([`objects::each`]); what the repository gives is
+//! Neither is believed. What the pack has is named by its own content ([`objects::Objects`]); what the repository gives is
 //! held against the name that it was asked by.
 
 use super::super::commit::{Commit, tagged};

@@ -3,7 +3,7 @@
 use super::super::ancestry::{Ancestry, ancestry};
 use super::super::commit::{Commit, tagged};
 use super::super::object_id::ObjectId;
-use super::super::objects::{self, Object, ReadAt};
+use super::super::objects::{Object, Objects, ReadAt};
 use super::super::pack::{Entry, ObjectKind, PackError, PackReader};
 use super::super::tree::{EntryMode, TreeEntry, entries, folded};
 use super::findings::{Answer, Findings, PROBLEMS_MAX, Problem};
@@ -33,11 +33,24 @@ pub fn check<P: ReadAt + ?Sized>(
     store: &mut dyn Store,
     scanner: &Scanner,
 ) -> Answer {
+    let mut length = pack.map(|(_, length)| length);
+    let bytes = pack.map(|(bytes, _)| bytes);
+    check_coming(question, bytes, &mut || length.take(), store, scanner)
+}
+
+/// The same while the pack comes in: `grown` waits for more of it and tells how many bytes there are by now; `None` once that
+/// was all. What is there by then doesn't change any more.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_coming<P: ReadAt + ?Sized>(
+    question: &Question,
+    pack: Option<&P>,
+    grown: &mut dyn FnMut() -> Option<u64>,
+    store: &mut dyn Store,
+    scanner: &Scanner,
+) -> Answer {
     let mut problems = Problems::default();
-    let entries = match pack {
-        Some((bytes, length)) => read_entries(question, bytes, length)?,
-        None => Vec::new(),
-    };
     let mut contents = Contents {
         question,
         scanner,
@@ -59,12 +72,12 @@ pub fn check<P: ReadAt + ?Sized>(
             });
         }
     }
-    if let Some((bytes, _)) = pack {
-        let (limits, spend) = (question.limits, question.spend);
-        objects::each(bytes, &entries, question.format, limits, spend, &mut |object| {
+    let entries = match pack {
+        Some(bytes) => look(question, bytes, grown, &mut |object| {
             contents.visit(&object, &mut problems);
-        })?;
-    }
+        })?,
+        None => Vec::new(),
+    };
     let Contents {
         places,
         commits,
@@ -81,7 +94,7 @@ pub fn check<P: ReadAt + ?Sized>(
     }
     let mut source = Source {
         format: question.format,
-        pack: pack.map(|(bytes, _)| Packed {
+        pack: pack.map(|bytes| Packed {
             bytes,
             entries: &entries,
             places,
@@ -128,27 +141,37 @@ impl Problems {
     }
 }
 
-/// Where the pack's objects are; nothing may follow them.
-fn read_entries<P: ReadAt + ?Sized>(
+/// Shows the pack's objects, and tells where they are; nothing may follow them.
+fn look<P: ReadAt + ?Sized>(
     question: &Question,
     bytes: &P,
-    length: u64,
+    grown: &mut dyn FnMut() -> Option<u64>,
+    visit: &mut dyn FnMut(Object<'_>),
 ) -> Result<Vec<Entry>, PackError> {
     let mut reader = PackReader::new(question.format, question.limits);
+    let mut objects = Objects::new(question.format, question.limits, question.spend);
     let mut buffer = vec![0; READ];
-    let mut at = 0;
-    while at < length {
-        let count = usize::try_from(length - at).map_or(READ, |left| left.min(READ));
-        let part = buffer.get_mut(..count).ok_or(PackError::Short)?;
-        if !bytes.read_at(part, at) {
-            return Err(PackError::Short);
+    let (mut at, mut shown) = (0, 0);
+    while let Some(length) = grown() {
+        while at < length {
+            let count = usize::try_from(length - at).map_or(READ, |left| left.min(READ));
+            let part = buffer.get_mut(..count).ok_or(PackError::Short)?;
+            if !bytes.read_at(part, at) {
+                return Err(PackError::Short);
+            }
+            if reader.accept(part)? < count {
+                return Err(PackError::Trailing);
+            }
+            at += u64::try_from(count).map_err(|_| PackError::Short)?;
+            for entry in reader.entries().get(shown..).unwrap_or_default() {
+                objects.came(bytes, entry, visit)?;
+                shown += 1;
+            }
         }
-        if reader.accept(part)? < count {
-            return Err(PackError::Trailing);
-        }
-        at += u64::try_from(count).map_err(|_| PackError::Short)?;
     }
-    reader.finish()
+    let entries = reader.finish()?;
+    objects.rest(bytes, &entries, visit)?;
+    Ok(entries)
 }
 
 /// What is looked at in each object as it passes.

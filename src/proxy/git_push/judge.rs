@@ -2,7 +2,7 @@
 
 use super::history::Kept;
 use super::own::{Own, Whose};
-use super::receive::{Pack, SpoolError};
+use super::receive::{Pack, Spool, SpoolError};
 use crate::broker::Broker;
 use crate::git::advertisement::PushAdvertisement;
 use crate::git::ancestry::Ancestry;
@@ -14,10 +14,10 @@ use crate::git::push::{Change, Command, Push};
 use crate::git::ref_name::RefName;
 use crate::git::report::Refusal;
 use crate::policy::{Action, Deny, Origin, Policy, PushBounds, RefChange, Repository, Verdict};
-use crate::proxy::git_check::{Refused as NotChecked, check};
+use crate::proxy::git_check::{Looking, Refused as NotChecked, check};
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Most tips of the server's that a push is held against.
@@ -148,15 +148,36 @@ impl Case<'_> {
         }
     }
 
+    /// Starts the look into what it holds, while its pack comes in.
+    pub(super) fn look(
+        &self,
+        spool: Option<&Spool>,
+        stores: &[OwnedFd],
+    ) -> Result<(Question, Looking), Box<Refused>> {
+        let question = self.question(spool.is_some(), new_key())?;
+        let pack = spool.map(Spool::reader).transpose();
+        let pack = pack.map_err(|error| self.not_looked(&error))?;
+        let looking = Looking::start(None, &question, pack.as_ref().map(AsFd::as_fd), stores);
+        let looking = looking.map_err(|refused| self.not_checked(&refused))?;
+        Ok((question, looking))
+    }
+
     /// By what it holds. History that isn't here is loaded once.
     pub(super) async fn contents(
         &self,
+        (question, looking): (Question, Looking),
         pack: Option<&Pack>,
         stores: Vec<OwnedFd>,
         past: &impl Past,
     ) -> Result<(), Box<Refused>> {
-        let question = self.question(pack.is_some())?;
-        let findings = self.ask(&question, pack, &all(&stores, &[])).await?;
+        let found = Box::pin(looking.findings(&question)).await;
+        let mut findings = found.map_err(|refused| self.not_checked(&refused))?;
+        // However slowly a pack comes: what aca got to hold meanwhile isn't pushed either.
+        let now = self.question(pack.is_some(), question.key)?;
+        if now != question {
+            findings = self.ask(&now, pack, &all(&stores, &[])).await?;
+        }
+        let question = now;
         let lacks = self.lacks(&findings);
         if lacks == Lacks::Nothing {
             return self.judge(&findings, None);
@@ -188,16 +209,23 @@ impl Case<'_> {
             let stores: io::Result<Vec<OwnedFd>> = stores.iter().map(|store| store.try_clone()).collect();
             Ok((pack, stores?))
         };
-        let (pack, stores) =
-            files().map_err(|error| self.all(&format!("it can't be looked into: {error}")))?;
-        match Box::pin(check(question, pack, stores)).await {
-            Ok(findings) => Ok(findings),
-            Err(NotChecked::Pack(fault)) => Err(self.unpack(&fault.to_string())),
-            Err(NotChecked::Check(error)) => Err(self.all(&error.to_string())),
+        let (pack, stores) = files().map_err(|error| self.not_looked(&error))?;
+        let findings = Box::pin(check(question, pack, stores)).await;
+        findings.map_err(|refused| self.not_checked(&refused))
+    }
+
+    fn not_looked(&self, error: &io::Error) -> Box<Refused> {
+        self.all(&format!("it can't be looked into: {error}"))
+    }
+
+    fn not_checked(&self, refused: &NotChecked) -> Box<Refused> {
+        match refused {
+            NotChecked::Pack(fault) => self.unpack(&fault.to_string()),
+            NotChecked::Check(error) => self.all(&error.to_string()),
         }
     }
 
-    fn question(&self, has_pack: bool) -> Result<Question, Box<Refused>> {
+    fn question(&self, has_pack: bool, key: Key) -> Result<Question, Box<Refused>> {
         let (limits, spend) = standard_limits(self.bounds.max_pack);
         let commands = self.push.commands.iter().map(|command| {
             let (old, new) = match command.change {
@@ -211,10 +239,6 @@ impl Case<'_> {
                 new,
             }
         });
-        let mut random = [0; 16];
-        // Predictable, it would only tell less of what it should hide from a process that is ours.
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).ok();
-        let key = Key::new(random);
         let held = self.secrets.held();
         let fingerprints: Vec<Fingerprint> = held
             .iter()
@@ -438,6 +462,13 @@ fn said(why: &str) -> Box<Deny> {
         allow_line: None,
         quiet: false,
     })
+}
+
+fn new_key() -> Key {
+    let mut random = [0; 16];
+    // Predictable, it would only tell less of what it should hide from a process that is ours.
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).ok();
+    Key::new(random)
 }
 
 fn unproven(not_loaded: Option<&str>) -> Box<Deny> {

@@ -2,8 +2,8 @@
 //! implements [`Source`] and [`Sink`].
 //!
 //! One push: [`advertise`] passes on what the server says first, [`receive`] reads what the client wants and holds its pack
-//! without a look into it, [`judge`] asks the policy about every ref and the confined process (`super::git_check`) about what
-//! the push holds, and [`pass`] sends on what may go, written anew, and reads the server's report. A refusal is told in git's
+//! without a look into it, [`judge`] asks the policy about every ref and the confined process (`super::git_check`), which looks
+//! while the pack comes in, about what the push holds, and [`pass`] sends on what may go, written anew, and reads the server's report. A refusal is told in git's
 //! own words, and the server gets nothing of it. What this session pushed is remembered in [`own`].
 
 mod advertise;
@@ -99,16 +99,24 @@ pub(super) async fn judge(
     };
     case.names()?;
     let place = Arc::clone(&proxy.pushes.places).acquire_owned().await.ok();
-    let pack = if push.has_pack() {
-        let (limits, _) = standard_limits(bounds.max_pack);
-        let pack = receive::spool(client, format, limits).await;
-        Some(pack.map_err(|error| case.spooled(&error))?)
-    } else {
-        let nothing = receive::nothing_more(client).await;
-        nothing.map_err(|error| case.spooled(&error))?;
-        None
+    let stores = proxy.pushes.stores.objects();
+    let (limits, _) = standard_limits(bounds.max_pack);
+    let spool = push.has_pack().then(receive::Spool::new).transpose();
+    let spool = spool.map_err(|error| case.spooled(&error.into()))?;
+    let looking = case.look(spool.as_ref(), &stores)?;
+    let pack = match spool {
+        Some(spool) => {
+            let mut grew = |bytes| looking.1.grew(bytes);
+            let pack = spool.fill(client, format, limits, &mut grew).await;
+            Some(pack.map_err(|error| case.spooled(&error))?)
+        }
+        None => {
+            let nothing = receive::nothing_more(client).await;
+            nothing.map_err(|error| case.spooled(&error))?;
+            None
+        }
     };
-    Box::pin(case.contents(pack.as_ref(), proxy.pushes.stores.objects(), past)).await?;
+    Box::pin(case.contents(looking, pack.as_ref(), stores, past)).await?;
     // However slowly a pack comes: what is said at its end counts too.
     let now = proxy.live.current();
     if !Arc::ptr_eq(&now, &policy) {

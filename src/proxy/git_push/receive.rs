@@ -5,15 +5,17 @@ use crate::git::object_id::ObjectFormat;
 use crate::git::pack::{Bound, Limits, PackError, within};
 use crate::git::pack_sum::PackSum;
 use crate::git::push::{Push, PushError, PushReader};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, open};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long it is waited for more behind what may be a pack's end: a client that keeps its side open has none.
 const AFTER: Duration = Duration::from_secs(1);
+/// How many bytes more are worth a word to who looks at them.
+const TOLD_EACH: u64 = 256 << 10;
 
 /// Why it can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -97,33 +99,57 @@ impl Pack {
     }
 }
 
-/// Takes a pack in, up to where its client ends; one that keeps its side open ends where nothing comes for a while and the
-/// last bytes are the sum of all before them. None of it is looked at here: who does tells what isn't one, what is cut off
-/// and what has bytes behind its end.
-pub(super) async fn spool(
-    client: &mut Packets<impl Source>,
-    format: ObjectFormat,
-    limits: Limits,
-) -> Result<Pack, SpoolError> {
-    let file = memfd_create("aca-pack", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
-    let mut file = File::from(file.map_err(io::Error::from)?);
-    let mut sum = PackSum::new(format);
-    let mut bytes = 0;
-    while let Some(came) = next(client, &sum).await? {
-        let count = came.len();
-        bytes += u64::try_from(count).unwrap_or(u64::MAX);
-        within(Bound::PackBytes, bytes, limits.pack_bytes)?;
-        file.write_all(came)?;
-        sum.accept(came);
-        client.used(count);
-        tokio::task::yield_now().await;
+/// A pack that comes in: a memory file that is only appended to.
+pub(super) struct Spool {
+    file: OwnedFd,
+}
+
+impl Spool {
+    /// With nothing in it.
+    pub(super) fn new() -> io::Result<Self> {
+        let file = memfd_create("aca-pack", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        Ok(Self { file })
     }
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
-    Ok(Pack {
-        file: file.into(),
-        bytes,
-    })
+
+    /// The same, for who may only read it.
+    pub(super) fn reader(&self) -> io::Result<OwnedFd> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(open(own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Takes a pack in, up to where its client ends; one that keeps its side open ends where nothing comes for a while and
+    /// the last bytes are the sum of all before them. `grew` is told how many bytes there are. None of it is looked at here:
+    /// who does tells what isn't one, what is cut off and what has bytes behind its end.
+    pub(super) async fn fill(
+        self,
+        client: &mut Packets<impl Source>,
+        format: ObjectFormat,
+        limits: Limits,
+        grew: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Pack, SpoolError> {
+        let mut file = File::from(self.file);
+        let mut sum = PackSum::new(format);
+        let (mut bytes, mut told) = (0, 0);
+        while let Some(came) = next(client, &sum).await? {
+            let count = came.len();
+            bytes += u64::try_from(count).unwrap_or(u64::MAX);
+            within(Bound::PackBytes, bytes, limits.pack_bytes)?;
+            file.write_all(came)?;
+            sum.accept(came);
+            client.used(count);
+            if bytes - told >= TOLD_EACH {
+                grew(bytes);
+                told = bytes;
+            }
+            tokio::task::yield_now().await;
+        }
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        fcntl_add_seals(&file, seals).map_err(io::Error::from)?;
+        Ok(Pack {
+            file: file.into(),
+            bytes,
+        })
+    }
 }
 
 /// The next bytes of a pack; `None` at its end.
@@ -160,9 +186,32 @@ mod tests {
         pack
     }
 
-    async fn spooled(bytes: &[u8], most: u64) -> Result<Pack, SpoolError> {
+    async fn spool(client: &mut Packets<impl Source>, most: u64) -> Result<Pack, SpoolError> {
         let (limits, _) = crate::git::check::standard_limits(most);
-        spool(&mut Packets::new(Slowly(bytes, 7)), ObjectFormat::Sha1, limits).await
+        let spool = Spool::new()?;
+        spool.fill(client, ObjectFormat::Sha1, limits, &mut |_| ()).await
+    }
+
+    async fn spooled(bytes: &[u8], most: u64) -> Result<Pack, SpoolError> {
+        spool(&mut Packets::new(Slowly(bytes, 7)), most).await
+    }
+
+    #[tokio::test]
+    async fn who_reads_it_sees_it_come_and_can_not_write_it() {
+        let spool = Spool::new().unwrap();
+        let reader = spool.reader().unwrap();
+        let bytes = vec![7; usize::try_from(TOLD_EACH).unwrap() * 2 + 5];
+        let (mut told, mut byte) = (Vec::new(), [0]);
+        let mut grew = |length| {
+            rustix::io::pread(&reader, &mut byte, length - 1).unwrap();
+            told.push((length, byte));
+        };
+        let (limits, _) = crate::git::check::standard_limits(1 << 20);
+        let mut client = Packets::new(Slowly(&bytes, 1 << 16));
+        let pack = spool.fill(&mut client, ObjectFormat::Sha1, limits, &mut grew);
+        assert_eq!(pack.await.unwrap().bytes(), 2 * TOLD_EACH + 5);
+        assert_eq!(told, [(TOLD_EACH, [7]), (2 * TOLD_EACH, [7])]);
+        assert!(File::from(reader).write_all(b"x").is_err());
     }
 
     #[tokio::test]
@@ -203,11 +252,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_keeps_its_side_open_has_sent_all_once_the_sum_is_there() {
-        let (limits, _) = crate::git::check::standard_limits(100);
         for (length, ends) in [(32, true), (31, false), (20, false), (0, false)] {
             let bytes = empty_pack();
             let mut client = Packets::new(Open(Slowly(&bytes[..length], 7)));
-            let spooled = spool(&mut client, ObjectFormat::Sha1, limits);
+            let spooled = spool(&mut client, 100);
             let spooled = timeout(Duration::from_secs(3600), spooled).await;
             assert_eq!(
                 spooled.is_ok_and(|pack| pack.unwrap().bytes() == 32),

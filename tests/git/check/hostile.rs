@@ -6,8 +6,10 @@ use aca::git::ancestry::Ancestry;
 use aca::git::object_id::ObjectId;
 use aca::git::pack::{Bound, PackError};
 use aca::gitcheck::{CheckError, Ending};
+use aca::proxy::git_check::Looking;
 use sha1::{Digest, Sha1};
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 
 /// An entry's head.
@@ -186,6 +188,72 @@ fn a_pack_that_could_still_change_is_not_taken() {
         check_error(by(open)),
         CheckError::Ended(Ending::Code(1))
     ));
+}
+
+/// Looked at while it comes, a pack is what it is: whole, cut off, with bytes behind it, or no pack at all.
+#[test]
+fn a_pack_is_the_same_however_it_comes() {
+    let repository = Repository::new();
+    let mut question = repository.question();
+    question.has_pack = true;
+    let mut state = 1_u64;
+    let large: Vec<u8> = (0..700_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    let token = format!("ghp_{}", "q7Zk2mXw9RtB4vNc8YpLs5HdJf3GaUe6KiWo");
+    let good = pack(2, &[whole(3, &large), whole(3, b"hello")]);
+    let bad = pack(2, &[whole(3, token.as_bytes()), whole(3, &large)]);
+    let delta = pack(1, &[named(&[9; 20], b"d")]);
+    let trailing = [good.as_slice(), b"x"].concat();
+    let (cut, none) = (good[..good.len() / 2].to_vec(), b"no pack at all".to_vec());
+    let all = [&good, &bad, &delta, &trailing, &cut, &none];
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_aca"));
+    for bytes in all {
+        let at_once = ask(&question, Some(bytes), Vec::new()).map_err(|error| error.to_string());
+        for pieces in [1, 3, 50] {
+            let file = rustix::fs::memfd_create("pack", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+            let looking = Looking::start(Some(program), &question, Some(file.as_fd()), &[]).unwrap();
+            let mut length = 0;
+            for part in bytes.chunks(bytes.len().div_ceil(pieces)) {
+                rustix::io::pwrite(&file, part, length).unwrap();
+                length += u64::try_from(part.len()).unwrap();
+                looking.grew(length);
+            }
+            rustix::fs::fcntl_add_seals(&file, super::SEALS).unwrap();
+            let findings = super::block_on(looking.findings(&question)).map_err(|error| error.to_string());
+            assert_eq!(findings, at_once, "{pieces}");
+        }
+    }
+    assert_eq!(
+        super::ask(&question, Some(&bad), Vec::new())
+            .unwrap()
+            .problems
+            .len(),
+        1
+    );
+}
+
+/// What it is told of a pack that isn't there, or that nobody sealed, is no answer.
+#[test]
+fn a_pack_that_is_less_than_what_was_told_is_not_taken() {
+    let repository = Repository::new();
+    let mut question = repository.question();
+    question.has_pack = true;
+    let bytes = pack(0, &[]);
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_aca"));
+    for (told, sealed) in [(1000, true), (20, false), (u64::MAX, true)] {
+        let file = rustix::fs::memfd_create("pack", rustix::fs::MemfdFlags::ALLOW_SEALING).unwrap();
+        let looking = Looking::start(Some(program), &question, Some(file.as_fd()), &[]).unwrap();
+        rustix::io::pwrite(&file, &bytes, 0).unwrap();
+        looking.grew(told);
+        if sealed {
+            rustix::fs::fcntl_add_seals(&file, super::SEALS).unwrap();
+        }
+        super::block_on(looking.findings(&question)).unwrap_err();
+    }
 }
 
 struct Hollow {

@@ -234,10 +234,14 @@ fn sealed(bytes: &[u8]) -> OwnedFd {
     let mut file = fs::File::from(file);
     file.write_all(bytes).unwrap();
     let file = OwnedFd::from(file);
-    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).unwrap();
+    rustix::fs::fcntl_add_seals(&file, SEALS).unwrap();
     file
 }
+
+const SEALS: SealFlags = SealFlags::WRITE
+    .union(SealFlags::SHRINK)
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
