@@ -4,19 +4,24 @@
 //! Both ends have their objects in packs, as a forge and a used clone do, and nothing looks for deltas: else git's own
 //! compressing (some 8 s of two cores for these files) is most of what is timed, on both sides.
 //!
+//! Each is done twice: straight on loopback, where client, server and gate share the cores and nothing is waited for, and over
+//! a line that carries 100 Mbit/s each way, which the bench makes between both sides' client and the server.
+//!
 //! `cargo bench --bench git` prints the table: medians of the rounds' own ratios, and the most memory that the supervisor had.
-//! Client, server and gate share the cores. It judges nothing: a shared machine is no place for a timed test.
+//! It judges nothing: a shared machine is no place for a timed test.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     reason = "a bench may stop"
 )]
 
 mod world;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +33,8 @@ const FILES: u64 = 50;
 const BYTES: u64 = 4 << 20;
 /// Commits all that is there, and packs it.
 const COMMIT: &str = "git config core.bigFileThreshold 1m; git config core.looseCompression 0; git add -A; git commit -q -m more; git repack -dq";
+/// What the slow line carries a second, in bytes.
+const RATE: f64 = 100e6 / 8.0;
 const SERVER: &str = include_str!("../git/forge.js");
 
 struct Forge {
@@ -93,6 +100,37 @@ impl Forge {
     }
 }
 
+/// A line to a port of this machine; gives the port of its other end.
+fn line(port: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let own = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let Ok(far) = TcpStream::connect(("127.0.0.1", port)) else {
+                continue;
+            };
+            for (from, to) in [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)] {
+                std::thread::spawn(move || carry(from, to));
+            }
+        }
+    });
+    own
+}
+
+/// One way of it.
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    let (mut buffer, mut free) = ([0; 16 << 10], Instant::now());
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(buffer.get(..count).unwrap()).is_err() {
+            break;
+        }
+        free = free.max(Instant::now()) + Duration::from_secs_f64(count as f64 / RATE);
+        std::thread::sleep(free.saturating_duration_since(Instant::now()));
+    }
+    to.shutdown(Shutdown::Write).ok();
+    from.shutdown(Shutdown::Read).ok();
+}
+
 /// Runs it; gives seconds, and the most memory of the process itself in MiB.
 fn timed(command: &mut Command) -> (f64, f64) {
     let start = Instant::now();
@@ -128,9 +166,9 @@ fn main() {
     )
     .unwrap();
     world.give(&home);
-    let resolve = format!("forge.test=127.0.0.1:{}", forge.port);
     let aca = world.aca.to_str().unwrap().to_owned();
-    let inside = |script: &str| {
+    let inside = |port: u16, script: &str| {
+        let resolve = format!("forge.test=127.0.0.1:{port}");
         let words = [
             aca.as_str(),
             "run",
@@ -145,20 +183,14 @@ fn main() {
         command.env("SSL_CERT_FILE", &trusted);
         command
     };
-    let outside = |script: &str| {
-        let script = script.replace(
-            "https://forge.test/",
-            &format!("https://forge.test:{}/", forge.port),
-        );
+    let outside = |port: u16, script: &str| {
+        let script = script.replace("https://forge.test/", &format!("https://forge.test:{port}/"));
         let mut command = world.command("project", &["sh", "-ec", &script]);
         command
             .env("GIT_SSL_CAINFO", &trusted)
             .env("GIT_CONFIG_COUNT", "2")
             .env("GIT_CONFIG_KEY_0", "http.curloptResolve")
-            .env(
-                "GIT_CONFIG_VALUE_0",
-                format!("forge.test:{}:127.0.0.1", forge.port),
-            )
+            .env("GIT_CONFIG_VALUE_0", format!("forge.test:{port}:127.0.0.1"))
             .env("GIT_CONFIG_KEY_1", "http.extraHeader")
             .env("GIT_CONFIG_VALUE_1", "Authorization: Basic YWxpY2U6czNjcjN0");
         command
@@ -172,39 +204,45 @@ fn main() {
         filling()
     );
     let push = "cd push; git push -q https://forge.test/acme/app HEAD:refs/heads/agent/$(git rev-parse HEAD)";
-    let mut rows: [(&str, Vec<f64>, f64); 2] = [
-        ("clone, 200 MiB", Vec::new(), 0.0),
-        ("push, 200 MiB", Vec::new(), 0.0),
-    ];
+    let slow = line(forge.port);
+    let mut rows = [
+        ("clone, 200 MiB, loopback", clone, forge.port),
+        ("push, 200 MiB, loopback", push, forge.port),
+        ("clone, 200 MiB, 100 Mbit/s", clone, slow),
+        ("push, 200 MiB, 100 Mbit/s", push, slow),
+    ]
+    .map(|(name, script, port)| (name, script, port, Vec::new(), [Vec::new(), Vec::new()], 0.0_f64));
     for round in 0..ROUNDS {
-        for (row, script) in rows.iter_mut().zip([clone, push]) {
+        for (_, script, port, ratios, seconds, most) in &mut rows {
             let mut times = [0.0; 2];
             for side in 0..2 {
-                run(
-                    &world,
-                    "project",
-                    if script == push { &prepare } else { "rm -rf clone" },
-                );
+                let before = if *script == push { &prepare } else { "rm -rf clone" };
+                run(&world, "project", before);
                 // In turn, so that neither is always first.
                 let is_inside = (side + round) % 2 == 0;
                 let mut command = if is_inside {
-                    inside(script)
+                    inside(*port, script)
                 } else {
-                    outside(script)
+                    outside(*port, script)
                 };
-                let (seconds, peak) = timed(&mut command);
+                let (time, peak) = timed(&mut command);
+                times[usize::from(is_inside)] = time;
+                seconds[usize::from(is_inside)].push(time);
                 if is_inside {
-                    times = [seconds, times[1]];
-                    row.2 = row.2.max(peak);
-                } else {
-                    times = [times[0], seconds];
+                    *most = most.max(peak);
                 }
             }
-            row.1.push(times[0] / times[1]);
+            ratios.push(times[1] / times[0]);
         }
     }
-    println!("| work | over no sandbox | supervisor at most, MiB |\n|---|---|---|");
-    for (name, ratios, peak) in rows {
-        println!("| {name} | {:.2} | {peak:.1} |", median(ratios));
+    println!("| work | no sandbox, s | aca, s | over no sandbox | supervisor at most, MiB |");
+    println!("|---|---|---|---|---|");
+    for (name, _, _, ratios, [outside, inside], peak) in rows {
+        println!(
+            "| {name} | {:.2} | {:.2} | {:.2} | {peak:.1} |",
+            median(outside),
+            median(inside),
+            median(ratios)
+        );
     }
 }
