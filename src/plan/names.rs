@@ -38,7 +38,7 @@ pub(super) fn new_names(
     if held.is_empty() {
         return Ok(None);
     }
-    let opened = rules
+    let opened: Vec<PathBuf> = rules
         .iter()
         .filter(|rule| rule.access == Access::Write)
         .map(|rule| {
@@ -46,16 +46,27 @@ pub(super) fn new_names(
             real.unwrap_or_else(|| rule.path.clone())
         })
         // Who opens all of it means what is there.
-        .filter(|path| !needs.roots().any(|root| root.starts_with(path)));
+        .filter(|path| !needs.roots().any(|root| root.starts_with(path)))
+        .collect();
+    // Who opens the place of a submodule lets its repository be made.
+    let is_got = |exact: &&PathBuf| {
+        exact.ends_with(".git") && opened.iter().any(|path| exact.parent() == Some(path.as_path()))
+    };
+    let exact = needs
+        .absent
+        .iter()
+        .filter(|exact| !is_got(exact))
+        .cloned()
+        .collect();
     Ok(Some(NewNames {
         roots: if roots.is_empty() {
             vec![needs.root.clone()]
         } else {
             roots
         },
-        opened: opened.collect(),
+        exact,
+        opened,
         open_in,
-        exact: needs.absent.clone(),
         aliases: needs.aliases.clone(),
         held,
     }))
