@@ -183,14 +183,14 @@ fn what_nobody_chooses_is_within_the_floor() {
         .unwrap()
         .policy;
     assert_eq!(policy.limits.processes, None);
-    // Names are open, unless none may be.
-    assert!(!policy.hold_names);
+    // Names are held, and an administrator's file may open them or keep all from it.
+    assert!(policy.hold_names);
     let held = |administrator| {
         let merged = merged(&layers(administrator, "", "", &[])).unwrap();
         merged.policy.hold_names
     };
     assert!(held("floor.open_names = false") && held("files.open_names = false"));
-    assert!(!held("floor.open_names = true"));
+    assert!(!held("files.open_names = true") && held("floor.open_names = true"));
 }
 
 #[test]

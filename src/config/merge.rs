@@ -215,12 +215,13 @@ impl<'a> Merging<'a> {
             credentials: Vec::new(),
             git_mode: default(GitMode::default()),
             home: default(Home::Private),
-            // The default is nobody's choice: it goes no further than the floor.
+            // Held unless somebody opens them.
             open_names: administrator
                 .floor
                 .open_names
                 .clone()
-                .unwrap_or_else(|| default(true)),
+                .filter(|most| !most.value)
+                .unwrap_or_else(|| default(false)),
             open_names_in: Vec::new(),
             grants: Vec::new(),
             limits: WrittenLimits::default(),

@@ -98,8 +98,8 @@ impl Merged {
             let Located { value, origin } = &chosen.git_mode;
             push("git.mode", text(&value.word()), origin);
         }
-        if !chosen.open_names.value {
-            push("files.open_names", "false".into(), &chosen.open_names.origin);
+        if chosen.open_names.value {
+            push("files.open_names", "true".into(), &chosen.open_names.origin);
         }
         for opened in &policy.open_names_in {
             push(

@@ -223,7 +223,7 @@ pub(super) const FILES: &[Key] = &[
     key(
         "open_names",
         Form::Switch,
-        "Whether names may be made in the project that the host would run or trust (the default); where not, `write` opens single ones",
+        "Whether names may be made in the project that the host would run or trust; where not, which is the default, `write` opens single ones",
     ),
     key(
         "open_names_in",

@@ -114,7 +114,8 @@ fn g84_g86_a_nested_repository_runs_nothing_by_a_look() {
                 looked_at(&bare);
                 bites += usize::from(own.is_file());
             }
-            let told = world.run(&["--git-mode", mode], &script);
+            // With all that such a repository may bring.
+            let told = world.run(&["--git-mode", mode, "--open-names-in", "sub"], &script);
             assert_eq!(told.code, 0, "{mode} {name}: {told:?}");
             looked_at(&world);
             assert!(
@@ -164,7 +165,8 @@ fn g88_what_a_killed_run_made_is_put_away() {
             "RAN='{}'; {MAKE}\ngit -C sub config core.fsmonitor \"$evil\"; kill -9 $PPID; sleep 9",
             ran.display()
         );
-        let mut child = world.aca(&["run", "--", "sh", "-ec", &script]).spawn().unwrap();
+        let words = ["run", "--open-names-in", "sub", "--", "sh", "-ec", &script];
+        let mut child = world.aca(&words).spawn().unwrap();
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         let config = world.project.join("sub/.git/config");
         let is_set = || fs::read_to_string(&config).is_ok_and(|text| text.contains("fsmonitor"));

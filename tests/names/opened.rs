@@ -12,9 +12,9 @@ fn aca(world: &World, words: &[&str]) -> Ran {
     Ran::from_output(&world.aca(words).output().unwrap())
 }
 
-/// With names held, in a mode.
+/// In a mode.
 fn run(world: &World, mode: &str, flags: &[&str], script: &str) -> Ran {
-    let flags = [&["--hold-names", "--git-mode", mode], flags].concat();
+    let flags = [&["--git-mode", mode], flags].concat();
     world.run(&flags, script)
 }
 
@@ -169,7 +169,7 @@ fn it_is_the_users_to_open_a_directory() {
 fn why_tells_of_opened_directories() {
     let world = World::with_repository();
     let why = |flags: &[&str], path: &str| {
-        let words = [&["why", "--hold-names"], flags, &["--for", "write", path]].concat();
+        let words = [&["why"], flags, &["--for", "write", path]].concat();
         aca(&world, &words)
     };
     let refused = why(&[], "vendor/lib/.mise.toml");
@@ -193,7 +193,7 @@ fn why_tells_of_opened_directories() {
     assert!(refused.out.contains(&advice("vendor/lib")), "{refused:?}");
     run(&world, "isolated", &[], "echo x > .envrc").refused();
     let told = aca(&world, &["why", "--session", "last"]);
-    assert!(!told.out.contains("`--open-names-in"), "{told:?}");
+    assert!(!told.out.contains("`--open-names-in /"), "{told:?}");
     run(
         &world,
         "isolated",
@@ -231,7 +231,7 @@ fn git_modules_may_be_new_and_are_told() {
         ] {
             run(&world, mode, &[], script).refused();
         }
-        let why = |path: &str| aca(&world, &["why", "--hold-names", "--for", "write", path]);
+        let why = |path: &str| aca(&world, &["why", "--for", "write", path]);
         let new = why(".gitmodules");
         assert!(new.code == 0 && new.out.contains("told after the run"), "{new:?}");
         assert_eq!(why("a/.gitattributes").code, 1);

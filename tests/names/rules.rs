@@ -46,7 +46,7 @@ fn a_rule_opens_the_name_that_it_says() {
 }
 
 #[test]
-fn they_are_held_by_a_flag_and_a_key_and_a_project_only_holds_them() {
+fn they_are_held_unless_a_flag_or_a_key_opens_them_and_a_project_only_holds_them() {
     let world = World::new();
     let script = "echo x > .envrc";
     let is_made = |flags: &[&str]| {
@@ -58,27 +58,28 @@ fn they_are_held_by_a_flag_and_a_key_and_a_project_only_holds_them() {
         }
         made
     };
-    assert!(is_made(&[]));
-    assert_eq!(world.events_of("trust_change")[0]["path"], ".envrc");
-    assert!(!is_made(&["--hold-names"]));
-    world.file(".aca.toml", "[files]\nopen_names = false\n");
     assert!(!is_made(&[]));
     assert!(is_made(&["--open-names"]));
-    let config = world.home.join(".config/aca/config.toml");
-    world.directory(config.parent().unwrap());
-    world.file(&config, "[files]\nopen_names = false\n");
+    assert_eq!(world.events_of("trust_change")[0]["path"], ".envrc");
     // A project opens nothing.
     world.file(".aca.toml", "[files]\nopen_names = true\n");
+    assert!(!is_made(&[]));
+    let config = world.home.join(".config/aca/config.toml");
+    world.directory(config.parent().unwrap());
+    world.file(&config, "[files]\nopen_names = true\n");
+    assert!(is_made(&[]));
+    assert!(!is_made(&["--hold-names"]));
+    world.file(".aca.toml", "[files]\nopen_names = false\n");
     assert!(!is_made(&[]));
     assert!(is_made(&["--open-names"]));
     let ran = world.run(&["--open-names", "--hold-names"], script);
     assert_eq!(ran.code, 125, "{ran:?}");
 }
 
-/// Where nobody asks for it nothing of it is there: a program may put itself into a Landlock domain, one filter and one
+/// Where names are open nothing of it is there: a program may put itself into a Landlock domain, one filter and one
 /// thread fewer are there, and nothing is said to be lost.
 #[test]
-fn nothing_of_it_is_there_unless_it_is_asked_for() {
+fn nothing_of_it_is_there_where_names_are_open() {
     let world = World::new();
     let script = "grep Seccomp_filters /proc/self/status; ls /proc/1/task | wc -l";
     let filters_and_threads = |flags: &[&str]| {
@@ -90,8 +91,8 @@ fn nothing_of_it_is_there_unless_it_is_asked_for() {
             .collect();
         <[u32; 2]>::try_from(numbers).unwrap()
     };
-    assert_eq!(filters_and_threads(&[]), [1, 1]);
-    assert_eq!(filters_and_threads(&["--hold-names"]), [2, 2]);
+    assert_eq!(filters_and_threads(&["--open-names"]), [1, 1]);
+    assert_eq!(filters_and_threads(&[]), [2, 2]);
     let plan = |flags: &[&str]| {
         let mut words = vec!["plan"];
         words.extend(flags);
@@ -99,15 +100,15 @@ fn nothing_of_it_is_there_unless_it_is_asked_for() {
         aca(&world, &words).ok().to_owned()
     };
     let lost = "refusal of new names";
-    assert!(!plan(&[]).contains("NamesHeld"));
-    assert!(!plan(&["--grant", "nested-userns"]).contains(lost));
-    assert!(plan(&["--grant", "nested-userns", "--hold-names"]).contains(lost));
+    assert!(!plan(&["--open-names"]).contains("NamesHeld"));
+    assert!(!plan(&["--grant", "nested-userns", "--open-names"]).contains(lost));
+    assert!(plan(&["--grant", "nested-userns"]).contains(lost));
 }
 
 #[test]
 fn the_plan_and_why_agree_with_what_is_done() {
     let world = World::new();
-    let plan = aca(&world, &["plan", "--hold-names", "--", "true"]);
+    let plan = aca(&world, &["plan", "--", "true"]);
     assert!(plan.ok().contains("NamesHeld"), "{plan:?}");
     let why = |flags: &[&str]| {
         let mut words = vec!["why"];
@@ -115,10 +116,10 @@ fn the_plan_and_why_agree_with_what_is_done() {
         words.extend(["--for", "write", ".vscode/tasks.json"]);
         aca(&world, &words)
     };
-    let held = why(&["--hold-names"]);
+    let held = why(&[]);
     assert_ne!(held.code, 0, "{held:?}");
     assert!(held.out.contains("can't be made"), "{held:?}");
-    let open = why(&[]);
+    let open = why(&["--open-names"]);
     assert_eq!(open.code, 0, "{open:?}");
 }
 

@@ -33,7 +33,10 @@ fn names_that_are_no_text_are_guarded_like_others() {
         "\"$(printf '\\377\\376\\033\\n.code-workspace')\"",
     );
     world
-        .run(&[], &format!("echo geheim > {secret}; echo host > {kept}"))
+        .run(
+            &["--open-names"],
+            &format!("echo geheim > {secret}; echo host > {kept}"),
+        )
         .ok();
     let script =
         format!("cat {secret}; echo evil > {kept}; mv {kept} x; rm -f {kept} {secret}; cat {kept}; true");

@@ -84,7 +84,7 @@ fn m01_m09_what_is_not_there_leaves_nothing_and_is_told() {
     let ran = world.run(&[], "git status --porcelain; ls -A");
     assert_eq!(ran.ok(), ".git\nREADME");
     let ran = world.run(
-        &[],
+        &["--open-names"],
         "echo x > .bashrc; mkdir .vscode; echo x > .vscode/tasks.json; echo x > .mcp.json",
     );
     let appeared = [".bashrc", ".mcp.json", ".vscode/tasks.json"];
@@ -139,7 +139,7 @@ fn m14_hooks_that_were_not_there_are_told() {
     let world = World::with_repository();
     fs::remove_dir_all(world.project.join(".git/hooks")).unwrap();
     let ran = world.run(
-        DIRECT,
+        &["--git-mode", "direct", "--open-names"],
         "mkdir .git/hooks && echo x > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit",
     );
     assert_eq!(
@@ -155,7 +155,7 @@ fn m14_hooks_that_were_not_there_are_told() {
 #[test]
 fn m17_a_commondir_is_told() {
     let world = World::with_repository();
-    let ran = world.run(DIRECT, "echo ../evil > .git/commondir; echo x > .git/config.worktree; mkdir -p .git/info; echo x > .git/info/attributes");
+    let ran = world.run(&["--git-mode", "direct", "--open-names"], "echo ../evil > .git/commondir; echo x > .git/config.worktree; mkdir -p .git/info; echo x > .git/info/attributes");
     let wanted = [".git/commondir", ".git/config.worktree", ".git/info/attributes"];
     assert_eq!(told(&world), wanted.map(|path| pair(path, "appeared")));
     assert!(ran.err.contains(".git/commondir"), "{ran:?}");
@@ -222,7 +222,7 @@ fn m21_new_files_in_new_directories_are_told() {
     let world = World::new();
     world.directory("sub");
     world.run(
-        &[],
+        &["--open-names"],
         "mkdir -p sub/q/.vscode && echo x > sub/q/.bashrc && echo x > sub/q/.vscode/settings.json && echo x > sub/.mcp.json",
     )
     .ok();
@@ -384,7 +384,20 @@ fn m25_m26_m27_linked_work_trees() {
         "inside"
     );
     // What the common directory gets is told with its full path.
-    aca_in(&world, &linked, &format!("echo x > {dir}/config.worktree")).ok();
+    let script = format!("echo x > {dir}/config.worktree");
+    aca_in(&world, &linked, &script).refused();
+    let words = [
+        "run",
+        "--git-mode",
+        "direct",
+        "--open-names",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let mut open = world.aca(&words);
+    Ran::from_output(&open.current_dir(&linked).output().unwrap()).ok();
     let path = common.join("config.worktree").display().to_string();
     assert_eq!(told(&world), [pair(&path, "appeared")]);
 }
@@ -557,7 +570,7 @@ fn what_is_put_where_nobody_looks_is_told() {
     let world = World::new();
     let deep = vec!["d"; 300].join("/");
     let ran = world.run(
-        &[],
+        &["--open-names"],
         &format!("mkdir closed && echo x > closed/.envrc && chmod 000 closed; mkdir -p {deep} && cd {deep} && echo x > .envrc"),
     );
     ran.ok();

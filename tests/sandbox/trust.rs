@@ -242,7 +242,8 @@ fn the_projects_file_cannot_be_changed_inside_and_its_appearance_is_told() {
         .ok();
     assert_eq!(fs::read(world.project.join(".aca.toml")).unwrap(), b"");
     fs::remove_file(world.project.join(".aca.toml")).unwrap();
-    let ran = world.run(&[], "echo 'grants = [\"fuse\"]' > .aca.toml");
+    world.run(&[], "echo 'grants = [\"fuse\"]' > .aca.toml").refused();
+    let ran = world.run(&["--open-names"], "echo 'grants = [\"fuse\"]' > .aca.toml");
     assert!(ran.err.contains(".aca.toml"), "{ran:#?}");
     assert_eq!(world.events_of("trust_change")[0]["path"], ".aca.toml");
     // What an agent wrote waits like any other.

@@ -148,10 +148,10 @@ fn cargo_dependency() {
         needs: &[],
         script: r#"
             set -e
-            cargo init -q --name own .; mkdir .cargo
-            printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+%s/cargo/"\n' $REGISTRY > .cargo/config.toml
+            cargo init -q --name own .
+            printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+%s/cargo/"\n' $REGISTRY > own.toml
             echo 'adder = "1"' >> Cargo.toml; echo 'fn main() { println!("{}", adder::add(40, 2)); }' > src/main.rs
-            cargo run -q; cargo run -q --offline; ls ~/.cargo/registry/src/*/ 
+            cargo --config own.toml run -q; cargo --config own.toml run -q --offline; ls ~/.cargo/registry/src/*/ 
         "#,
         expected: "42\n42\nadder-1.0.0",
     };
@@ -214,8 +214,8 @@ fn n22_an_unlisted_registry_fails_at_once() {
     let pip = "python3 -m venv v && timeout 5 v/bin/pip download -q --retries 0 --disable-pip-version-check --index-url http://b.test/simple --trusted-host b.test adder";
     let npm = "npm_config_registry=http://b.test npm_config_fetch_retries=0 npm_config_update_notifier=false timeout 5 npm view adder";
     let cargo = r#"
-        mkdir .cargo; printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+http://b.test/"\n[net]\nretry = 0\n' > .cargo/config.toml
-        cargo init -q --name own .; echo 'adder = "1"' >> Cargo.toml; PATH=$HOME/.cargo/bin:$PATH timeout 5 cargo fetch -q
+        printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+http://b.test/"\n[net]\nretry = 0\n' > own.toml
+        cargo init -q --name own .; echo 'adder = "1"' >> Cargo.toml; PATH=$HOME/.cargo/bin:$PATH timeout 5 cargo --config own.toml fetch -q
     "#;
     for (needs, script) in [("python3", pip), ("npm", npm), ("rust", cargo)] {
         let world = crate::support::World::new();

@@ -104,10 +104,10 @@ pub struct RunFlags {
     #[arg(long, value_name = "HOME", value_parser = value::home)]
     pub home: Option<Home>,
     /// Keep names from being made in the project that your machine would run or trust, such as `.vscode/tasks.json`
-    /// (`--write` opens single ones)
+    /// (the default; `--write` opens single ones)
     #[arg(long)]
     pub hold_names: bool,
-    /// Let such names be made (the default)
+    /// Let such names be made; they are told after the run
     #[arg(long, conflicts_with = "hold_names")]
     pub open_names: bool,
     /// Let such names be made in a directory of the project, such as one for copies of other projects; they are told after

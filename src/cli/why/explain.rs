@@ -329,7 +329,7 @@ fn name(path: &Path, why: &str, runs_when: Option<&str>) -> Explanation {
         judged: Some(Judged::new("make", path.display().to_string(), &Verdict::Deny(deny))),
         notes: vec![
             "the call was answered with EROFS, as for what is there and protected; nothing was made on the host".into(),
-            "the run was asked to hold such names (`--hold-names`, `files.open_names = false`): without that they are made, and told after it".into(),
+            "a copy of another project can be made where it isn't part of this one, such as in `/tmp`, or in a directory that `--open-names-in DIR` opens; `--open-names` lets a run make all such names; what appears is told after it".into(),
         ],
     }
 }
@@ -338,7 +338,9 @@ fn trust(path: &Path, change: TrustChange, runs_when: &str) -> Explanation {
     let path = path.display();
     let what = match change {
         TrustChange::Appeared => {
-            format!("{path} appeared during the run; what isn't there at the start can be made")
+            format!(
+                "{path} appeared during the run: it is none of the names that are held, or a rule or `--open-names` opened it"
+            )
         }
         TrustChange::Changed => format!("{path} changed during the run"),
         TrustChange::Removed => format!("{path} is gone since the run"),

@@ -341,7 +341,7 @@ fn told(foreseen: &Foreseen) -> Option<String> {
             // Where it can't be made this isn't said.
             let when = runs_when.map_or_else(String::new, |when| format!("when {when}: "));
             format!(
-                "it can be made, since what isn't there can't be covered; that is told after the run ({when}{why}), and from the next run on it stays as it is"
+                "it can be made; that is told after the run ({when}{why}), and from the next run on it stays as it is"
             )
         }
         Foreseen::KeptByUser { .. } => "a pattern makes it read-only from the next run on".into(),

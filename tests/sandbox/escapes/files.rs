@@ -17,12 +17,12 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 #[test]
 fn cve_2026_25725_settings_that_did_not_exist() {
     let world = World::new();
-    let ran = world.run(
-        &[],
-        "mkdir -p .claude && echo '{\"hooks\": {}}' > .claude/settings.json",
-    );
+    let script = "mkdir -p .claude && echo '{\"hooks\": {}}' > .claude/settings.json";
+    world.run(&[], script).refused();
+    assert_eq!(names(&world.project.join(".claude")), [] as [String; 0]);
+    let ran = world.run(&["--open-names"], script);
     assert_eq!(ran.code, 0, "{ran:#?}");
-    // It may be made, since the project is the agent's; whoever starts an agent there is told.
+    // Where names are open it is made, since the project is the agent's; whoever starts an agent there is told.
     assert!(ran.err.contains(".claude"), "{ran:#?}");
     let told = world.events_of("trust_change");
     assert!(

@@ -22,11 +22,8 @@ fn names_that_are_not_there_yet() {
         ("node_modules/x/.env", "left-out"),
         ("main.rs", "free"),
     ] {
-        let answer = why(
-            &world,
-            &["--git-mode", "direct", "--hide", "**/*.sqlite"],
-            world.project.join(path),
-        );
+        let flags = ["--git-mode", "direct", "--open-names", "--hide", "**/*.sqlite"];
+        let answer = why(&world, &flags, world.project.join(path));
         let expected = if path == ".git/hooks/pre-commit" && world.project.join(".git/hooks").exists() {
             // The directory is there, so the name can't even be made.
             assert!(!allowed(&answer, "write"), "{answer:#}");
@@ -40,7 +37,7 @@ fn names_that_are_not_there_yet() {
         // It appears, and is what was said.
         world.file(path, "API_TOKEN=abcdefghijklmnop\n");
         let ran = world.run(
-            &["--git-mode", "direct", "--hide", "**/*.sqlite"],
+            &flags,
             &format!(
                 "cat {path} >/dev/null 2>&1 && echo -n r; (echo >> {path}) 2>/dev/null && echo -n w; true"
             ),
