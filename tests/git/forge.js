@@ -9,7 +9,8 @@ const mode = () => { try { return fs.readFileSync('mode', 'utf8'); } catch { ret
 let count = 0;
 server.on('request', (q, r) => {
   const [path, query = ''] = q.url.split('?'), sent = q.headers.authorization || '';
-  const good = basic(mode().includes('longer') ? 's3cr3t-and-longer' : 's3cr3t');
+  const longer = mode().includes('longer') || (mode().includes('two') && path.startsWith('/other/'));
+  const good = basic(longer ? 's3cr3t-and-longer' : 's3cr3t');
   const who = sent === good ? 'alice' : sent ? 'other' : 'nobody';
   fs.appendFileSync('log', `${q.method} ${q.url} ${who} ${q.headers['git-protocol'] || '-'} ${q.headers['content-encoding'] || '-'}\n`);
   fs.appendFileSync('fields', JSON.stringify(q.headers) + '\n');

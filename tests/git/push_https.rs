@@ -251,3 +251,56 @@ fn g36_g37_options_and_signatures() {
     );
     assert_eq!(ran.code, 0, "{ran:?}");
 }
+
+/// What it comes to hold while a push comes in isn't pushed either.
+#[test]
+fn g31_what_aca_comes_to_hold_meanwhile_is_not_pushed() {
+    let Some(forge) = Forge::new() else { return };
+    if !super::support::has("python3") {
+        return super::support::skip(
+            "g31_what_aca_comes_to_hold_meanwhile_is_not_pushed",
+            "there is no python3",
+        );
+    }
+    let helper = forge.program(
+        "two",
+        "[ \"$1\" = get ] || exit 0; word=s3cr3t; while read line; do case $line in path=other/*) word=s3cr3t-and-longer;; esac; done; \
+         printf 'username=alice\\npassword=%s\\n' $word",
+    );
+    forge.gitconfig(&format!(
+        "[credential]\n\tuseHttpPath = true\n\thelper = \"!{}\"\n",
+        helper.display()
+    ));
+    forge.config(
+        "[[git.repository]]\nurl = ['https://forge.test/acme/app', 'https://forge.test/other/secret']\n",
+    );
+    let script = r#"
+import subprocess, time
+def git(*words, **more): return subprocess.run(['git', *words], check=True, capture_output=True, **more).stdout
+def pkt(text): return b'%04x' % (len(text) + 4) + text.encode()
+for words in ['config user.name a', 'config user.email a@a.test', 'fetch -q origin', 'reset -q --hard origin/main']: git(*words.split())
+open('note', 'w').write('-'.join(['s3cr3t', 'and', 'longer']))
+git('add', 'note'); git('commit', '-q', '-m', 'x')
+head = git('rev-parse', 'HEAD').decode().strip()
+pack = git('pack-objects', '--revs', '--stdout', '-q', input=b'HEAD\n^origin/main\n')
+request = pkt(f'{"0" * 40} {head} refs/heads/agent/x\0report-status') + b'0000' + pack
+way = ['curl', '-sS', '-m', '50', '-T', '-', '-X', 'POST', '-H', 'Content-Type: application/x-git-receive-pack-request']
+push = subprocess.Popen(way + ['https://forge.test/acme/app.git/git-receive-pack'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+push.stdin.write(request[:-10]); push.stdin.flush(); time.sleep(1)
+git('ls-remote', 'https://forge.test/other/secret')
+push.stdin.write(request[-10:]); push.stdin.close()
+print(push.stdout.read().decode())
+"#;
+    let inside = forge.world.project.join("late.py");
+    forge.world.file(&inside, script);
+    forge.mode("two");
+    let ran = forge.run_anyhow(&[], "python3 late.py");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out
+            .contains("ng refs/heads/agent/x aca policy: it holds what looks like a secret"),
+        "{ran:?}"
+    );
+    let used = forge.world.events_of("credential_used");
+    assert!(used.len() > 1, "{used:?}");
+}
