@@ -2,7 +2,7 @@
 
 use super::{PlanError, ProjectNeeds, View};
 use crate::facts::Facts;
-use crate::policy::{Access, Grant, NewNames, PathRule, Policy};
+use crate::policy::{Access, Grant, NewNames, Origin, PathRule, Policy};
 use std::path::PathBuf;
 
 /// `None` where nobody asked for it, where nothing is writable that is looked after, and where Landlock can't keep the kernel
@@ -85,10 +85,15 @@ fn opened_in(needs: &ProjectNeeds) -> Result<Vec<PathBuf>, PlanError> {
                 let real = opened.real.clone();
                 return Err(PlanError::NamesLink { path, real, origin });
             }
-            if !lies_in(&opened.real) {
-                return Err(PlanError::NamesElsewhere { path, origin });
+            if lies_in(&opened.real) {
+                return Ok(Some(opened.real.clone()));
             }
-            Ok(opened.real.clone())
+            // A file says it for other projects too, and opens nothing here.
+            match origin {
+                Origin::Flag(_) => Err(PlanError::NamesElsewhere { path, origin }),
+                Origin::BuiltIn(_) | Origin::File { .. } | Origin::Session(_) => Ok(None),
+            }
         })
+        .filter_map(Result::transpose)
         .collect()
 }

@@ -159,7 +159,11 @@ fn it_is_the_users_to_open_a_directory() {
     ran.refused();
     assert!(ran.err.contains("waits"), "{ran:?}");
     let config = world.home.join(".config/aca/config.toml");
-    world.file(&config, "[files]\nopen_names_in = [\"vendor\"]\n");
+    // What it says of another project's directory says nothing here.
+    world.file(
+        &config,
+        "[files]\nopen_names_in = [\"vendor\", \"~/other/vendor\"]\n",
+    );
     run(&world, "isolated", &[], script).ok();
     let shown = aca(&world, &["config"]);
     assert!(shown.ok().contains("files.open_names_in"), "{shown:?}");
