@@ -176,6 +176,16 @@ static void directories(void) {
     mkdirat(AT_FDCWD, path, 0755); told("mkdirat");
     mkdir("made", 0755); rename("made", path); told("rename of a directory"); rmdir("made");
     symlink("made", path); told("a link for a directory");
+    unlink("alink"); symlink("made", "alink");
+    link("alink", path); told("another name of a link");
+    int itself = open("alink", O_PATH | O_NOFOLLOW);
+    char by[64];
+    snprintf(by, sizeof by, "/proc/self/fd/%d", itself);
+    linkat(AT_FDCWD, by, AT_FDCWD, path, AT_SYMLINK_FOLLOW); told("a link by its descriptor");
+    linkat(itself, "", AT_FDCWD, path, AT_EMPTY_PATH); told("a link by its descriptor alone");
+    unlink("alink"); symlink(by, "alink");
+    linkat(AT_FDCWD, "alink", AT_FDCWD, path, AT_SYMLINK_FOLLOW); told("a link by way of another");
+    close(itself); unlink("alink");
     char text[4200];
     snprintf(text, sizeof text, "%s/", path);
     mkdir(text, 0755); told("mkdir with a slash");

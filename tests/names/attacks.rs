@@ -123,6 +123,8 @@ fn each_call_makes_one_where_names_are_open() {
         "mkdirat",
         "rename of a directory",
         "a link for a directory",
+        "another name of a link",
+        "a link by its descriptor",
     ] {
         assert!(ran.out.contains(&format!("MADE {call}")), "{call}: {ran:?}");
     }

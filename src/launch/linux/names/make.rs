@@ -430,7 +430,9 @@ impl Maker<'_> {
             .caller
             .descriptor(self.world, number)
             .map_err(Answer::Fails)?;
-        self.permit(to, NewKind::File)?;
+        // A descriptor may be a link's own (O_PATH and O_NOFOLLOW).
+        let status = fstat(&file).map_err(Answer::Fails)?;
+        self.permit(to, moved::kind_of(FileType::from_raw_mode(status.st_mode)))?;
         self.go()?;
         done(linkat(
             self.world.own.as_fd(),
