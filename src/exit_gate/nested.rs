@@ -109,6 +109,7 @@ const PLAIN_VALUES: &[(&str, &str, &str)] = &[
     ("filter", "process", "git-lfs filter-process"),
     ("filter", "required", "true"),
     ("filter", "smudge", "git-lfs smudge -- %f"),
+    ("index", "sparse", "false"),
     ("submodule", "update", "checkout"),
     ("submodule", "update", "none"),
 ];

@@ -350,11 +350,28 @@ fn plain(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What HFS+ leaves out when it compares names (as git's `is_hfs_dotgit`), and soft hyphens, which Unicode calls ignorable.
+/// What HFS+ leaves out when it compares names (as git's `is_hfs_dotgit`), and ext4 in directories that fold case: what
+/// Unicode has as `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt).
 const fn is_left_out(character: char) -> bool {
     matches!(
         character,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -556,6 +573,8 @@ mod tests {
             ("/p/.envrc ", file, true),
             ("/p/.v\u{17f}code/tasks.json", file, true),
             ("/p/.env\u{200c}rc", file, true),
+            ("/p/.env\u{34f}rc", file, true),
+            ("/p/.e\u{fe0f}nvrc\u{e0041}", file, true),
             ("/p/node_modules/x/.npmrc", file, false),
             ("/p/node_modules/.vscode", link, false),
             ("/p/.idea/node_modules/x", file, true),

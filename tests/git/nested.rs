@@ -144,11 +144,12 @@ fn plain_repositories_stay() {
              git -C two config user.name x; git -C two config commit.gpgsign false; git -C two switch -q -c topic
              git -C two worktree add -q ../three
              git clone -q ./one four; git -C four sparse-checkout set a
+             git clone -q ./one five; git -C five sparse-checkout set a; git -C five sparse-checkout disable
              cd two; git -c protocol.file.allow=always submodule --quiet add ../one inner; git commit -q -m inner",
         );
         assert_eq!(told.code, 0, "{told:?}");
         assert!(!told.err.contains("put away"), "{mode}: {told:?}");
-        for name in ["one", "two", "three", "four", "two/inner"] {
+        for name in ["one", "two", "three", "four", "five", "two/inner"] {
             assert!(world.project.join(name).join(".git").exists(), "{mode} {name}");
             world.git(&world.project.join(name), &["status"]);
         }

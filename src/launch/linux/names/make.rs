@@ -332,7 +332,16 @@ impl Maker<'_> {
     }
 
     fn directory(&mut self, at: Named, mode: u32) -> Made {
-        let place = self.held(at)?;
+        // Most that are asked for are there: package managers make each directory on the way to every file.
+        let path = self.caller.path(at.path).ok_or(Answer::Kernel)?;
+        if place::is_there(self.world, self.caller, at, &path) {
+            return Ok(Answer::Fails(Errno::EXIST));
+        }
+        self.turn(Turn::Shared);
+        let place = place::find_text(self.world, self.caller, at, &path, ResolveFlags::empty())?;
+        if !place.is_held(self.world) {
+            return Ok(Answer::Kernel);
+        }
         self.permit(&place, NewKind::Directory)?;
         self.mask();
         self.go()?;

@@ -4,7 +4,7 @@ use super::arguments::Named;
 use super::caller::Caller;
 use super::{Answer, World};
 use crate::facts::joined;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -86,6 +86,18 @@ pub(super) fn find(
 ) -> Result<Place, NoPlace> {
     let path = caller.path(named.path).ok_or(NoPlace::Kernel)?;
     find_text(world, caller, named, &path, resolve)
+}
+
+/// Whether something is there by a path that was read of the caller; a link isn't followed.
+pub(super) fn is_there(world: &World, caller: &Caller, named: Named, path: &[u8]) -> bool {
+    let Ok((start, path)) = start(world, caller, named, path, ResolveFlags::empty()) else {
+        return false;
+    };
+    let start = match &start {
+        Start::Root => world.root.as_fd(),
+        Start::At(directory) => directory.as_fd(),
+    };
+    statat(start, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// Finds the place of a path that was read of the caller.
