@@ -39,7 +39,7 @@ const TABLE: [(&str, &str, &str); 6] = [
     (
         "cargo",
         "cargo",
-        "export PATH=$PWD/../toolchain/bin:$PATH && cp -r ../rust/. . && cargo build -q --offline",
+        "export PATH=$PWD/../toolchain/bin:$PATH && cd ../rust && cargo build -q --offline --target-dir ../work/target",
     ),
 ];
 
