@@ -36,7 +36,9 @@ fn what_is_listed_and_nothing_else() {
                 .unwrap()
                 .try_into()
                 .unwrap();
-            assert!(listed.insert(number), "{} stands twice", entry.syscall);
+            // Twice only with other arguments each time.
+            let is_new = listed.insert(number) || !entry.args.is_empty();
+            assert!(is_new, "{} stands twice", entry.syscall);
             let mut args = [0xdead_beef_0000_0000; 6];
             for condition in &entry.args {
                 assert!(matches!(condition.width, SeccompCmpArgLen::Dword));

@@ -3,9 +3,9 @@
 use super::During;
 use super::stage::broken;
 use super::step::Executor;
-use crate::launch::Channel;
 use crate::launch::DESCRIPTORS_MAX;
 use crate::launch::protocol::{FromNames, FromStage, StageError};
+use crate::launch::{Channel, ChannelError};
 use crate::plan::linux::{Program, StagePlan};
 use crate::sys::process::{Disposition, close_on_exec_above_stdio, exit_now, set_disposition};
 use rustix::fs::Mode;
@@ -52,7 +52,11 @@ fn prepare(
     channel.send(&FromStage::Filtered, &descriptors).map_err(broken)?;
     if let Some(names) = names {
         // Sent before anything is executed, so it is there when the first call waits.
-        names.send(&FromNames::Listener, &descriptors).map_err(broken)?;
+        match names.send(&FromNames::Listener, &descriptors) {
+            // The first process gave up, and says why: this word shall not come before that.
+            Err(ChannelError::Gone) => exit_now(125),
+            sent => sent.map_err(broken)?,
+        }
     }
     drop(listener);
     // The end of the pipe without a byte: the first process, or the supervisor, gave up.
