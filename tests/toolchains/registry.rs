@@ -211,11 +211,11 @@ fn pip_install() {
 /// The same package managers at a registry that nobody allowed: they end by themselves, and the log tells why.
 #[test]
 fn n22_an_unlisted_registry_fails_at_once() {
-    let pip = "python3 -m venv v && timeout 5 v/bin/pip download -q --retries 0 --disable-pip-version-check --index-url http://b.test/simple --trusted-host b.test adder";
-    let npm = "npm_config_registry=http://b.test npm_config_fetch_retries=0 npm_config_update_notifier=false timeout 5 npm view adder";
+    let pip = "python3 -m venv v && timeout 30 v/bin/pip download -q --retries 0 --disable-pip-version-check --index-url http://b.test/simple --trusted-host b.test adder";
+    let npm = "npm_config_registry=http://b.test npm_config_fetch_retries=0 npm_config_update_notifier=false timeout 30 npm view adder";
     let cargo = r#"
         printf '[source.crates-io]\nreplace-with = "own"\n[source.own]\nregistry = "sparse+http://b.test/"\n[net]\nretry = 0\n' > own.toml
-        cargo init -q --name own .; echo 'adder = "1"' >> Cargo.toml; PATH=$HOME/.cargo/bin:$PATH timeout 5 cargo --config own.toml fetch -q
+        cargo init -q --name own .; echo 'adder = "1"' >> Cargo.toml; PATH=$HOME/.cargo/bin:$PATH timeout 30 cargo --config own.toml fetch -q
     "#;
     for (needs, script) in [("python3", pip), ("npm", npm), ("rust", cargo)] {
         let world = crate::support::World::new();
