@@ -262,3 +262,21 @@ fn no_domain_of_their_own_is_given_to_programs_that_others_would_pass_by() {
     assert_eq!(run(&["--hold-names"]), format!("-1 {}\n", libc::EOPNOTSUPP));
     assert!(!run(&["--open-names"]).starts_with("-1"));
 }
+
+/// Who makes names may look where programs can't; what is there isn't told by the error of a call.
+#[test]
+fn what_is_made_already_is_told_of_no_other_place() {
+    if !support::has("python3") {
+        return support::skip(
+            "what_is_made_already_is_told_of_no_other_place",
+            "there is no python3",
+        );
+    }
+    let script = "import os\n\
+        def tried(p):\n try: os.mkdir(p)\n except OSError as e: return e.strerror\n\
+        os.symlink(\"/proc/1\", \"one\")\n\
+        all=[f\"{p}/{x}\" for p in (\"/proc/1\", \"one\") for x in [f\"fd/{n}\" for n in range(20)]+[f\"fd/{n}/.\" for n in range(20)]+[\"root/etc\", \"cwd/etc\"]]\n\
+        print(sum(tried(p)==\"File exists\" for p in all), tried(\"one\"))";
+    let ran = World::new().run(&["--hold-names"], &format!("python3 -c '{script}'"));
+    assert_eq!(ran.ok(), "0 File exists", "{ran:?}");
+}

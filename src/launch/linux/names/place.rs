@@ -4,7 +4,7 @@ use super::arguments::Named;
 use super::caller::Caller;
 use super::{Answer, World};
 use crate::facts::joined;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, readlinkat, statat};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -88,7 +88,8 @@ pub(super) fn find(
     find_text(world, caller, named, &path, resolve)
 }
 
-/// Whether something is there by a path that was read of the caller; a link isn't followed.
+/// Whether something is there, in what is held, by a path that was read of the caller; a link isn't followed. Of other places
+/// nothing is said: this thread's own descriptors and `/proc` entries are more than a caller may look at.
 pub(super) fn is_there(world: &World, caller: &Caller, named: Named, path: &[u8]) -> bool {
     let Ok((start, path)) = start(world, caller, named, path, ResolveFlags::empty()) else {
         return false;
@@ -97,7 +98,9 @@ pub(super) fn is_there(world: &World, caller: &Caller, named: Named, path: &[u8]
         Start::Root => world.root.as_fd(),
         Start::At(directory) => directory.as_fd(),
     };
-    statat(start, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(start, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+        .is_ok_and(|there| real_path(world, there.as_fd()).is_ok_and(|real| is_held(world, &real)))
 }
 
 /// Finds the place of a path that was read of the caller.
