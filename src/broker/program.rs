@@ -73,7 +73,7 @@ pub(super) async fn run(
         .stdout(Stdio::piped())
         // What it says there could be anything, a secret too.
         .stderr(Stdio::null());
-    bind_to_caller(&mut command);
+    bind_to_caller(&mut command, Signal::KILL);
     let started =
         |error: io::Error| SourceError::Program(format!("{} can't be started: {error}", program.display()));
     let process = command.spawn().map_err(started)?;

@@ -7,7 +7,7 @@ use crate::facts::{Ambient, links_on_the_way, real};
 use crate::sys::process::bind_to_caller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, MemfdFlags, SeekFrom, access, memfd_create, seek};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -32,6 +32,8 @@ const SETTINGS: [(&str, &str); 9] = [
 const OUTPUT_MAX: u64 = 64 << 20;
 /// Longest that one call may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The same once it was asked to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Git outside.
 #[derive(Debug, Clone)]
@@ -138,14 +140,18 @@ impl HostGit {
             })
             .stdout(out_end)
             .stderr(err_end);
-        bind_to_caller(&mut command);
+        // It takes the locks away that it holds on refs: with one that stayed, nothing could ever move that ref again.
+        bind_to_caller(&mut command, Signal::TERM);
         let mut child = command.spawn()?;
         // What was given to it is its own now: a pipe has to end when the other end does.
         drop(command);
         let ended = Pid::from_child(&child);
         let in_time = wait(ended, PATIENCE);
         if !in_time {
-            child.kill().ok();
+            kill_process(ended, Signal::TERM).ok();
+            if !wait(ended, LAST_PATIENCE) {
+                child.kill().ok();
+            }
         }
         let status = child.wait()?;
         Ok(Answer {

@@ -116,8 +116,22 @@ impl PrivateGit {
 /// Brings back what a session left that was cut off; gives its news.
 #[must_use]
 pub fn bring_left_over(mut import: Import) -> (Vec<News>, Option<PathBuf>) {
-    let (_, news) = import.bring(true);
-    (news, import.finish())
+    let mut all = Vec::new();
+    bring_last(&mut import, |news, done| all.extend(due(news, done)));
+    (all, import.finish())
+}
+
+/// Brings back what is left, once nothing inside is alive. Git outside may be in the middle of something, and is waited for.
+fn bring_last(import: &mut Import, mut tell: impl FnMut(Vec<News>, bool)) {
+    for left in (0..LAST_TRIES).rev() {
+        let (progress, news) = import.bring(true);
+        let done = progress == Progress::Settled || left == 0;
+        tell(news, done);
+        if done {
+            break;
+        }
+        poll(&mut [], Timespec::try_from(PATIENCE).ok().as_ref()).ok();
+    }
 }
 
 /// The thread.
@@ -131,6 +145,19 @@ impl Running {
     pub(super) fn finish(self) -> Brought {
         rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).ok();
         self.thread.join().unwrap_or_default()
+    }
+}
+
+/// What there is to tell now: what didn't come back may come yet, and is said at the end.
+fn due(news: Vec<News>, done: bool) -> impl Iterator<Item = News> {
+    news.into_iter()
+        .filter(move |one| done || !matches!(one, News::NotBrought { .. }))
+}
+
+fn told(brought: &mut Brought, events: &Arc<dyn Emit>, news: Vec<News>, done: bool) {
+    for one in due(news, done) {
+        brought.add(&one);
+        events.emit(event(one));
     }
 }
 
@@ -177,34 +204,17 @@ impl Keeper {
                 // Directories first: what appears in a new one while it is looked at is seen.
                 self.watch();
                 let (progress, news) = self.import.bring(false);
-                self.tell(news, false);
+                told(&mut self.brought, &self.events, news, false);
                 waits = match progress {
                     Progress::Settled => None,
                     Progress::Again => Some((Instant::now() + LATEST, PATIENCE)),
                 };
             }
         }
-        for left in (0..LAST_TRIES).rev() {
-            let (progress, news) = self.import.bring(true);
-            let done = progress == Progress::Settled || left == 0;
-            self.tell(news, done);
-            if done {
-                break;
-            }
-            poll(&mut [], Timespec::try_from(PATIENCE).ok().as_ref()).ok();
-        }
+        let (brought, events) = (&mut self.brought, &self.events);
+        bring_last(&mut self.import, |news, done| told(brought, events, news, done));
         self.brought.kept = self.import.finish();
         self.brought
-    }
-
-    /// What didn't come back may come yet: that is said at the end.
-    fn tell(&mut self, news: Vec<News>, done: bool) {
-        for one in news {
-            if done || !matches!(one, News::NotBrought { .. }) {
-                self.brought.add(&one);
-                self.events.emit(event(one));
-            }
-        }
     }
 
     fn watch(&self) {

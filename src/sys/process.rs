@@ -2,6 +2,7 @@
 
 use rustix::fd::FromRawFd;
 use rustix::io::Errno;
+use rustix::process::Signal;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -200,8 +201,9 @@ pub(crate) fn forget_arguments(name: &CStr) -> std::io::Result<()> {
 }
 
 /// Makes what `command` will start a session of its own, without the caller's terminal and signals, that has its three
-/// standard descriptors alone and is killed when the calling thread ends, however it does.
-pub(crate) fn bind_to_caller(command: &mut Command) {
+/// standard descriptors alone and gets `signal` when the calling thread ends, however it does: `SIGKILL`, unless it has
+/// something to clean up, and needs nobody else for that.
+pub(crate) fn bind_to_caller(command: &mut Command, signal: Signal) {
     /// Signals that a program expects to end it, or to be told by.
     const USUAL: [libc::c_int; 9] = [
         libc::SIGPIPE,
@@ -221,7 +223,7 @@ pub(crate) fn bind_to_caller(command: &mut Command) {
             return Err(std::io::Error::last_os_error());
         }
         // SAFETY: PR_SET_PDEATHSIG takes a number.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) } != 0 {
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.as_raw(), 0, 0, 0) } != 0 {
             return Err(std::io::Error::last_os_error());
         }
         // SAFETY: getppid(2) takes nothing. It had another parent if the caller ended before the call above.

@@ -218,6 +218,47 @@ fn wrapped(world: &World, script: &str) -> String {
     format!("{}:{}", bin.display(), host_path())
 }
 
+/// Git outside, which has locked what it is about to move, goes with a run that is killed, and takes its locks along: with
+/// one left nothing could move that ref any more.
+#[test]
+fn a_killed_run_leaves_no_ref_locked() {
+    let world = World::with_repository();
+    let [input, pipe] = ["input", "pipe"].map(|name| world.outside.join(name));
+    let path = wrapped(
+        &world,
+        &format!(
+            "case \" $* \" in *' update-ref '*' --stdin '*) cat > {input}; mkfifo {pipe};\n\
+             {{ echo start; cat {input}; echo prepare; sleep 60; }} > {pipe} &\n\
+             exec $real \"$@\" < {pipe};; esac",
+            input = input.display(),
+            pipe = pipe.display(),
+        ),
+    );
+    let mut child = world
+        .aca(&["run"])
+        .args(APART)
+        .args([
+            "--",
+            "sh",
+            "-ec",
+            "git branch new; git commit -q --allow-empty -m one; sleep 60",
+        ])
+        .env("PATH", path)
+        .spawn()
+        .unwrap();
+    let lock = world.project.join(".git/refs/heads/new.lock");
+    until(|| lock.exists().then_some(()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Ran::from_output(&world.aca(&["sessions"]).output().unwrap()).ok();
+    assert!(!lock.exists());
+    assert_eq!(git(&world, &["log", "-1", "--format=%s", "main"]), "one");
+    assert_eq!(
+        git(&world, &["rev-parse", "new"]),
+        git(&world, &["rev-parse", "main~"])
+    );
+}
+
 /// Git knows entries of the stash by numbers alone: the run's own is dropped, and what the user stashed before stays, wherever
 /// it stands; where the user is at it, nothing is.
 #[test]

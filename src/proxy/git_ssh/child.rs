@@ -58,7 +58,7 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        bind_to_caller(&mut command);
+        bind_to_caller(&mut command, Signal::KILL);
         let mut process = command.spawn()?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let parts = (|| {
