@@ -163,7 +163,7 @@ fn g88_what_a_killed_run_made_is_put_away() {
         let world = World::with_repository();
         let ran = world.home.join("ran");
         let script = format!(
-            "RAN='{}'; {MAKE}\ngit -C sub config core.fsmonitor \"$evil\"; kill -9 $PPID; sleep 9",
+            "RAN='{}'; {MAKE}\ngit -C sub config core.fsmonitor \"$evil\"; sleep 60",
             ran.display()
         );
         let words = ["run", "--open-names-in", "sub", "--", "sh", "-ec", &script];
