@@ -2,7 +2,7 @@
 //! that it is given and no others, and never longer there than who waits for it.
 
 use super::SourceError;
-use crate::sys::process::bind_to_caller;
+use crate::sys::process::{Orphan, bind_to_caller};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::io;
@@ -73,7 +73,7 @@ pub(super) async fn run(
         .stdout(Stdio::piped())
         // What it says there could be anything, a secret too.
         .stderr(Stdio::null());
-    bind_to_caller(&mut command, Signal::KILL);
+    bind_to_caller(&mut command, Orphan::Killed);
     let started =
         |error: io::Error| SourceError::Program(format!("{} can't be started: {error}", program.display()));
     let process = command.spawn().map_err(started)?;

@@ -8,6 +8,7 @@ use crate::plan::{PrivateGit, ProjectNeeds};
 use crate::policy::{Access, GitMode, PathRule, Policy};
 use crate::supervise::private_git::{self, bring_left_over};
 use crate::ui::{self, sanitize};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Puts a private git directory into what the plan is made of, where one is wanted and can be had.
@@ -134,15 +135,26 @@ pub(super) fn bring_back(places: &Places, project: Option<&Project>, ambient: &A
     for place in Place::left_over(&places.private_git(), project) {
         let session = place.session().to_owned();
         let directory = place.directory().to_owned();
-        let import = place
-            .git_outside(ambient)
-            .and_then(|git| Import::new(place, git, false).ok());
-        let Some(import) = import else {
-            ui::write_error(&format!(
-                "aca: what the run {session} did in git is still in {}: there is no git here to bring it back with\n",
-                sanitize::line_within(&directory.to_string_lossy(), 200)
-            ));
-            continue;
+        let git = place.git_outside(ambient);
+        let git = git.ok_or_else(|| "there is no git here to bring it back with".to_owned());
+        let import = git.and_then(|git| {
+            Import::new(place, git, false).map_err(|error| {
+                if error.kind() == ErrorKind::WouldBlock {
+                    "git, which it had started outside, is still at work".to_owned()
+                } else {
+                    error.to_string()
+                }
+            })
+        });
+        let import = match import {
+            Ok(import) => import,
+            Err(why) => {
+                ui::write_error(&format!(
+                    "aca: what the run {session} did in git is still in {}: {why}\n",
+                    sanitize::line_within(&directory.to_string_lossy(), 200)
+                ));
+                continue;
+            }
         };
         let (news, kept) = bring_left_over(import);
         let count = news

@@ -3,11 +3,11 @@
 use super::child::{CHECK_WORD, NOT_CONFINED, SEALS};
 use crate::git::check::{AnswerError, Question};
 use crate::launch::Channel;
-use crate::sys::process::bind_to_caller;
+use crate::sys::process::{Orphan, bind_to_caller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
 use rustix::net::SendFlags;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -126,7 +126,7 @@ pub fn start(
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    bind_to_caller(&mut command, Signal::KILL);
+    bind_to_caller(&mut command, Orphan::Killed);
     let mut process = command.spawn().map_err(CheckError::Start)?;
     let parts = i32::try_from(process.id())
         .ok()

@@ -7,11 +7,10 @@ use super::read::Opened;
 use crate::facts::beneath::open_root;
 use crate::git::object_id::ObjectId;
 use crate::launch::Channel;
-use crate::sys::process::bind_to_caller;
+use crate::sys::process::{Orphan, bind_to_caller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Signal;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -124,7 +123,7 @@ fn start(inside: &Opened, part: &Part, wanted: &[Group], room: Room) -> std::io:
         .stdin(OwnedFd::from(theirs))
         .stdout(writer)
         .stderr(Stdio::null());
-    bind_to_caller(&mut command, Signal::KILL);
+    bind_to_caller(&mut command, Orphan::Killed);
     let exporter = Exporter(command.spawn()?);
     // What was given to it is its own now: the pipe has to end with it.
     drop(command);

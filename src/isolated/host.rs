@@ -4,16 +4,17 @@
 //! touches no work tree, which is the agent's. Hooks are off all the same: none was meant to run at an import.
 
 use crate::facts::{Ambient, links_on_the_way, real};
-use crate::sys::process::bind_to_caller;
+use crate::sys::process::{Orphan, bind_to_caller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, MemfdFlags, SeekFrom, access, memfd_create, seek};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of every call.
@@ -28,6 +29,8 @@ const SETTINGS: [(&str, &str); 9] = [
     ("fetch.fsckObjects", "true"),
     ("receive.autogc", "false"),
 ];
+/// Commands that make a lock, and are done with it soon: they wait for nobody.
+const LOCKING: [&str; 3] = ["update-ref", "symbolic-ref", "config"];
 /// Most bytes that are read of what git prints.
 const OUTPUT_MAX: u64 = 64 << 20;
 /// Longest that one call may take.
@@ -40,6 +43,8 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 pub struct HostGit {
     program: PathBuf,
     environment: Vec<(OsString, OsString)>,
+    /// Open in what goes on when this process has ended.
+    at_work: Option<Arc<OwnedFd>>,
 }
 
 /// What a call gave.
@@ -102,7 +107,20 @@ impl HostGit {
         .into();
         environment.push(("PATH".into(), std::env::join_paths(&directories).ok()?));
         environment.push(("HOME".into(), ambient.home.clone().into()));
-        Some(Self { program, environment })
+        Some(Self {
+            program,
+            environment,
+            at_work: None,
+        })
+    }
+
+    /// With a descriptor whose lock whoever comes next waits for.
+    #[must_use]
+    pub(super) fn holding(self, at_work: OwnedFd) -> Self {
+        Self {
+            at_work: Some(Arc::new(at_work)),
+            ..self
+        }
     }
 
     /// Calls git on a git directory; `more` are variables besides. The calling thread must outlive the call.
@@ -140,8 +158,16 @@ impl HostGit {
             })
             .stdout(out_end)
             .stderr(err_end);
-        // It takes the locks away that it holds on refs: with one that stayed, nothing could ever move that ref again.
-        bind_to_caller(&mut command, Signal::TERM);
+        let locks = arguments
+            .first()
+            .is_some_and(|word| LOCKING.iter().any(|own| word == own));
+        let orphan = match &self.at_work {
+            // Killed, it would leave its lock behind, and nothing could ever move that ref again. A signal that it takes its
+            // locks away at comes too early just after it has made the first.
+            Some(at_work) if locks => Orphan::Finishes(at_work.as_raw_fd()),
+            _ => Orphan::Asked,
+        };
+        bind_to_caller(&mut command, orphan);
         let mut child = command.spawn()?;
         // What was given to it is its own now: a pipe has to end when the other end does.
         drop(command);

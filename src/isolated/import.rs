@@ -94,6 +94,8 @@ impl Import {
     /// When what it was made from can't be read.
     pub fn new(place: Place, git: HostGit, is_new: bool) -> std::io::Result<Self> {
         let root = open_root(&place.git())?;
+        // Before anything is read: what a killed session left at work is done then.
+        let git = git.holding(place.at_work()?);
         let kept = place.state();
         let is_new = is_new && kept.is_none();
         let states = kept.unwrap_or_else(|| first_states(&place));

@@ -11,6 +11,7 @@ use crate::git::object_id::ObjectId;
 use crate::git::ref_files::Head;
 use crate::git::ref_name::RefName;
 use crate::policy::path_text;
+use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,16 +20,22 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The private git directory, in the session's place.
 const GIT: &str = "git";
 const ABOUT: &str = "about.json";
 const STATE: &str = "state.json";
 const LOCK: &str = "lock";
+/// Whose lock git outside holds while it is at work.
+const AT_WORK: &str = "at-work";
+/// How long one that a killed session left at work is waited for: it has a ref to move.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 /// What was made on the host.
 const MADE: &str = "made";
 /// How long making one may take.
-const YOUNG: std::time::Duration = std::time::Duration::from_secs(600);
+const YOUNG: Duration = Duration::from_secs(600);
 
 /// What doesn't change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,6 +259,21 @@ impl Place {
         &self.about.project
     }
 
+    /// The lock that says that git outside is at work, which a session that was killed may have left so: that is waited for.
+    pub(super) fn at_work(&self) -> io::Result<OwnedFd> {
+        let file = open_lock(&self.directory, AT_WORK)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < until => {
+                    poll(&mut [], Timespec::try_from(PAUSE).ok().as_ref()).ok();
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     pub(super) fn refs(&self, part: usize) -> io::Result<Vec<u8>> {
         fs::read(refs_file(&self.directory, part))
     }
@@ -378,10 +400,18 @@ fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn open_lock(directory: &Path, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(
+        directory.join(name),
+        flags,
+        Mode::RUSR | Mode::WUSR,
+    )?)
+}
+
 /// Takes the lock of a place; `None` where somebody holds it.
 fn lock(directory: &Path) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(directory.join(LOCK), flags, Mode::RUSR | Mode::WUSR)?;
+    let file = open_lock(directory, LOCK)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -2,7 +2,6 @@
 
 use rustix::fd::FromRawFd;
 use rustix::io::Errno;
-use rustix::process::Signal;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -200,10 +199,20 @@ pub(crate) fn forget_arguments(name: &CStr) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What becomes of a process when the thread that started it ends before it does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Orphan {
+    /// It is killed.
+    Killed,
+    /// It gets `SIGTERM`, and cleans up.
+    Asked,
+    /// It goes on to its end, which isn't far, and has this descriptor open until then.
+    Finishes(RawFd),
+}
+
 /// Makes what `command` will start a session of its own, without the caller's terminal and signals, that has its three
-/// standard descriptors alone and gets `signal` when the calling thread ends, however it does: `SIGKILL`, unless it has
-/// something to clean up, and needs nobody else for that.
-pub(crate) fn bind_to_caller(command: &mut Command, signal: Signal) {
+/// standard descriptors alone.
+pub(crate) fn bind_to_caller(command: &mut Command, orphan: Orphan) {
     /// Signals that a program expects to end it, or to be told by.
     const USUAL: [libc::c_int; 9] = [
         libc::SIGPIPE,
@@ -222,12 +231,17 @@ pub(crate) fn bind_to_caller(command: &mut Command, signal: Signal) {
         if unsafe { libc::setsid() } < 0 {
             return Err(std::io::Error::last_os_error());
         }
-        // SAFETY: PR_SET_PDEATHSIG takes a number.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.as_raw(), 0, 0, 0) } != 0 {
+        let signal = match orphan {
+            Orphan::Killed => libc::SIGKILL,
+            Orphan::Asked => libc::SIGTERM,
+            Orphan::Finishes(_) => 0,
+        };
+        // SAFETY: PR_SET_PDEATHSIG takes a number; 0 is no signal.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } != 0 {
             return Err(std::io::Error::last_os_error());
         }
         // SAFETY: getppid(2) takes nothing. It had another parent if the caller ended before the call above.
-        if unsafe { libc::getppid() } != caller {
+        if signal != 0 && unsafe { libc::getppid() } != caller {
             return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
         }
         for signal in USUAL {
@@ -238,7 +252,14 @@ pub(crate) fn bind_to_caller(command: &mut Command, signal: Signal) {
         unsafe { libc::sigemptyset(none.as_mut_ptr()) };
         // SAFETY: sigprocmask(2) reads an initialised set; the old one isn't asked for.
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) };
-        close_on_exec_above_stdio().map_err(std::io::Error::from)
+        close_on_exec_above_stdio()?;
+        if let Orphan::Finishes(kept) = orphan {
+            // SAFETY: fcntl(2) with F_SETFD takes numbers.
+            if unsafe { libc::fcntl(kept, libc::F_SETFD, 0) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
     };
     // SAFETY: the closure runs in the child between fork(2) and execve(2), where other threads' locks may be held for
     // ever: it makes system calls alone, and neither allocates nor takes a lock (an error is a number).

@@ -218,8 +218,8 @@ fn wrapped(world: &World, script: &str) -> String {
     format!("{}:{}", bin.display(), host_path())
 }
 
-/// Git outside, which has locked what it is about to move, goes with a run that is killed, and takes its locks along: with
-/// one left nothing could move that ref any more.
+/// Git outside, which has locked what it is about to move, does that though the run is killed, and the next aca waits for it:
+/// with a lock left nothing could move that ref any more.
 #[test]
 fn a_killed_run_leaves_no_ref_locked() {
     let world = World::with_repository();
@@ -228,7 +228,7 @@ fn a_killed_run_leaves_no_ref_locked() {
         &world,
         &format!(
             "case \" $* \" in *' update-ref '*' --stdin '*) cat > {input}; mkfifo {pipe};\n\
-             {{ echo start; cat {input}; echo prepare; sleep 60; }} > {pipe} &\n\
+             {{ echo start; cat {input}; echo prepare; sleep 2; echo commit; }} > {pipe} &\n\
              exec $real \"$@\" < {pipe};; esac",
             input = input.display(),
             pipe = pipe.display(),

@@ -2,7 +2,7 @@
 //! waits for it.
 
 use super::Ssh;
-use crate::sys::process::bind_to_caller;
+use crate::sys::process::{Orphan, bind_to_caller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -58,7 +58,7 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        bind_to_caller(&mut command, Signal::KILL);
+        bind_to_caller(&mut command, Orphan::Killed);
         let mut process = command.spawn()?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let parts = (|| {
