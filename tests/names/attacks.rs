@@ -2,6 +2,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test looks at files as they are")]
 
 use super::support::{self, Ran, World};
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -261,6 +263,48 @@ fn no_domain_of_their_own_is_given_to_programs_that_others_would_pass_by() {
     let run = |flags: &[&str]| world.run(flags, &format!("python3 -c '{script}'")).out;
     assert_eq!(run(&["--hold-names"]), format!("-1 {}\n", libc::EOPNOTSUPP));
     assert!(!run(&["--open-names"]).starts_with("-1"));
+}
+
+/// A move may leave a whiteout where it began (renameat2(2)), and so makes that name.
+#[test]
+fn a_move_leaves_nothing_of_a_name() {
+    let moved = |flags: &[&str], how: u32| {
+        let world = World::with_repository();
+        let script = format!(
+            "import ctypes, os, time\n\
+             open('ready', 'w').close()\n\
+             while not os.path.exists('x.code-workspace'): time.sleep(0.02)\n\
+             call = ctypes.CDLL(None, use_errno=True).renameat2\n\
+             print(call(-100, b'x.code-workspace', -100, b'other', {how}), ctypes.get_errno())\n"
+        );
+        world.file("move.py", script);
+        let child = world
+            .aca(&["run"])
+            .args(flags)
+            .args(["--", "python3", "move.py"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ready = world.project.join("ready");
+        while !ready.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        // By the host: inside it can't be made.
+        world.file("x.code-workspace", "{}");
+        let ran = Ran::from_output(&child.wait_with_output().unwrap());
+        let left = world.project.join("x.code-workspace").symlink_metadata();
+        (ran.ok().to_owned(), left.ok().map(|left| left.is_file()))
+    };
+    let whiteout = RenameFlags::WHITEOUT.bits();
+    let refused = format!("-1 {}", Errno::ROFS.raw_os_error());
+    assert_eq!(moved(&[], whiteout), (refused, Some(true)));
+    // Without it nothing is left that the host would read.
+    assert_eq!(moved(&[], 0), ("0 0".to_owned(), None));
+    assert_eq!(
+        moved(&["--open-names"], whiteout),
+        ("0 0".to_owned(), Some(false))
+    );
 }
 
 /// Who makes names may look where programs can't; what is there isn't told by the error of a call.
