@@ -81,18 +81,27 @@ pub struct Objects {
     total: u64,
     /// The names of those that build on nothing, in the pack's order.
     whole: Vec<ObjectId>,
+    room: Room,
+}
+
+/// What one object after the other is read into: new memory for each would have to be got from the kernel, and cleared.
+#[derive(Debug, Default)]
+struct Room {
+    packed: Vec<u8>,
+    content: Vec<u8>,
 }
 
 impl Objects {
     /// For a pack of which nothing is there.
     #[must_use]
-    pub const fn new(format: ObjectFormat, limits: Limits, spend: Spend) -> Self {
+    pub fn new(format: ObjectFormat, limits: Limits, spend: Spend) -> Self {
         Self {
             format,
             limits,
             spend,
             total: 0,
             whole: Vec::new(),
+            room: Room::default(),
         }
     }
 
@@ -107,8 +116,9 @@ impl Objects {
         visit: &mut dyn FnMut(Object<'_>),
     ) -> Result<(), PackError> {
         if let EntryKind::Whole(kind) = entry.kind {
-            let content = inflate(pack, entry)?;
-            let id = self.show(entry, kind, &content, visit)?;
+            let mut room = std::mem::take(&mut self.room);
+            let id = self.show(entry, kind, inflate_into(&mut room, pack, entry)?, visit)?;
+            self.room = room;
             self.whole.push(id);
         }
         Ok(())
@@ -124,6 +134,7 @@ impl Objects {
         entries: &[Entry],
         visit: &mut dyn FnMut(Object<'_>),
     ) -> Result<(), PackError> {
+        self.room = Room::default();
         let mut waits = Waits::of(entries);
         let mut seen = self.whole.len();
         let mut whole = std::mem::take(&mut self.whole).into_iter();
@@ -277,24 +288,40 @@ fn sha1(head: &[u8], content: &[u8]) -> [u8; 20] {
 }
 
 pub(super) fn inflate(pack: &(impl ReadAt + ?Sized), entry: &Entry) -> Result<Vec<u8>, PackError> {
+    let mut room = Room::default();
+    let length = inflate_into(&mut room, pack, entry)?.len();
+    room.content.truncate(length);
+    Ok(room.content)
+}
+
+fn inflate_into<'r>(
+    room: &'r mut Room,
+    pack: &(impl ReadAt + ?Sized),
+    entry: &Entry,
+) -> Result<&'r [u8], PackError> {
     let wrong = PackError::Entry(entry.offset);
     let packed = usize::try_from(entry.end.saturating_sub(entry.data)).map_err(|_| wrong)?;
     let size = usize::try_from(entry.size).map_err(|_| wrong)?;
-    let mut from = vec![0; packed];
-    if !pack.read_at(&mut from, entry.data) {
+    let from = first(&mut room.packed, packed);
+    if !pack.read_at(from, entry.data) {
         return Err(wrong);
     }
     // One more than there is: what doesn't end there is another object than was read before.
-    let mut out = vec![0; size + 1];
+    let out = first(&mut room.content, size + 1);
     let mut decompress = Decompress::new(true);
-    let status = decompress.decompress(&from, &mut out, FlushDecompress::Finish);
-    match status {
-        Ok(Status::StreamEnd) if decompress.total_out() == entry.size => {
-            out.truncate(size);
-            Ok(out)
-        }
+    match decompress.decompress(from, out, FlushDecompress::Finish) {
+        Ok(Status::StreamEnd) if decompress.total_out() == entry.size => out.get(..size).ok_or(wrong),
         Ok(_) | Err(_) => Err(wrong),
     }
+}
+
+/// So many bytes of a buffer, which grows where it has fewer.
+fn first(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        // Not what it held before: that would be copied for nothing.
+        *buffer = vec![0; length];
+    }
+    buffer.get_mut(..length).unwrap_or_default()
 }
 
 fn length(bytes: &[u8]) -> u64 {
