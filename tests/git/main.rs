@@ -11,6 +11,7 @@ mod check;
 mod fidelity;
 mod forge;
 mod https;
+mod https_hostile;
 mod isolated;
 mod isolated_guard;
 mod isolated_hostile;
