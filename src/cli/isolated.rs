@@ -140,7 +140,8 @@ pub(super) fn bring_back(places: &Places, project: Option<&Project>, ambient: &A
         let import = git.and_then(|git| {
             Import::new(place, git, false).map_err(|error| {
                 if error.kind() == ErrorKind::WouldBlock {
-                    "git, which it had started outside, is still at work".to_owned()
+                    "git, which it had started outside, is still at work; the next aca here brings it back once that has ended"
+                        .to_owned()
                 } else {
                     error.to_string()
                 }

@@ -332,6 +332,46 @@ fn length(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    /// A copy from before its own beginning (RFC 1951, section 3.2.5), which would be of what the object before left in memory.
+    #[test]
+    fn nothing_of_an_object_is_seen_in_the_next() {
+        use std::io::Write;
+        let mut whole = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        whole.write_all(&[b'A'; 4096]).unwrap();
+        let first = whole.finish().unwrap();
+        // Three bytes from one before, with the sum that "AAA" has.
+        let second = [0x78, 0x9c, 0x03, 0x02, 0x00, 0x01, 0x89, 0x00, 0xc4];
+        let packed = [first.as_slice(), &second].concat();
+        let entry = |data: usize, end: usize, size| Entry {
+            offset: length(&packed[..data]),
+            data: length(&packed[..data]),
+            end: length(&packed[..end]),
+            kind: EntryKind::Whole(ObjectKind::Blob),
+            size,
+        };
+        let limits = Limits {
+            pack_bytes: 1 << 20,
+            objects: 9,
+            object_bytes: 1 << 20,
+            inflated_bytes: 1 << 20,
+        };
+        let spend = Spend {
+            total_bytes: 1 << 20,
+            held_bytes: 1 << 20,
+        };
+        let mut objects = Objects::new(ObjectFormat::Sha1, limits, spend);
+        let mut seen = Vec::new();
+        let mut came = |entry: &Entry| {
+            objects.came(packed.as_slice(), entry, &mut |object| {
+                seen.push(object.content.to_vec())
+            })
+        };
+        came(&entry(0, first.len(), 4096)).unwrap();
+        let bad = entry(first.len(), packed.len(), 3);
+        assert_eq!(came(&bad), Err(PackError::Entry(bad.offset)));
+        assert_eq!(seen, [[b'A'; 4096]]);
+    }
+
     #[test]
     fn who_collides_has_another_name() {
         // Leurent and Peyrin, "SHA-1 is a Shambles" (2020): the first pair with chosen beginnings.
